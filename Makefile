@@ -1,0 +1,59 @@
+# Everything that a person types. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Installs the same locked files as pip, in seconds instead of minutes.
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test test-long lint format bench lock clean
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Settings are environment variables, .env or arguments: make run DATA_URI=../my-xrays (.env.example lists all)"
+
+setup: $(VENV)/.installed ## Install the locked versions into .venv
+
+$(VENV)/.installed: requirements.lock
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 needed: make PYTHON=/path/to/python3.11")'
+	"$(PYTHON)" -m venv $(VENV)
+	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
+	@touch $@
+
+run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost:8080 until interrupted
+	$(RUN) -m ray_jobs.train
+	exec $(RUN) -m serve
+
+serve: setup ## Serve what is in Production, and MLflow's pages beside it
+	exec $(RUN) -m serve
+
+test: lint ## Prove a change: style, types, and every test but the long ones
+	$(RUN) -m pytest -m "not long"
+
+test-long: setup ## Soaks, fault schedules, fuzzing at length
+	$(RUN) -m pytest -m long
+
+lint: setup ## Style and types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+format: setup ## Mend what of the style can be mended by itself
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: setup ## Measure speed as ratios against peers started in the same run
+	$(RUN) -m benchmarks.descriptors
+	$(RUN) -m benchmarks.extraction
+
+lock: setup ## Write requirements.lock anew from pyproject.toml
+	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove what was installed, trained and cached
+	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
