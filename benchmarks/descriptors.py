@@ -1,0 +1,149 @@
+"""How much faster than scikit-image are the descriptors, one core, same images, same numbers?
+
+Prints a ratio a family and overall, and the largest difference between the two answers. Run it with
+``python -m benchmarks.descriptors [--images N]``; X-rays are taken from ``HM_DATA`` or ``../shared/data``
+where there are any, else made up.
+"""
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from features.decode import decode
+from features.filter_bank import filter_bank
+from features.hog import hog
+from features.intensity import intensity
+from features.lbp import lbp
+from features.normalise import normalise
+from features.spec import DEFAULT_SPEC, FeatureSpec
+
+TARGET = 10.0
+Descriptor = Callable[[np.ndarray], np.ndarray]
+
+
+def pictures(count: int, spec: FeatureSpec) -> list[np.ndarray]:
+    """Normalised square pictures (the plain ones), real where the development X-rays are at hand."""
+    root = Path(os.environ.get("HM_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    files = sorted((root / "chest-xray-224" / "train").glob("*/*.jpeg"))
+    if files:
+        chosen = [files[index] for index in np.linspace(0, len(files) - 1, count).astype(int)]
+        return [normalise(decode(path.read_bytes()), spec.normalise).plain for path in chosen]
+    random = np.random.default_rng(0)
+    noise = (random.integers(0, 256, (64, 64), dtype=np.uint8) for _ in range(count))
+    large = (cv2.resize(part, (224, 224), interpolation=cv2.INTER_CUBIC) for part in noise)
+    return [normalise(part, spec.normalise).plain for part in large]
+
+
+def ours(spec: FeatureSpec) -> dict[str, Descriptor]:
+    """The families as the system computes them."""
+    return {
+        "lbp": lambda image: lbp(image, spec.lbp),
+        "hog": lambda image: hog(image, spec.hog),
+        "filter bank": lambda image: filter_bank(image, spec.filter_bank),
+        "intensity": lambda image: intensity(image, spec.intensity),
+    }
+
+
+def peers(spec: FeatureSpec) -> dict[str, Descriptor]:
+    """The same numbers by scikit-image, as its documentation has one write them."""
+    from scipy import ndimage
+    from skimage.feature import hog as peer_hog
+    from skimage.feature import local_binary_pattern
+    from skimage.filters import gabor_kernel
+
+    bank = spec.filter_bank
+    kernels = [
+        gabor_kernel(frequency, np.pi * direction / bank.directions, bandwidth=bank.bandwidth)
+        for frequency in bank.frequencies
+        for direction in range(bank.directions)
+    ]
+
+    def peer_lbp(image: np.ndarray) -> np.ndarray:
+        histograms = []
+        for radius in spec.lbp.radii:
+            patterns = local_binary_pattern(image, 8, radius, "uniform")
+            for cell in cells(patterns, spec.lbp.grid):
+                histograms.append(np.bincount(cell.astype(int).ravel(), minlength=10) / cell.size)
+        return np.concatenate(histograms)
+
+    def peer_bank(image: np.ndarray) -> np.ndarray:
+        energies = []
+        for kernel in kernels:
+            real = ndimage.convolve(image, kernel.real, mode="reflect")
+            imaginary = ndimage.convolve(image, kernel.imag, mode="reflect")
+            energies += [cell.mean() for cell in cells(np.sqrt(real**2 + imaginary**2), bank.grid)]
+        return np.array(energies)
+
+    def peer_intensity(image: np.ndarray) -> np.ndarray:
+        parts = cells(image, spec.intensity.grid)
+        means, deviations = [part.mean() for part in parts], [part.std() for part in parts]
+        return np.concatenate([means, deviations, np.quantile(image, spec.intensity.quantiles)])
+
+    return {
+        "lbp": peer_lbp,
+        "hog": lambda image: np.concatenate(
+            [
+                peer_hog(image, spec.hog.orientations, (cell, cell), (spec.hog.block, spec.hog.block), "L2-Hys")
+                for cell in spec.hog.cells
+            ]
+        ),
+        "filter bank": peer_bank,
+        "intensity": peer_intensity,
+    }
+
+
+def cells(image: np.ndarray, grid: int) -> list[np.ndarray]:
+    """The parts of a grid, row by row."""
+    return [part for band in np.array_split(image, grid, axis=0) for part in np.array_split(band, grid, axis=1)]
+
+
+def seconds_an_image(function: Descriptor, images: list[np.ndarray]) -> tuple[float, np.ndarray]:
+    """Mean time, after one warm-up, and all answers."""
+    function(images[0])
+    start = time.perf_counter()
+    answers = [function(image) for image in images]
+    return (time.perf_counter() - start) / len(images), np.stack(answers)
+
+
+def show(label: str, times: list[tuple[float, float]]) -> float:
+    """Print the sums of both sides; their ratio."""
+    mine, peer = (sum(side) for side in zip(*times, strict=True))
+    print(f"{label:<12}{mine * 1e3:>10.2f}{peer * 1e3:>10.2f}{peer / mine:>8.1f}")
+    return peer / mine
+
+
+def main() -> int:
+    """Print the table; 1 where the overall ratio misses the target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=40, help="how many images (default 40)")
+    count = parser.parse_args().images
+    cv2.setNumThreads(1)
+    warnings.filterwarnings("ignore", message="Applying `local_binary_pattern` to floating-point images")
+    images = pictures(count, DEFAULT_SPEC)
+    doubles = [image.astype(np.float64) for image in images]  # what scikit-image works in
+    others = peers(DEFAULT_SPEC)
+    times: dict[str, tuple[float, float]] = {}
+    print(f"{count} images of {DEFAULT_SPEC.normalise.side} pixels a side, one core")
+    print(f"{'family':<12}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'largest difference':>20}")
+    for family, function in ours(DEFAULT_SPEC).items():
+        mine, answers = seconds_an_image(function, images)
+        peer, expected = seconds_an_image(others[family], doubles)
+        times[family] = (mine, peer)
+        difference = np.abs(answers - expected).max()
+        print(f"{family:<12}{mine * 1e3:>10.2f}{peer * 1e3:>10.2f}{peer / mine:>8.1f}{difference:>20.2e}")
+    # Most of the peer's time goes into its two-dimensional convolutions, so the rest is summed by itself too.
+    small = [pair for family, pair in times.items() if family != "filter bank"]
+    show("all but bank", small)
+    ratio = show("overall", list(times.values()))
+    print(f"target: overall ≥ {TARGET:g}")
+    return int(ratio < TARGET)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""Jittered views of a picture, for training only: what another detector, crop or exposure might have made of it.
+
+A model that sees each picture a little zoomed, stretched, turned, shifted, brightened and blurred as well cannot lean
+on how a hospital frames and scales its pictures, which is not disease.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_SIDE = 224  # jitter at about twice the side that descriptors see: finer would be blurred away again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jitter:
+    """How far a view may differ; each number bounds a uniform draw.
+
+    ``views`` a picture; ``zoom``, ``aspect`` and ``gamma`` are logarithms of factors, ``rotation`` is in degrees,
+    ``shift`` a share of the side, ``blur`` the standard deviation of a Gaussian in pixels of a 224-pixel square.
+    """
+
+    views: int = 1
+    zoom: float = 0.1
+    aspect: float = 0.08
+    rotation: float = 5.0
+    shift: float = 0.04
+    gamma: float = 0.3
+    blur: float = 1.0
+
+
+def views(pixels: np.ndarray, seed: bytes, settings: Jitter) -> list[np.ndarray]:
+    """``settings.views`` pictures, each float32 (224, 224) in 0…1; the same for the same pixels and seed."""
+    full = np.float32(np.iinfo(pixels.dtype).max)
+    square = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / full
+    pictures = []
+    for view in range(settings.views):
+        digest = hashlib.sha256(seed + view.to_bytes(4, "big")).digest()
+        pictures.append(_view(square, np.random.default_rng(int.from_bytes(digest[:8], "big")), settings))
+    return pictures
+
+
+def _view(square: np.ndarray, random: np.random.Generator, settings: Jitter) -> np.ndarray:
+    def draw(bound: float) -> float:
+        return float(random.uniform(-bound, bound))
+
+    zoom, aspect, angle = draw(settings.zoom), draw(settings.aspect), np.radians(draw(settings.rotation))
+    shift = np.array([draw(settings.shift), draw(settings.shift)]) * _SIDE
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = np.diag(np.exp([zoom + aspect, zoom - aspect])) @ turn
+    centre = np.full(2, (_SIDE - 1) / 2)
+    matrix = np.column_stack([linear, centre - linear @ centre + shift])
+    warped = cv2.warpAffine(square, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    exposed = np.power(warped, np.float32(np.exp(draw(settings.gamma))))
+    softness = draw(settings.blur)
+    if softness > 0.0:
+        return cv2.GaussianBlur(exposed, (0, 0), softness + 0.1).astype(np.float32)
+    return _sharpened(exposed, -softness / max(settings.blur, 1e-6))
+
+
+def _sharpened(square: np.ndarray, strength: float) -> np.ndarray:
+    soft = cv2.GaussianBlur(square, (0, 0), 1.2)
+    return np.clip(square + np.float32(0.6 * strength) * (square - soft), 0.0, 1.0).astype(np.float32)

@@ -1,0 +1,34 @@
+"""What can be wrong with an uploaded image, and the HTTP status that says so."""
+
+from typing import ClassVar
+
+
+class ImageError(ValueError):
+    """The bytes cannot become a feature vector; the message says why and what would help.
+
+    ``status`` is the HTTP status a server answers, ``code`` a stable kebab-case name for it.
+    """
+
+    status: ClassVar[int] = 422
+    code: ClassVar[str] = "image-error"
+
+
+class ImageTooLarge(ImageError):
+    """More bytes, or more pixels announced in the header, than the limits allow."""
+
+    status = 413
+    code = "image-too-large"
+
+
+class UnsupportedImage(ImageError):
+    """Not a JPEG, PNG or DICOM file, or a kind of one that is not taken."""
+
+    status = 415
+    code = "unsupported-image"
+
+
+class UndecodableImage(ImageError):
+    """Of a kind that is taken, but empty, truncated, corrupt or without a usable picture."""
+
+    status = 422
+    code = "undecodable-image"

@@ -1,0 +1,47 @@
+"""Image bytes in, feature vector out."""
+
+import hashlib
+
+import numpy as np
+
+from features.augment import views
+from features.decode import decode
+from features.filter_bank import filter_bank
+from features.hog import hog
+from features.intensity import intensity
+from features.lbp import lbp
+from features.normalise import normalise
+from features.spec import DEFAULT_SPEC, FeatureSpec
+
+
+def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
+    """float32 vector (len(spec.names),) of one JPEG, PNG or DICOM file, always finite.
+
+    Raises `features.errors.ImageError`, and nothing else, for bytes that are no such image.
+    """
+    return describe(decode(data), spec)
+
+
+def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
+    """float32 (1 + spec.jitter.views, len(spec.names)): `extract`, then a row for each jittered view.
+
+    The views follow from the bytes alone, so that a second run gives the same. They are for training:
+    a picture is judged by its first row. Raises as `extract` does.
+    """
+    pixels = decode(data)
+    jittered = views(pixels, hashlib.sha256(data).digest(), spec.jitter)
+    return np.stack([describe(picture, spec) for picture in (pixels, *jittered)])
+
+
+def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
+    """float32 vector (len(spec.names),) of grey pixels, 2-D uint8, uint16 or float32, of any size."""
+    plain, local = normalise(pixels, spec.normalise)
+    return np.concatenate(
+        [
+            lbp(plain, spec.lbp),
+            hog(plain, spec.hog),  # its blocks are normalised already
+            filter_bank(local, spec.filter_bank),
+            intensity(plain, spec.intensity),
+            intensity(local, spec.intensity),
+        ]
+    )

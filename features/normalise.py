@@ -1,0 +1,52 @@
+"""Pixels of any size and contrast to the two square pictures that the descriptors see."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+_FLOOR = np.float32(0.1)  # of the whole picture's deviation: keeps the noise of empty regions from being blown up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalise:
+    """How a picture is brought to a common size and contrast.
+
+    ``side`` is in pixels; ``blur`` is the standard deviation, in pixels of the square, of the Gaussian that hides
+    what earlier scaling and compression did; ``local`` that of the window against which contrast is measured.
+    """
+
+    side: int = 128
+    blur: float = 0.8
+    local: float = 16.0
+
+
+class Normalised(NamedTuple):
+    """Two float32 arrays (side, side).
+
+    ``plain`` has mean 0 and standard deviation 1; ``local`` has both in every neighbourhood, in about -3…3, so that
+    exposure, shading and the share of dark border do not show in it.
+    """
+
+    plain: np.ndarray
+    local: np.ndarray
+
+
+def normalise(pixels: np.ndarray, settings: Normalise) -> Normalised:
+    """The square pictures of grey pixels, 2-D uint8, uint16 or float32; the aspect is squashed to the square.
+
+    Any affine change of grey values gives the same result up to rounding. A flat picture is 0 everywhere.
+    """
+    size = (settings.side, settings.side)
+    square: np.ndarray = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    square = cv2.GaussianBlur(square, (0, 0), settings.blur)
+    spread = float(square.max()) - float(square.min())
+    # Relative to the level: a flat picture's spread is rounding, not contrast.
+    if spread <= 1e-5 * float(np.abs(square).max()):
+        return Normalised(np.zeros_like(square), np.zeros_like(square))
+    square = (square - square.mean(dtype=np.float64)).astype(np.float32)
+    plain = square / np.float32(square.std(dtype=np.float64))
+    centred = plain - cv2.GaussianBlur(plain, (0, 0), settings.local)
+    deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), settings.local))
+    return Normalised(plain, centred / (deviation + _FLOOR))
