@@ -1,0 +1,162 @@
+"""Build the manifest of a source: list, hash what is new, quarantine, count, write."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from pyarrow.fs import FileSystem
+
+from features.limits import Limits
+from ray_jobs.dataset.catalogue import Catalogue
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import EntryError, SourceError, TooLittleData
+from ray_jobs.dataset.layout import LABELS
+from ray_jobs.dataset.manifest import (
+    QUARANTINE_SCHEMA,
+    SCHEMA,
+    Manifest,
+    load_manifest,
+    manifest_path,
+    summary_metadata,
+)
+from ray_jobs.dataset.parquet import publish
+from ray_jobs.dataset.quarantine import Reason
+
+MAX_BYTES = Limits().max_bytes
+_CHUNK = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum:
+    """What must be left of each class, or the job stops. Five folds by patient need five patients."""
+
+    pictures: int = 10
+    patients: int = 5
+    held_out_pictures: int = 2
+    held_out_patients: int = 2
+
+
+def build_manifest(
+    source: Source,
+    *,
+    filesystem: FileSystem,
+    base: str,
+    minimum: Minimum = Minimum(),
+    threads: int = 8,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """List ``source``, hash what is new since its last manifest below ``base``, and write manifest and report.
+
+    ``on_progress`` is called with (entries hashed, entries to hash). Both files are written even where too little is
+    left, so that the report can be read.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be listed or read, or nothing in it stands below NORMAL and PNEUMONIA.
+    TooLittleData
+        Less than ``minimum`` is left of a class.
+    """
+    with closing(Catalogue()) as catalogue:
+        catalogue.take(source)
+        _both_labels(catalogue, source)
+        if previous := load_manifest(source, filesystem=filesystem, base=base):
+            catalogue.reuse(previous)
+        hashed = _hash(source, catalogue, threads=threads, on_progress=on_progress)
+        catalogue.settle()
+        manifest = _summarised(source, catalogue, filesystem=filesystem, base=base)
+        publish(catalogue.unused(), QUARANTINE_SCHEMA, filesystem=filesystem, path=manifest.quarantine_path)
+        publish(
+            catalogue.used(), SCHEMA, filesystem=filesystem, path=manifest.path, metadata=summary_metadata(manifest)
+        )
+    _enough(manifest, minimum)
+    return replace(manifest, hashed=hashed)
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` (132 bytes do) is a JPEG, PNG or DICOM file, by its magic bytes."""
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or head[128:132] == b"DICM"
+
+
+def _both_labels(catalogue: Catalogue, source: Source) -> None:
+    missing = [label for label in LABELS if label not in catalogue.labels()]
+    if missing:
+        raise SourceError(
+            f"{source.uri} holds no pictures in a folder {' nor '.join(missing)}; pictures must stand in "
+            ".../NORMAL/* and .../PNEUMONIA/*, with or without train/, val/ and test/ above, such as "
+            "train/NORMAL/IM-0115-0001.jpeg and train/PNEUMONIA/person1_bacteria_1.jpeg"
+        )
+
+
+def _hash(source: Source, catalogue: Catalogue, *, threads: int, on_progress: Callable[[int, int], None] | None) -> int:
+    total, done = catalogue.count(hashed=False), 0
+    if total == 0:
+        return 0
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        for rows in catalogue.unhashed(_CHUNK):
+            findings = []
+            for finding in pool.map(lambda row: _examined(source, *row), rows):
+                findings.append(finding)
+                done += 1
+                if on_progress:
+                    on_progress(done, total)
+            catalogue.record(findings)
+    return total
+
+
+def _examined(source: Source, path: str, size: int) -> tuple[str, int, str, str, str]:
+    """``(sha256, size, reason, detail, path)`` of one entry."""
+    if size == 0:
+        return "", 0, Reason.UNREADABLE.value, "the file is empty", path
+    if size > MAX_BYTES:
+        return "", size, Reason.TOO_LARGE.value, f"{size:,} bytes; at most {MAX_BYTES:,} are taken", path
+    try:
+        data = source.read(path)
+    except EntryError as error:
+        return "", size, Reason.UNREADABLE.value, str(error), path
+    reason, detail = "", ""
+    if not data:
+        reason, detail = Reason.UNREADABLE.value, "the file is empty"
+    elif not is_image(data[:132]):
+        reason, detail = Reason.NOT_AN_IMAGE.value, "begins like no JPEG, PNG or DICOM file"
+    return hashlib.sha256(data).hexdigest(), len(data), reason, detail, path
+
+
+def _summarised(source: Source, catalogue: Catalogue, *, filesystem: FileSystem, base: str) -> Manifest:
+    pictures: dict[str, dict[str, int]] = {side: dict.fromkeys(LABELS, 0) for side in ("train", "held-out", "test")}
+    patients: dict[str, dict[str, int]] = {side: dict.fromkeys(LABELS, 0) for side in ("train", "held-out", "test")}
+    for side, label, picture_count, patient_count in catalogue.sides():
+        pictures[side][label], patients[side][label] = picture_count, patient_count
+    return Manifest(
+        filesystem=filesystem,
+        path=manifest_path(base, source.uri),
+        uri=source.uri,
+        digest=catalogue.digest(),
+        rows=catalogue.count(hashed=True),
+        pictures=pictures,
+        patients=patients,
+        quarantined=catalogue.quarantined(),
+    )
+
+
+def _enough(manifest: Manifest, minimum: Minimum) -> None:
+    needs = {
+        "train": ("to train on", minimum.pictures, minimum.patients),
+        "held-out": ("to judge by", minimum.held_out_pictures, minimum.held_out_patients),
+    }
+    lacks = [
+        f"{label} has {manifest.pictures[side][label]} pictures of {manifest.patients[side][label]} patients {purpose} "
+        f"(at least {pictures} of {patients} are needed)"
+        for side, (purpose, pictures, patients) in needs.items()
+        for label in LABELS
+        if manifest.pictures[side][label] < pictures or manifest.patients[side][label] < patients
+    ]
+    if lacks:
+        left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items()) or "nothing"
+        raise TooLittleData(
+            f"too little data in {manifest.uri}: {'; '.join(lacks)}. Quarantined: {left_out} (see "
+            f"{manifest.quarantine_path}). One patient in five is held out to judge by, and test/ is never trained on: "
+            "add pictures of other patients, or mend those in the report"
+        )

@@ -1,0 +1,176 @@
+"""A scratch table of every file of a source, on disk, so that memory stays flat however many there are."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileType
+
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.layout import contradiction, place
+from ray_jobs.dataset.manifest import QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
+from ray_jobs.dataset.quarantine import Reason
+from ray_jobs.dataset.split import is_held_out
+
+_TABLES = """
+PRAGMA cache_size = -8000;
+PRAGMA synchronous = OFF;
+PRAGMA journal_mode = OFF;
+CREATE TABLE file (
+    path TEXT PRIMARY KEY, size INTEGER, version TEXT, label TEXT, role TEXT, patient TEXT, twin TEXT,
+    sha256 TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE before (path TEXT PRIMARY KEY, size INTEGER, version TEXT, sha256 TEXT, reason TEXT, detail TEXT);
+"""
+
+# A verdict that follows from the content alone holds for as long as the content is unchanged.
+_LASTING = (Reason.NOT_AN_IMAGE.value,)
+
+
+class Catalogue:
+    """The files of one source while its manifest is built; close it, and it is gone."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("")  # A private file, removed by SQLite itself.
+        self._db.executescript(_TABLES)
+        self._db.create_function("held_out", 1, is_held_out, deterministic=True)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def take(self, source: Source) -> None:
+        """Take in every entry below a label folder, without those that the archive holds a second time."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO file (path, size, version, label, role, patient, twin, reason, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _listed(source),
+        )
+        self._db.execute("DELETE FROM file WHERE twin IN (SELECT path FROM file)")
+
+    def reuse(self, previous: Manifest) -> None:
+        """Take hashes from an earlier manifest and its report wherever path, size and version are the same."""
+        rows = _before(previous)
+        self._db.executemany("INSERT OR IGNORE INTO before VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._db.execute(
+            "UPDATE file SET sha256 = before.sha256, reason = before.reason, detail = before.detail, "
+            "size = before.size FROM before WHERE file.reason = '' AND file.path = before.path "
+            "AND file.version = before.version AND file.size IN (before.size, -1)"
+        )
+
+    def labels(self) -> set[str]:
+        """The labels that occur at all."""
+        return {label for (label,) in self._db.execute("SELECT DISTINCT label FROM file")}
+
+    def count(self, *, hashed: bool) -> int:
+        """How many entries that are not quarantined have been read, or have yet to be."""
+        query = "SELECT COUNT(*) FROM file WHERE reason = '' AND (sha256 <> '') = ?"
+        return int(self._db.execute(query, (hashed,)).fetchone()[0])
+
+    def unhashed(self, limit: int) -> Iterator[list[tuple[str, int]]]:
+        """Path and size of the entries that must be read, in order of path, ``limit`` at a time."""
+        after = ""
+        while rows := self._db.execute(
+            "SELECT path, size FROM file WHERE sha256 = '' AND reason = '' AND path > ? ORDER BY path LIMIT ?",
+            (after, limit),
+        ).fetchall():
+            after = rows[-1][0]
+            yield rows
+
+    def record(self, findings: Iterable[tuple[str, int, str, str, str]]) -> None:
+        """Store ``(sha256, size, reason, detail, path)`` of entries that were read."""
+        self._db.executemany("UPDATE file SET sha256 = ?, size = ?, reason = ?, detail = ? WHERE path = ?", findings)
+
+    def settle(self) -> None:
+        """Quarantine what only the whole shows: the same bytes twice, and patients who stand in ``test/``."""
+        self._db.executescript(
+            "CREATE INDEX by_content ON file (sha256);"
+            "CREATE TABLE repeated AS SELECT sha256, COUNT(DISTINCT label) AS labels FROM file "
+            "WHERE reason = '' GROUP BY sha256 HAVING COUNT(*) > 1;"
+        )
+        self._db.execute(
+            "UPDATE file SET reason = ?, detail = 'the same bytes stand under the other label as ' || (SELECT "
+            "MIN(other.path) FROM file other WHERE other.sha256 = file.sha256 AND other.label <> file.label) "
+            "WHERE sha256 IN (SELECT sha256 FROM repeated WHERE labels > 1) AND reason = ''",
+            (Reason.CONFLICTING_LABELS.value,),
+        )
+        self._db.execute(
+            "WITH ranked AS (SELECT path, FIRST_VALUE(path) OVER (PARTITION BY sha256 ORDER BY role = 'train', path) "
+            "AS kept FROM file WHERE sha256 IN (SELECT sha256 FROM repeated) AND reason = '') "
+            "UPDATE file SET reason = ?, detail = 'the same bytes as ' || ranked.kept FROM ranked "
+            "WHERE file.path = ranked.path AND ranked.kept <> file.path",
+            (Reason.DUPLICATE.value,),
+        )
+        self._db.execute(
+            "UPDATE file SET reason = ?, detail = 'patient ' || patient || ' stands in test/ as well' "
+            "WHERE reason = '' AND role = 'train' AND patient IN (SELECT patient FROM file WHERE role = 'test')",
+            (Reason.PATIENT_IN_TEST.value,),
+        )
+
+    def digest(self) -> str:
+        """The dataset digest (see :class:`~ray_jobs.dataset.manifest.Manifest`)."""
+        found = sha256()
+        for row in self._db.execute("SELECT sha256, label, patient, role FROM file WHERE reason = '' ORDER BY sha256"):
+            # Lengths before the texts, so that no two tables of rows give the same bytes.
+            found.update("".join(f"{len(text)}:{text}" for text in row).encode("utf-8", "surrogatepass"))
+        return found.hexdigest()
+
+    def quarantined(self) -> dict[str, int]:
+        rows = self._db.execute("SELECT reason, COUNT(*) FROM file WHERE reason <> '' GROUP BY reason ORDER BY reason")
+        return dict(rows.fetchall())
+
+    def sides(self) -> Iterator[tuple[str, str, int, int]]:
+        """``(side, label, pictures, patients)`` of what is used."""
+        yield from self._db.execute(
+            "SELECT CASE WHEN role = 'test' THEN 'test' WHEN held_out(patient) THEN 'held-out' ELSE 'train' END AS "
+            "side, label, COUNT(*), COUNT(DISTINCT patient) FROM file WHERE reason = '' GROUP BY side, label"
+        )
+
+    def used(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the manifest, sorted by sha256."""
+        return self._batches(SCHEMA, "reason = '' ORDER BY sha256")
+
+    def unused(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the quarantine report, sorted by path."""
+        return self._batches(QUARANTINE_SCHEMA, "reason <> '' ORDER BY path")
+
+    def _batches(self, schema: pa.Schema, where: str) -> Iterator[pa.RecordBatch]:
+        cursor = self._db.execute(f"SELECT {', '.join(schema.names)} FROM file WHERE {where}")  # noqa: S608 - ours
+        while rows := cursor.fetchmany(ROW_GROUP):
+            columns = zip(zip(*rows, strict=True), schema.types, strict=True)
+            yield pa.RecordBatch.from_arrays([pa.array(*column) for column in columns], schema=schema)
+
+
+def _listed(source: Source) -> Iterator[tuple[str | int | None, ...]]:
+    name = source.name
+    for entry in source.entries():
+        path = entry.path.encode("utf-8", "backslashreplace").decode()
+        found = place(path, source_name=name)
+        if found is None:
+            continue
+        reason = detail = ""
+        if path != entry.path:
+            reason, detail = Reason.UNREADABLE.value, "the file name is no UTF-8; rename the file"
+        elif wrong := contradiction(path.rpartition("/")[2], found.label):
+            reason, detail = Reason.LABEL_CONTRADICTS_NAME.value, wrong
+        labelled = (found.label, found.role, found.patient, found.twin)
+        yield path, entry.size, entry.version, *labelled, reason, detail
+
+
+def _before(previous: Manifest) -> Iterator[tuple[str | int, ...]]:
+    for batch in previous.batches():
+        for path, size, version, content in zip(
+            *(batch.column(name).to_pylist() for name in ("path", "size", "version", "sha256")), strict=True
+        ):
+            yield path, size, version, content, "", ""
+    files = previous.filesystem
+    if files.get_file_info(previous.quarantine_path).type != FileType.File:
+        return
+    with files.open_input_file(previous.quarantine_path) as file, pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(ROW_GROUP, use_threads=False):
+            for row in batch.to_pylist():
+                if row["sha256"] and row["version"]:
+                    lasting = row["reason"] in _LASTING
+                    verdict = (row["reason"], row["detail"]) if lasting else ("", "")
+                    yield row["path"], row["size"], row["version"], row["sha256"], *verdict

@@ -1,0 +1,125 @@
+"""The manifest: the pictures a dataset may use, one row each, in a Parquet file sorted by content."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem, FileType
+
+from ray_jobs.dataset.entry import Source
+
+SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.int64() if name == "size" else pa.string(), nullable=False)
+        for name in ("path", "label", "patient", "role", "sha256", "size", "version")
+    ]
+)
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field(name, pa.int64() if name == "size" else pa.string(), nullable=False)
+        for name in ("path", "reason", "detail", "label", "sha256", "size", "version")
+    ]
+)
+
+ROW_GROUP = 1024
+_SUMMARY = b"hm-mlflow.dataset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A manifest that stands in a Parquet file, sorted by sha256, each sha256 once.
+
+    ``digest`` is a sha256 over the sorted (sha256, label, patient, role) of all rows: the same for the same data under
+    another address or in another order. ``pictures`` and ``patients`` count by side and label, such as
+    ``{"train": {"NORMAL": 1072, …}, "held-out": {…}, "test": {…}}``; ``quarantined`` counts by reason what was left
+    out. ``hashed`` is how many entries this build read, 0 for a manifest that was only opened.
+    """
+
+    filesystem: FileSystem
+    path: str
+    uri: str
+    digest: str
+    rows: int
+    pictures: Mapping[str, Mapping[str, int]]
+    patients: Mapping[str, Mapping[str, int]]
+    quarantined: Mapping[str, int]
+    hashed: int = field(default=0, compare=False)
+
+    @property
+    def quarantine_path(self) -> str:
+        """The Parquet report of what was left out, and why (see :mod:`ray_jobs.dataset.quarantine`)."""
+        return quarantine_path_of(self.path)
+
+    def batches(self, rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
+        """The rows in order, at most ``rows`` at a time; only those are in memory."""
+        with self.filesystem.open_input_file(self.path) as file, pq.ParquetFile(file) as parquet:
+            yield from parquet.iter_batches(batch_size=rows, use_threads=False)
+
+    def shards(self) -> Iterator[tuple[str, pa.Table]]:
+        """``(prefix, rows)`` for every first two hex digits of sha256 that occur, in order.
+
+        Only one shard and one row group are in memory at a time.
+        """
+        prefix, parts = "", list[pa.Table]()
+        for batch in self.batches():
+            heads = pa.compute.utf8_slice_codeunits(batch.column("sha256"), 0, 2)
+            runs = pa.compute.run_end_encode(heads)
+            start = 0
+            for head, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+                if head != prefix and parts:
+                    yield prefix, pa.concat_tables(parts)
+                    parts = []
+                prefix = head
+                parts.append(pa.Table.from_batches([batch.slice(start, end - start)]))
+                start = end
+        if parts:
+            yield prefix, pa.concat_tables(parts)
+
+    def table(self, *columns: str) -> pa.Table:
+        """All rows at once, of the named columns or of all: for a training matrix, which is in memory as well."""
+        return pq.read_table(self.path, filesystem=self.filesystem, columns=list(columns) or None)
+
+
+def manifest_path(base: str, uri: str) -> str:
+    """Where the manifest of ``uri`` stands below the state folder ``base``."""
+    return f"{base.rstrip('/')}/{sha256(uri.encode()).hexdigest()[:16]}/manifest.parquet"
+
+
+def quarantine_path_of(manifest: str) -> str:
+    """The path of the quarantine report beside a manifest."""
+    return f"{manifest.rpartition('/')[0]}/quarantine.parquet"
+
+
+def load_manifest(source: Source | str, *, filesystem: FileSystem, base: str) -> Manifest | None:
+    """The manifest that was last built for a source or its address, or None.
+
+    Also None for a file that is no manifest of that address: it is only ever a cache, so it is built again.
+    """
+    uri = source if isinstance(source, str) else source.uri
+    path = manifest_path(base, uri)
+    if filesystem.get_file_info(path).type != FileType.File:
+        return None
+    try:
+        with filesystem.open_input_file(path) as file:
+            metadata = pq.read_metadata(file)
+        summary = json.loads((metadata.metadata or {})[_SUMMARY])
+        if summary["uri"] != uri or metadata.schema.to_arrow_schema().names != SCHEMA.names:
+            return None
+        return Manifest(filesystem=filesystem, path=path, rows=metadata.num_rows, **summary)
+    except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
+        return None
+
+
+def summary_metadata(manifest: Manifest) -> dict[bytes, bytes]:
+    """What :func:`load_manifest` needs besides the rows, as metadata of the Parquet file."""
+    summary = {
+        "uri": manifest.uri,
+        "digest": manifest.digest,
+        "pictures": manifest.pictures,
+        "patients": manifest.patients,
+        "quarantined": manifest.quarantined,
+    }
+    return {_SUMMARY: json.dumps(summary, sort_keys=True).encode()}

@@ -1,0 +1,115 @@
+"""The pictures of an S3 bucket, at any endpoint, by the standard AWS variables."""
+
+import functools
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ray_jobs.dataset.entry import Entry, hidden
+from ray_jobs.dataset.errors import DatasetError, EntryError, SourceError
+
+_EXAMPLE = "s3://hm-mlflow-data/chest-xray/train"
+_CREATION = threading.Lock()
+_DENIED = frozenset({"403", "AccessDenied", "AllAccessDisabled"})
+_BAD_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"})
+
+
+@dataclass(frozen=True)
+class S3Source:
+    """The objects below a prefix of a bucket; ``prefix`` is empty or ends in ``/``."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def from_uri(cls, uri: str) -> "S3Source":
+        """Parse ``s3://bucket/prefix``; raises SourceError where there is no bucket."""
+        bucket, _, prefix = uri.removeprefix("s3:").removeprefix("//").partition("/")
+        if not uri.startswith("s3://") or not bucket:
+            raise SourceError(f"DATA_URI {uri!r} names no bucket; an example is {_EXAMPLE}")
+        prefix = prefix.strip("/")
+        return cls(bucket=bucket, prefix=f"{prefix}/" if prefix else "")
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        return self.prefix.rstrip("/").rpartition("/")[2]
+
+    def entries(self) -> Iterator[Entry]:
+        try:
+            for page in _client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for item in page.get("Contents", ()):
+                    path = item["Key"][len(self.prefix) :]
+                    if path and not path.endswith("/") and not any(map(hidden, path.split("/"))):
+                        yield Entry(path=path, size=item["Size"], version=item["ETag"].strip('"'))
+        except (BotoCoreError, ClientError) as error:
+            raise SourceError(self._explained(error)) from error
+
+    def read(self, path: str) -> bytes:
+        try:
+            body: bytes = _client().get_object(Bucket=self.bucket, Key=f"{self.prefix}{path}")["Body"].read()
+            return body
+        except (BotoCoreError, ClientError) as error:
+            raise self._read_error(path, error) from error
+
+    def _read_error(self, path: str, error: Exception) -> DatasetError:
+        # An object gone or closed is a matter of that object; anything else would blame every object in turn.
+        code = _code(error)
+        if code in {"NoSuchKey", "404", "InvalidObjectState"} or code in _DENIED:
+            return EntryError(f"{path} cannot be read from {self.uri}: {code}")
+        return SourceError(self._explained(error))
+
+    def _explained(self, error: Exception) -> str:
+        code = _code(error)
+        if code in {"NoSuchBucket", "404"}:
+            return f"bucket {self.bucket!r} of {self.uri} does not exist at {_endpoint()}; check both"
+        if code in _DENIED:
+            return f"access to {self.uri} at {_endpoint()} is denied; s3:ListBucket and s3:GetObject are needed"
+        if code in _BAD_CREDENTIALS:
+            return (
+                f"{_endpoint()} refuses the credentials ({code}) for {self.uri}; check AWS_ACCESS_KEY_ID and its secret"
+            )
+        if isinstance(error, ClientError):
+            return f"{self.uri} at {_endpoint()} answers {error}"
+        return (
+            f"{self.uri} cannot be reached at {_endpoint()}: {error}; check AWS_ENDPOINT_URL_S3, AWS_REGION, "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+
+
+def _code(error: Exception) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def _endpoint() -> str:
+    try:
+        return str(_client().meta.endpoint_url)
+    except (BotoCoreError, ValueError):
+        return "the endpoint"
+
+
+def _client() -> Any:
+    """The client of this process for the AWS variables of now: clients do not pickle, and one serves all threads."""
+    variables = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    with _CREATION:
+        return _made_client(variables)
+
+
+@functools.lru_cache(maxsize=4)
+def _made_client(_variables: tuple[tuple[str, str], ...]) -> Any:
+    retries = Config(
+        retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=32
+    )
+    try:
+        return boto3.session.Session().client("s3", config=retries)
+    except ValueError as error:
+        raise SourceError(f"AWS_ENDPOINT_URL_S3 is no address: {error}; an example is http://localhost:9000") from error
