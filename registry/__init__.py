@@ -1,0 +1,1 @@
+"""What jobs, serving and notebooks share: settings, the model artefact, its versions and their promotion."""

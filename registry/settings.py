@@ -1,0 +1,85 @@
+"""The settings of the whole system, read once from the environment and an optional `.env` file."""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from dotenv import load_dotenv
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCAL = ROOT / ".local"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or outside what it takes; the message names it."""
+
+
+class Settings(BaseSettings):
+    """Every setting, under the name of its environment variable in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    execution_environment: Literal["local", "cloud"] = "local"
+    data_uri: str = "synthetic:1200"
+    mlflow_tracking_uri: str = f"sqlite:///{LOCAL / 'mlflow.db'}"
+    mlflow_tracking_uri_cloud: str | None = None
+    state_uri: str = str(LOCAL / "state")
+    model_name: str = Field("pneumonia", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    ray_address: str | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+    serve_replicas: int = Field(1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _cloud_names_its_tracking_server(self) -> Self:
+        if self.execution_environment == "cloud" and not self.mlflow_tracking_uri_cloud:
+            raise ValueError(
+                "EXECUTION_ENVIRONMENT is 'cloud' but MLFLOW_TRACKING_URI_CLOUD is not set; "
+                "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.local"
+            )
+        return self
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where runs and versions are kept in the environment that is chosen."""
+        if self.execution_environment == "cloud" and self.mlflow_tracking_uri_cloud:
+            return self.mlflow_tracking_uri_cloud
+        return self.mlflow_tracking_uri
+
+    @property
+    def lock_folder(self) -> Path:
+        """Where processes of this machine keep out of each other's way."""
+        folder = LOCAL if "://" in self.state_uri else Path(self.state_uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment, then `.env` for what it lacks; keyword arguments that are not None win over both.
+
+    The AWS variables of `.env` reach boto3 and Arrow too, because the file is loaded into the environment.
+
+    Raises
+    ------
+    SettingsError
+        Naming each variable that is wrong, its value and what it takes.
+    """
+    load_dotenv(ROOT / ".env")
+    # MLflow's bar for a handful of small files would interrupt the job's own.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _explain(problem: ErrorDetails) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0]).upper()
+    return f"{name} is {problem['input']!r}: {message}. Mend it in the environment or in .env; .env.example lists all."

@@ -1,0 +1,98 @@
+"""What tests of several rooms need: generated X-rays, a small fitted model, a registry of its own."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from features.extract import extract
+from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.sources import open_source
+from registry.bundle import write_bundle
+from registry.settings import ROOT, Settings
+from registry.versions import client
+
+
+@pytest.fixture(scope="session")
+def xrays() -> tuple[list[bytes], np.ndarray]:
+    """Sixty generated X-rays and their labels, 0 or 1."""
+    source = open_source("synthetic:60")
+    paths = sorted(entry.path for entry in source.entries())
+    return [source.read(path) for path in paths], np.array([int("PNEUMONIA" in path) for path in paths])
+
+
+@pytest.fixture(scope="session")
+def fitted(xrays: tuple[list[bytes], np.ndarray]):
+    """A classifier that has seen those X-rays."""
+    images, labels = xrays
+    matrix = np.stack([extract(image, DEFAULT_SPEC) for image in images])
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01)).fit(matrix, labels)
+
+
+@pytest.fixture(scope="session")
+def make_bundle(fitted, xrays: tuple[list[bytes], np.ndarray]):
+    """Write a sound bundle into a folder; returns its digest."""
+
+    def make(folder: Path, *, threshold: float = 0.5, estimator=fitted) -> str:
+        return write_bundle(
+            folder,
+            estimator=estimator,
+            spec=DEFAULT_SPEC,
+            threshold=threshold,
+            evaluation={"held_out": {"auc": {"value": 0.97, "low": 0.95, "high": 0.99}}},
+            golden_images=xrays[0][:3],
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them: copying it is quicker than making it."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    client(Settings(mlflow_tracking_uri=f"sqlite:///{path}")).search_experiments()
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, empty_database: Path) -> Settings:
+    """Settings of a registry and a state folder that are this test's alone."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return Settings(
+        mlflow_tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
+        state_uri=str(tmp_path / "state"),
+        data_uri="synthetic:120",
+        ray_address=None,
+    )
+
+
+@pytest.fixture
+def run_id(settings: Settings, tmp_path: Path) -> str:
+    """A run that may register one version; `new_run` makes more."""
+    return new_run(settings, tmp_path)
+
+
+def new_run(settings: Settings, tmp_path: Path) -> str:
+    """Start a run in the test's own experiment."""
+    mlflow_client = client(settings)
+    experiment = mlflow_client.get_experiment_by_name("test")
+    experiment_id = (
+        experiment.experiment_id
+        if experiment
+        else mlflow_client.create_experiment("test", artifact_location=(tmp_path / "artifacts").as_uri())
+    )
+    return mlflow_client.create_run(experiment_id).info.run_id
+
+
+@pytest.fixture(scope="session")
+def real_xrays() -> Path:
+    """The folder of real X-rays, for tests that need them."""
+    folder = Path(os.environ.get("HM_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "chest-xray-224").is_dir():
+        pytest.skip(f"no real X-rays at {folder}; set HM_DATA to a folder that holds chest-xray-224")
+    return folder

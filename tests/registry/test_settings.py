@@ -1,0 +1,38 @@
+"""Settings from the environment, and what is said of wrong ones."""
+
+import pytest
+
+from registry.settings import SettingsError, load_settings
+
+
+def test_the_environment_sets_and_an_argument_wins(monkeypatch):
+    monkeypatch.setenv("DATA_URI", "s3://bucket/xrays")
+    assert load_settings().data_uri == "s3://bucket/xrays"
+    assert load_settings(data_uri="synthetic:60").data_uri == "synthetic:60"
+    assert load_settings(data_uri=None).data_uri == "s3://bucket/xrays"
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("MODEL_NAME", "")
+    assert load_settings().model_name == "pneumonia"
+
+
+def test_a_port_that_is_none_is_named_with_its_value(monkeypatch):
+    monkeypatch.setenv("HTTP_PORT", "80800")
+    with pytest.raises(SettingsError, match=r"HTTP_PORT is '80800'.*65535"):
+        load_settings()
+
+
+def test_cloud_without_a_tracking_server_says_which_variable_is_missing(monkeypatch):
+    monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI_CLOUD", raising=False)
+    with pytest.raises(SettingsError, match=r"MLFLOW_TRACKING_URI_CLOUD is not set; .* for example http://"):
+        load_settings()
+
+
+def test_cloud_and_local_each_use_their_own_tracking_server(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI_CLOUD", "http://mlflow.hm-mlflow.local")
+    assert load_settings().tracking_uri == "http://here:5000"
+    monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
+    assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.local"
