@@ -1,0 +1,96 @@
+"""The Ray cluster that a job runs on: the one that RAY_ADDRESS names, otherwise one started here for the job."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import ray
+from filelock import FileLock, Timeout
+from ray.exceptions import RayActorError
+
+from registry.settings import Settings
+
+T = TypeVar("T")
+_NAMESPACE = "hm-mlflow"
+_TURN = "production"
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another live job does the same work."""
+
+
+def connect(address: str | None) -> None:
+    """Connect this process to Ray until it ends; where it is connected already, nothing happens."""
+    if ray.is_initialized():
+        return
+    # Ray's default warns at every start about accelerators, which this project does not use.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # A token for a cluster that this job starts for itself is as it should be; Ray calls it a warning.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    options: dict[str, Any] = {} if address else {"include_dashboard": False}
+    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
+
+
+def cpus() -> int:
+    """Cores that Ray may use, at least 1."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def in_turn(address: str | None, function: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Run a change of Production on the one actor of the cluster that makes them, one after another.
+
+    MLflow has no compare-and-set. A file lock inside the change keeps processes of one machine apart, and without a
+    cluster that is enough; this actor keeps the machines of a cluster apart. It lives as long as the job that made it,
+    so it never runs an older job's code.
+    """
+    if not address:
+        return function(*args, **options)
+    connect(address)
+    for _ in range(5):
+        actor = _Turn.options(name=_TURN, namespace=_NAMESPACE, get_if_exists=True).remote()  # type: ignore[attr-defined]
+        try:
+            return ray.get(actor.run.remote(function, args, options))
+        except RayActorError:
+            continue  # the job that held the actor ended between the two calls: take its place
+    raise RuntimeError("The actor that changes Production died 5 times; look at Ray's logs for why.")
+
+
+@contextmanager
+def sole_owner(key: str, settings: Settings) -> Iterator[None]:
+    """Hold a piece of work while this process lives: a file lock on one machine, a named actor on a cluster.
+
+    Raises
+    ------
+    AlreadyRunningError
+        If another live process holds it.
+    """
+    refusal = AlreadyRunningError(f"The same work ({key}) is being done by another job right now; wait for it to end.")
+    if not settings.ray_address:
+        lock = FileLock(settings.lock_folder / f"{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise refusal from None
+        try:
+            yield
+        finally:
+            lock.release()
+        return
+    connect(settings.ray_address)
+    try:
+        holder = _Turn.options(name=key, namespace=_NAMESPACE).remote()  # type: ignore[attr-defined]
+        ray.get(holder.run.remote(str, (), {}))
+    except ValueError:
+        raise refusal from None
+    try:
+        yield
+    finally:
+        ray.kill(holder)
+
+
+@ray.remote(num_cpus=0)
+class _Turn:
+    def run(self, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return function(*args, **options)

@@ -1,0 +1,120 @@
+"""How good a model is on patients that it has not seen, with intervals that know that a patient has several X-rays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Numbers of one model on some X-rays, at one threshold; `brier` is the mean squared error of the probabilities."""
+
+    images: int
+    patients: int
+    pneumonia: int
+    threshold: float
+    auc: Estimate
+    accuracy: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    brier: Estimate
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """The numbers and the ends of their intervals, flat, as MLflow keeps them."""
+        flat: dict[str, float] = {}
+        for name in METRICS:
+            estimate: Estimate = getattr(self, name)
+            flat |= {
+                f"{prefix}_{name}": estimate.value,
+                f"{prefix}_{name}_low": estimate.low,
+                f"{prefix}_{name}_high": estimate.high,
+            }
+        return flat
+
+
+METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier")
+
+
+def evaluate(
+    labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, *, threshold: float, seed: int = 0
+) -> Evaluation:
+    """Evaluate probabilities of shape (N,) against labels (N,) of 0 and 1, patients (N,) being any identifiers.
+
+    Intervals are percentiles of a bootstrap that draws patients, not images: images of one patient are alike, and
+    drawing them as if they were independent would give intervals that are too narrow (Field and Welsh, 2007,
+    "Bootstrapping clustered data", JRSS B 69(3)).
+
+    Raises
+    ------
+    ValueError
+        If only one class is there, so that neither AUC nor one of the rates exists.
+    """
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"All {len(labels)} X-rays are of one class; an evaluation needs both, add the other.")
+    codes = np.unique(patients, return_inverse=True)[1]
+    samples = [
+        _numbers(labels, probabilities, weights, threshold) for weights in patient_weights(labels, codes, seed=seed)
+    ]
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(np.array(samples), [tail, 100 - tail], axis=0)
+    values = _numbers(labels, probabilities, np.ones(len(labels)), threshold)
+    estimates = {
+        name: Estimate(value=float(values[i]), low=float(low[i]), high=float(high[i])) for i, name in enumerate(METRICS)
+    }
+    return Evaluation(
+        images=len(labels),
+        patients=int(codes.max()) + 1,
+        pneumonia=int(labels.sum()),
+        threshold=threshold,
+        **estimates,
+    )
+
+
+def patient_weights(labels: np.ndarray, codes: np.ndarray, *, seed: int) -> list[np.ndarray]:
+    """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out."""
+    random = np.random.default_rng(seed)
+    count = int(codes.max()) + 1
+    draws = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, codes].astype(float)
+    return [weights for weights in draws if len(np.unique(labels[weights > 0])) == 2]
+
+
+def _numbers(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray, threshold: float) -> tuple[float, ...]:
+    """The values of METRICS, in their order."""
+    right = (probabilities >= threshold) == (labels == 1)
+    sick = labels == 1
+    return (
+        float(roc_auc_score(labels, probabilities, sample_weight=weights)),
+        float(np.average(right, weights=weights)),
+        float(np.average(right[sick], weights=weights[sick])),
+        float(np.average(right[~sick], weights=weights[~sick])),
+        float(brier_score_loss(labels, probabilities, sample_weight=weights)),
+    )
+
+
+def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The threshold with the largest sensitivity + specificity (Youden, 1950, "Index for rating diagnostic tests").
+
+    It lies halfway between the two neighbouring probabilities that it separates, so that the last digit of a
+    probability decides nothing.
+    """
+    false_positive_rate, true_positive_rate, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    best = int(np.argmax(true_positive_rate - false_positive_rate))
+    chosen = min(float(thresholds[best]), 1.0)
+    below = probabilities[probabilities < chosen]
+    return float((chosen + below.max()) / 2) if len(below) else chosen

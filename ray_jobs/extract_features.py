@@ -1,0 +1,20 @@
+"""Bring the feature cache up to date with DATA_URI: `python -m ray_jobs.extract_features`."""
+
+import argparse
+
+from ray_jobs.cli import run_job
+from ray_jobs.prepare import prepare
+from registry.settings import Settings
+
+
+def main() -> None:
+    """The job."""
+    run_job(_job, module="ray_jobs.extract_features", description="Extract the features that the cache lacks.")
+
+
+def _job(settings: Settings, _: argparse.Namespace) -> None:
+    print(prepare(settings).extract())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The final model of a trial: fitted on all training patients, calibrated and thresholded on scores of unseen ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+
+from ray_jobs.dataset.split import folds
+from ray_jobs.evaluate import best_threshold
+from ray_jobs.extraction import Table
+from ray_jobs.trial import Folds, Trial, smallest_fold
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What models are fitted on: rows (M,) of images as they are, then of their jittered views; folds by patient.
+
+    A fold scores its images and their views alike. Views stand for what another hospital's exposure and framing would
+    make of a picture, and a model that is only good on pictures as they are would win where it does not matter.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    folds: Folds
+    images: int
+
+    @classmethod
+    def of(cls, table: Table, *, seed: int) -> "TrainingSet":
+        """The training set of a table; raises TooLittleData where its patients are too few for the folds."""
+        count, views, width = table.views.shape
+        repeat = 1 + views
+        labels, patients = np.tile(table.labels, repeat), np.tile(table.patients, repeat)
+        jittered = table.views.transpose(1, 0, 2).reshape(count * views, width)
+        return cls(
+            features=np.concatenate([table.features, jittered]),
+            labels=labels,
+            folds=folds(labels, patients, FOLDS, seed=seed),
+            images=count,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A classifier with calibrated probabilities, and the probability from which it says pneumonia."""
+
+    estimator: CalibratedClassifierCV
+    threshold: float
+
+
+def fit(trial: Trial, data: TrainingSet) -> Fitted:
+    """Fit a trial's candidate on the training set of the trial.
+
+    The sigmoid (Platt, 1999, "Probabilistic outputs for support vector machines") is fitted to out-of-fold scores, so
+    that no patient calibrates a model that was trained on that patient; the model itself is then fitted on everyone.
+    The threshold is chosen on the out-of-fold scores of the images as they are, never on the held-out patients.
+    """
+    pipeline = trial.candidate.build(smallest_fold(data.folds))
+    estimator = CalibratedClassifierCV(pipeline, method="sigmoid", ensemble=False, cv=data.folds)
+    estimator.fit(data.features, data.labels)
+    calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
+    probabilities = calibrator.predict(trial.scores[: data.images])
+    threshold = best_threshold(data.labels[: data.images], probabilities)
+    # The folds are rows of a table that the model is stored without.
+    return Fitted(estimator=estimator.set_params(cv=None), threshold=threshold)

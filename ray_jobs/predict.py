@@ -1,0 +1,96 @@
+"""Score a folder or bucket with the model in Production: `python -m ray_jobs.predict --data URI --out FILE.parquet`."""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import pyarrow as pa
+import ray
+from pyarrow.fs import LocalFileSystem
+from tqdm import tqdm
+
+from features.errors import ImageError
+from ray_jobs.cli import positive, run_job
+from ray_jobs.cluster import connect, cpus
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import EntryError
+from ray_jobs.dataset.parquet import publish
+from ray_jobs.dataset.sources import open_source
+from registry.bundle import Bundle
+from registry.settings import Settings
+from registry.versions import fetch, production, version_of
+
+BATCH = 64
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("probability", pa.float64()),
+        pa.field("label", pa.string()),
+        pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("error", pa.string()),
+    ]
+)
+
+
+def predict(source: Source, bundle: Bundle, version: int, *, ray_address: str | None) -> Iterator[pa.RecordBatch]:
+    """One row an image of a source, in the order of their paths; an image that cannot be scored has its error.
+
+    Only a few batches are in memory at a time, however many images there are.
+    """
+    paths = sorted(entry.path for entry in source.entries())
+    connect(ray_address)
+    common = ray.put((source, bundle, version))
+    batches = iter([paths[start : start + BATCH] for start in range(0, len(paths), BATCH)])
+    running = [_score.remote(common, batch) for batch in islice(batches, 3 * cpus())]
+    with tqdm(total=len(paths), desc="predict", unit="image", mininterval=1) as progress:
+        while running:
+            rows: pa.RecordBatch = ray.get(running.pop(0))
+            running += [_score.remote(common, batch) for batch in islice(batches, 1)]
+            progress.update(len(rows))
+            yield rows
+
+
+@ray.remote(max_retries=3)
+def _score(common: tuple[Source, Bundle, int], paths: list[str]) -> pa.RecordBatch:
+    cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
+    source, bundle, version = common
+    return pa.RecordBatch.from_pylist([_row(source, bundle, version, path) for path in paths], schema=SCHEMA)
+
+
+def _row(source: Source, bundle: Bundle, version: int, path: str) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(SCHEMA.names)
+    row |= {"path": path, "model_version": version}
+    try:
+        probability = float(bundle.predict([source.read(path)])[0])
+    except (EntryError, ImageError) as error:
+        return row | {"error": str(error)}
+    return row | {"probability": probability, "label": bundle.label(probability)}
+
+
+def main() -> None:
+    """The job."""
+    run_job(_job, module="ray_jobs.predict", description="Score X-rays with a registered model.", arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="where the answers go")
+    parser.add_argument("--version", type=positive, help="a version by its number (default: what is in Production)")
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    version = version_of(settings, options.version) if options.version else production(settings)
+    if version is None:
+        raise LookupError(f"No version of {settings.model_name} is in Production; train one with ray_jobs.train.")
+    source = open_source(settings.data_uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = fetch(settings, version, Path(scratch) / "bundle")
+        batches = predict(source, bundle, version.version, ray_address=settings.ray_address)
+        publish(batches, SCHEMA, filesystem=LocalFileSystem(), path=str(options.out.resolve()))
+    print(f"{version} scored {source.uri}: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

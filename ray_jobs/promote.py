@@ -1,0 +1,37 @@
+"""Make a version Production by hand, whatever the gate said: `python -m ray_jobs.promote VERSION --why TEXT`."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from ray_jobs.cli import positive, run_job
+from ray_jobs.cluster import in_turn
+from registry.promotion import promote
+from registry.settings import Settings
+from registry.versions import fetch, version_of
+
+
+def main() -> None:
+    """The job."""
+    run_job(_job, module="ray_jobs.promote", description="Make a version Production.", data=False, arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", type=positive, help="the number of the version")
+    parser.add_argument("--why", default="promoted by hand", help="the reason that goes on record")
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    version = version_of(settings, options.version)
+    with tempfile.TemporaryDirectory() as scratch:
+        fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
+    change = in_turn(settings.ray_address, promote, settings, version, why=options.why)
+    if change is None:
+        print(f"{version} is in Production already.")
+        return
+    before = f"version {change.from_version}" if change.from_version else "nothing"
+    print(f"{version} is in Production, in place of {before}. Undo with python -m ray_jobs.rollback")
+
+
+if __name__ == "__main__":
+    main()

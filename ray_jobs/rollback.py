@@ -1,0 +1,29 @@
+"""Undo the last promotion: `python -m ray_jobs.rollback --why TEXT`."""
+
+import argparse
+
+from ray_jobs.cli import run_job
+from ray_jobs.cluster import in_turn
+from registry.promotion import rollback
+from registry.settings import Settings
+
+
+def main() -> None:
+    """The job."""
+    run_job(_job, module="ray_jobs.rollback", description="Undo the last promotion.", data=False, arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--why", default="rolled back by hand", help="the reason that goes on record")
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    change = in_turn(settings.ray_address, rollback, settings, why=options.why)
+    print(
+        f"{settings.model_name} version {change.to_version} is in Production again, "
+        f"in place of version {change.from_version}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Where a job keeps what it can resume from: a folder or a bucket, behind one Arrow filesystem."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem, S3FileSystem
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A filesystem and the folder in it that is ours. It can be pickled, so workers use it too."""
+
+    filesystem: FileSystem
+    base: str
+
+    def path(self, *parts: str) -> str:
+        """The path of something below the folder."""
+        return "/".join((self.base, *parts))
+
+    def exists(self, path: str) -> bool:
+        """Whether a file stands at a path that `path()` gave."""
+        return bool(self.filesystem.get_file_info(path).type == FileType.File)
+
+    def read(self, path: str) -> bytes:
+        """The whole content of a file."""
+        with self.filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file so that a reader, or a process killed at any moment, sees all of it or none."""
+        if not isinstance(self.filesystem, LocalFileSystem):
+            with self.filesystem.open_output_stream(path) as stream:  # an S3 upload appears when it is completed
+                stream.write(content)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_name(f".{target.name}.{uuid4().hex}")
+        try:
+            scratch.write_bytes(content)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def open_state(uri: str) -> State:
+    """The state folder that a URI names: a local path, or `s3://bucket/prefix` on any endpoint.
+
+    Raises
+    ------
+    ValueError
+        For a scheme that is neither.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        return State(filesystem=_s3(), base=f"{parts.netloc}{parts.path}".rstrip("/"))
+    if "://" in uri:
+        raise ValueError(
+            f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
+        )
+    folder = Path(uri).expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return State(filesystem=LocalFileSystem(), base=str(folder))
+
+
+def _s3() -> S3FileSystem:
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not endpoint.netloc:
+        return S3FileSystem(region=region)
+    return S3FileSystem(region=region or "us-east-1", scheme=endpoint.scheme, endpoint_override=endpoint.netloc)

@@ -1,0 +1,145 @@
+"""Train: extract features, sweep, evaluate on held-out patients, register the best, and promote it if it may be.
+
+Run again after it was interrupted, it goes on with the same run: nothing is extracted, tried or registered twice.
+"""
+
+import argparse
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from features.spec import DEFAULT_SPEC
+from ray_jobs.cli import run_job
+from ray_jobs.cluster import connect, sole_owner
+from ray_jobs.dataset.sources import open_source
+from ray_jobs.evaluate import Evaluation, evaluate
+from ray_jobs.fit import FOLDS, Fitted, TrainingSet, fit
+from ray_jobs.judge import Outcome, judge
+from ray_jobs.plots import plots
+from ray_jobs.prepare import Prepared, Sides, prepare
+from ray_jobs.progress import say
+from ray_jobs.runs import ParentRun, parent_run
+from ray_jobs.search_space import candidates
+from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
+from ray_jobs.trial import Trial
+from registry.bundle import write_bundle
+from registry.settings import Settings
+from registry.versions import ModelVersion, register, version_of_run
+
+GOLDEN_IMAGES = 4
+
+
+def train(settings: Settings, *, trials: int, seed: int) -> Outcome:
+    """The whole way from DATA_URI to Production; the outcome says whether the new version serves, and why."""
+    prepared = prepare(settings)
+    key = training_key(prepared, kind="train", trials=trials, seed=seed)
+    with sole_owner(key, settings), parent_run(settings, key=key, kind="train", tags=prepared.tags()) as run:
+        sides = prepared.sides()
+        version = version_of_run(settings, run.run_id) or _new_version(prepared, sides, run, trials=trials, seed=seed)
+        return judge(prepared, sides.held_out, version)
+
+
+def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: int, seed: int) -> ModelVersion:
+    """Sweep, fit the best, evaluate it, and register it with its files."""
+    run.log_data(prepared.manifest)
+    run.log(params={"trials": trials, "seed": seed, "features": len(DEFAULT_SPEC.names)})
+    address = prepared.settings.ray_address
+    data = TrainingSet.of(sides.train, seed=seed)
+    best = run_sweep(data, candidates(trials, seed=seed), state=prepared.state, run=run, ray_address=address)[0]
+    say(f"fitting {best.candidate} on {data.images} X-rays")
+    connect(address)
+    fitted: Fitted = ray.get(_fit.remote(best, data))
+    evaluations = _evaluate(fitted, sides, run)
+    run.log(
+        params={"family": best.candidate.family, **best.candidate.parameters},
+        metrics=_flat(best, evaluations, fitted),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        write_bundle(
+            folder,
+            estimator=fitted.estimator,
+            spec=DEFAULT_SPEC,
+            threshold=fitted.threshold,
+            evaluation=_card(prepared, best, evaluations),
+            golden_images=golden_images(),
+        )
+        metrics = {name: getattr(evaluations["held_out"], name).value for name in ("auc", "sensitivity", "specificity")}
+        return register(prepared.settings, run_id=run.run_id, bundle_folder=folder, metrics=metrics)
+
+
+@ray.remote
+def _fit(trial: Trial, data: TrainingSet) -> Fitted:
+    return fit(trial, data)
+
+
+def golden_images() -> list[bytes]:
+    """Generated X-rays, so that a model carries no patient's picture with it."""
+    source = open_source("synthetic:40")
+    paths = sorted(entry.path for entry in source.entries())
+    return [source.read(path) for path in paths[:: len(paths) // GOLDEN_IMAGES][:GOLDEN_IMAGES]]
+
+
+def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluation]:
+    """Evaluate on the held-out patients, and on `test/` where there is one; log the pictures."""
+    found = {}
+    for name, table in (("held_out", sides.held_out), ("test", sides.test)):
+        if len(np.unique(table.labels)) < 2:
+            continue
+        probabilities = fitted.estimator.predict_proba(table.features)[:, 1]
+        found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)
+        run.log_figures(plots(table.labels, probabilities, found[name]), name)
+    return found
+
+
+def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> dict[str, float]:
+    flat = {"cv_auc": best.auc, "cv_auc_standard_error": best.spread, "threshold": fitted.threshold}
+    for name, evaluation in evaluations.items():
+        flat |= evaluation.metrics(name)
+    return flat
+
+
+def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation]) -> dict:
+    return {
+        **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
+        "cross_validation": {"auc": best.auc, "standard_error": best.spread, "folds": FOLDS},
+        "model": str(best.candidate),
+        "data": {
+            "digest": prepared.manifest.digest,
+            "pictures": dict(prepared.manifest.pictures),
+            "patients": dict(prepared.manifest.patients),
+        },
+    }
+
+
+def summary(settings: Settings, outcome: Outcome) -> str:
+    """What a person wants to know at the end: how good the new version is, which version serves now, and why."""
+    held_out, serves = outcome.evaluation, outcome.production
+    lines = [
+        f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
+        f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
+        f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
+        f"            at threshold {held_out.threshold:.3f}",
+        f"registered  {outcome.version}, run {outcome.version.run_id}",
+        f"gate        {'promoted' if outcome.verdict.promote else 'kept back'}: {outcome.verdict}",
+        f"production  {serves if serves else 'nothing'}",
+        f"next        make serve, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The job."""
+    run_job(_job, module="ray_jobs.train", description="Train, register, promote.", arguments=add_search_arguments)
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    outcome = train(settings, trials=options.trials, seed=options.seed)
+    print(summary(settings, outcome))
+
+
+if __name__ == "__main__":
+    main()
