@@ -1,0 +1,1 @@
+"""The web application: a verified model behind an API and a page, on Ray Serve."""

@@ -1,0 +1,181 @@
+"""The HTTP application: routes over a model holder, with nothing of Ray, so that it also runs by itself."""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from registry.settings import Settings
+from serve import problems
+from serve.limits import Admission, BoundedBody, Limits, RequestId, SafeHeaders
+from serve.model import Holder, Served
+from serve.page.routes import add_page
+from serve.predictor import Predictor, reference
+from serve.problems import request_id_of
+from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
+from serve.uploads import RAW_TYPES, read_pictures
+
+DESCRIPTION = (
+    "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
+    "never for a decision about a patient. Pictures are neither kept nor logged."
+)
+_BINARY = {"type": "string", "format": "binary"}
+_PREDICT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
+                }
+            },
+            **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
+        },
+    }
+}
+
+
+def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": "; ".join(kind.title for kind in problems.KINDS.values() if kind.status == status),
+            "content": {problems.MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def create_app(
+    holder: Holder,
+    *,
+    settings: Settings,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    behind_serve: bool = False,
+    around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+) -> FastAPI:
+    """The application over a holder; whoever calls this keeps the holder on the right model.
+
+    `around` is entered when the application starts and left when it stops, for what has to run beside it.
+    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself.
+    """
+    limits = limits or Limits()
+    predictor = Predictor(holder, threads=threads)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            if around is None:
+                yield
+            else:
+                async with around():
+                    yield
+        finally:
+            predictor.close()
+
+    app = FastAPI(
+        title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
+    )
+    # The last one added is the outermost: an id first, so that every refusal below carries it.
+    app.add_middleware(Admission, limits=limits)
+    app.add_middleware(BoundedBody, limits=limits)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(RequestId, echoed=behind_serve)
+    problems.install(app)
+    app.include_router(_router(predictor, limits))
+    add_page(app, predictor=predictor, settings=settings, limits=limits)
+    return app
+
+
+def _router(predictor: Predictor, limits: Limits) -> APIRouter:
+    router = APIRouter()
+
+    @router.post(
+        "/predict",
+        response_model=Prediction | Predictions,
+        response_model_exclude_none=True,
+        responses=_problem_responses(400, 408, 413, 415, 422, 503),
+        openapi_extra=_PREDICT_BODY,
+        summary="Does the picture show pneumonia?",
+    )
+    async def predict(request: Request) -> Response:
+        """One picture, as a multipart part named `file` or as the raw body, gets one answer or one problem.
+
+        Several parts named `file` get `results`, one answer or problem each, in order, all by the same model.
+        JPEG, PNG and DICOM are taken, told apart by their content.
+        """
+        served = predictor.served()
+        request_id = request_id_of(request)
+        pictures = await read_pictures(request, limits)
+        answers = await predictor.answer(served, pictures, request_id)
+        if len(answers) > 1:
+            return _json(Predictions(results=answers, model=reference(served), request_id=request_id))
+        if isinstance(answers[0], Problem):
+            return problems.respond(answers[0])
+        return _json(answers[0])
+
+    @router.get(
+        "/model",
+        response_model=ModelCard,
+        responses=_problem_responses(503),
+        summary="Which model answers, and how well",
+    )
+    async def model() -> ModelCard:
+        """The version that serves, its evaluation on held-out patients, and the last failure to replace it, if any."""
+        return card(predictor.served(), predictor.holder)
+
+    @router.get("/healthz", response_model=Health, summary="Is the server alive?")
+    async def healthz() -> Health:
+        """200 as long as the process answers, whether or not it has a model."""
+        return Health(status="alive")
+
+    @router.get(
+        "/readyz", response_model=Health, responses=_problem_responses(503), summary="Is a verified model loaded?"
+    )
+    async def readyz() -> Health:
+        """200 once a verified model answers; 503 before that."""
+        predictor.served()
+        return Health(status="ready")
+
+    return router
+
+
+def _json(answer: Prediction | Predictions) -> JSONResponse:
+    return JSONResponse(answer.model_dump(mode="json", exclude_none=True))
+
+
+def card(served: Served, holder: Holder) -> ModelCard:
+    """What `/model` tells of a served model."""
+    version, bundle, failure = served.version, served.bundle, holder.failure
+    return ModelCard(
+        name=version.name,
+        version=version.version,
+        run_id=version.run_id,
+        digest=version.digest,
+        threshold=bundle.threshold,
+        evaluation=_finite(bundle.evaluation),
+        spec_fingerprint=bundle.spec.fingerprint,
+        features=len(bundle.spec.names),
+        created=version.created,
+        serving_since=served.since,
+        source=served.source,
+        failure=FailureReport(**asdict(failure)) if failure else None,
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The same structure with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,86 @@
+"""The Ray Serve deployment: binds the HTTP application and the model watcher to a replica, nothing more."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import cv2
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application, Deployment
+
+from registry.settings import Settings
+from serve.api import create_app
+from serve.limits import Limits
+from serve.model import Holder
+from serve.watcher import watch
+
+# Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
+# others out. What exceeds even this, Serve turns away by itself.
+MAX_ONGOING_REQUESTS = 256
+MAX_QUEUED_REQUESTS = 256
+REQUEST_TIMEOUT_S = 60.0
+
+# Uploads are few and large: given back to the system at once, they do not stay with the process as its peak.
+_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
+
+# An MLflow server that is away must not hold the watcher for MLflow's own seven retries of two minutes.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+@serve.ingress()
+class Webapp:
+    """One replica: a model holder, the watcher that keeps it current, and the application over both."""
+
+    def __init__(self, settings: Settings, limits: Limits) -> None:
+        cv2.setNumThreads(1)  # the threads are ours: one picture each
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+        _log_to_stderr()
+        self._settings = settings
+        self._limits = limits
+        self._holder = Holder()
+        self._watcher = watch(self._holder, settings)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        @asynccontextmanager
+        async def watching() -> AsyncIterator[None]:
+            self._watcher.start()
+            try:
+                yield
+            finally:
+                self._watcher.stop()
+
+        return create_app(
+            self._holder, settings=self._settings, limits=self._limits, around=watching, behind_serve=True
+        )
+
+    def check_health(self) -> None:
+        """Raise, so that Serve replaces the replica, where the watcher has died."""
+        if not self._watcher.alive:
+            raise RuntimeError("The model watcher has stopped; this replica would never see a promotion.")
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("serve")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+
+
+def build(settings: Settings, limits: Limits | None = None) -> Application:
+    """The application that `ray.serve.run` deploys."""
+    deployment: Deployment = serve.deployment(
+        name="webapp",
+        num_replicas=settings.serve_replicas,
+        ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": _MEMORY}},
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        max_queued_requests=MAX_QUEUED_REQUESTS,
+        graceful_shutdown_timeout_s=30,
+        health_check_period_s=10,
+        health_check_timeout_s=30,
+    )(Webapp)
+    return deployment.bind(settings, limits or Limits())

@@ -1,0 +1,103 @@
+"""Starting and stopping the application on a single-node Ray of its own, and checking first that it can."""
+
+import json
+import logging
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from registry.settings import Settings
+
+_LOOK_S = 0.25
+_MIB = 2**20
+OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
+
+
+class StartError(RuntimeError):
+    """The application cannot start; the message says what is in the way and what to do."""
+
+
+def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
+    """Raise StartError, naming the variable that moves it, where a port is taken or the address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StartError(
+                f"{purpose} cannot listen on {host}:{port} ({error.strerror or error}). "
+                f"Stop what uses the port, or choose another one: {variable}={port + 1} make serve"
+            ) from error
+
+
+def start(settings: Settings) -> None:
+    """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+    from ray import serve
+
+    from serve.app import REQUEST_TIMEOUT_S, build
+
+    ray.init(
+        address="local",
+        num_cpus=settings.serve_replicas + 1,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        logging_level=logging.WARNING,
+    )
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options={
+            "host": settings.http_host,
+            "port": settings.http_port,
+            "request_timeout_s": REQUEST_TIMEOUT_S,
+            "keep_alive_timeout_s": 65,
+        },
+    )
+    serve.run(build(settings), name="webapp", route_prefix="/")
+
+
+def stop() -> None:
+    """Drain and stop the application, then its Ray."""
+    import ray
+    from ray import serve
+
+    if ray.is_initialized():
+        serve.shutdown()
+        ray.shutdown()
+
+
+def url_of(settings: Settings) -> str:
+    """The address under which this machine reaches the application."""
+    # Where it listens on every address, loopback is one of them.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
+    return f"http://{host}:{settings.http_port}"
+
+
+def ask(url: str) -> tuple[int, dict[str, Any]] | None:
+    """Status and JSON of an address, None where nothing answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  our own http address
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        try:
+            return error.code, json.load(error)
+        except ValueError:
+            return error.code, {}
+    except (OSError, ValueError):
+        return None
+
+
+def wait_for(url: str, *, seconds: float, status: int = 200) -> bool:
+    """Whether an address answers with a status within a time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = ask(url)
+        if answer and answer[0] == status:
+            return True
+        time.sleep(_LOOK_S)
+    return False

@@ -1,0 +1,1 @@
+"""The web page: server-rendered, in English and Portuguese, with one small script."""

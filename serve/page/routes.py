@@ -1,0 +1,106 @@
+"""The page's routes: the page itself, a result as a fragment of it, and the API's description as a page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+
+from registry.settings import Settings
+from serve.limits import Limits
+from serve.page.api_page import describe
+from serve.page.numbers import evaluation_rows
+from serve.page.words import LANGUAGES, WORDS, choose_language, percent
+from serve.predictor import Predictor
+from serve.problems import KINDS, ProblemError, of_error, request_id_of
+from serve.schemas import Prediction, Problem
+from serve.uploads import read_pictures
+
+HERE = Path(__file__).parent
+_RETRY = {code: kind.retry_after_s for code, kind in KINDS.items() if kind.retry_after_s}
+
+
+def add_page(app: FastAPI, *, predictor: Predictor, settings: Settings, limits: Limits) -> None:
+    """Add the page to an application."""
+    page = _Page(predictor, settings)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+    async def answers(request: Request) -> Sequence[Prediction | Problem]:
+        request_id = request_id_of(request)
+        try:
+            served = predictor.served()
+            return await predictor.answer(served, await read_pictures(request, limits), request_id)
+        except ProblemError as error:
+            return [of_error(error, request_id=request_id)]
+
+    @app.get("/", include_in_schema=False)
+    async def show(request: Request) -> HTMLResponse:
+        return page.render("page.html", request, results=[])
+
+    @app.post("/", include_in_schema=False)
+    async def submit(request: Request) -> HTMLResponse:
+        results = await answers(request)
+        status = results[0].status if len(results) == 1 and isinstance(results[0], Problem) else 200
+        return page.render("page.html", request, status=status, results=results)
+
+    @app.post("/page/result", include_in_schema=False)
+    async def fragment(request: Request) -> HTMLResponse:
+        result = (await answers(request))[0]
+        template = "row.html" if request.query_params.get("as") == "row" else "card.html"
+        status, headers = 200, {}
+        if isinstance(result, Problem):
+            status = result.status
+            headers = {"Retry-After": str(_RETRY[result.code])} if result.code in _RETRY else {}
+        return page.render(template, request, status=status, headers=headers, result=result)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        return page.render("api.html", request, operations=describe(app.openapi()), kinds=KINDS)
+
+
+class _Page:
+    """Renders templates with what every one of them needs."""
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self._predictor = predictor
+        tracking = settings.tracking_uri
+        self._mlflow = tracking if tracking.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def render(
+        self,
+        template: str,
+        request: Request,
+        *,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        **values: Any,
+    ) -> HTMLResponse:
+        """A template as a response, in the language of the request."""
+        language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+        words = WORDS[language]
+        served = self._predictor.holder.served
+        html = self._environment.get_template(template).render(
+            w=words,
+            language=language,
+            languages=LANGUAGES,
+            path=request.url.path if request.method == "GET" else "/",
+            served=served,
+            numbers=evaluation_rows(served.bundle.evaluation, language) if served else [],
+            mlflow=self._mlflow,
+            base=str(request.base_url).rstrip("/"),
+            percent=lambda value: percent(value, language),
+            explain=lambda code: words.get(f"problem.{code}", words["problem.other"]),
+            **values,
+        )
+        sent = {"Content-Language": words["html_lang"], "Vary": "Accept-Language", **(headers or {})}
+        return HTMLResponse(html, status_code=status, headers=sent)

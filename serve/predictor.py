@@ -1,0 +1,77 @@
+"""Answers for pictures: decoding and prediction in threads, each answer by the one model that it names."""
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from features.errors import ImageError
+from serve.model import Holder, Served
+from serve.problems import ProblemError, of_error, problem
+from serve.schemas import ModelReference, Prediction, Problem
+from serve.uploads import Picture
+
+log = logging.getLogger(__name__)
+
+
+class Predictor:
+    """The model in use and the threads that run it; OpenCV and NumPy leave the interpreter lock, so threads do help."""
+
+    def __init__(self, holder: Holder, *, threads: int | None = None) -> None:
+        self.holder = holder
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="predict")
+
+    def served(self) -> Served:
+        """The model of this moment; take it once a request. Raises ProblemError `no-model`."""
+        served = self.holder.served
+        if served is None:
+            failure = self.holder.failure
+            detail = (
+                f"{failure.detail} {failure.remedy}" if failure else "The model is being fetched; try again shortly."
+            )
+            raise ProblemError("no-model", detail)
+        return served
+
+    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Prediction | Problem]:
+        """One answer or problem a picture, in order."""
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(self._pool, answer_one, served, picture, request_id) for picture in pictures]
+        return list(await asyncio.gather(*jobs))
+
+    def close(self) -> None:
+        """Let running work end and take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction | Problem:
+    """The answer of one model for one picture, or the problem with the picture."""
+    try:
+        probability = float(served.bundle.predict([picture.data])[0])
+    except ImageError as error:
+        return of_error(error, request_id=request_id, filename=picture.filename)
+    except Exception as error:
+        # The model answered its golden images when it was loaded, so it is this picture that it cannot take: the fault
+        # is ours to mend, and for the client it is a picture that has no answer. The log gets the kind, no content.
+        log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
+        refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
+        return of_error(refusal, request_id=request_id, filename=picture.filename)
+    if not math.isfinite(probability):
+        extra = {} if picture.filename is None else {"filename": picture.filename}
+        detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
+        return problem("no-finite-answer", detail, request_id=request_id, **extra)
+    return Prediction(
+        label=served.bundle.label(probability),  # type: ignore[arg-type]
+        probability=probability,
+        threshold=served.bundle.threshold,
+        model=reference(served),
+        request_id=request_id,
+        filename=picture.filename,
+    )
+
+
+def reference(served: Served) -> ModelReference:
+    """The version as answers name it."""
+    version = served.version
+    return ModelReference(name=version.name, version=version.version, run_id=version.run_id)

@@ -1,0 +1,89 @@
+"""The answers of the API, as pydantic models: what `/openapi.json` describes is what is sent."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+Label = Literal["NORMAL", "PNEUMONIA"]
+
+
+class Answer(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ModelReference(Answer):
+    """The version that computed an answer."""
+
+    name: str
+    version: int
+    run_id: str
+
+
+class Prediction(Answer):
+    """The answer for one picture."""
+
+    label: Label
+    probability: FiniteFloat = Field(ge=0, le=1, description="Probability of PNEUMONIA, whatever the label.")
+    threshold: FiniteFloat = Field(ge=0, le=1, description="The probability from which the label is PNEUMONIA.")
+    model: ModelReference
+    request_id: str
+    filename: str | None = Field(None, description="As the client named it; absent for a raw body.")
+
+
+class Problem(Answer):
+    """An error, RFC 9457; sent as `application/problem+json`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str = Field(description="Where this kind of problem is described, relative to this server.")
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    code: str
+    request_id: str
+    filename: str | None = None
+
+
+class Predictions(Answer):
+    """The answers for several pictures, in the order they were sent; a picture that failed has its problem."""
+
+    results: list[Prediction | Problem]
+    model: ModelReference
+    request_id: str
+
+
+class FailureReport(Answer):
+    """Why Production is not what is served, and what to do."""
+
+    code: str
+    version: int | None
+    detail: str
+    remedy: str
+    since: datetime
+
+
+class ModelCard(Answer):
+    """The model that answers now."""
+
+    name: str
+    version: int
+    run_id: str
+    digest: str
+    threshold: FiniteFloat
+    labels: tuple[str, str] = ("NORMAL", "PNEUMONIA")
+    evaluation: dict[str, Any] = Field(description="Numbers on patients that no training saw, with their intervals.")
+    spec_fingerprint: str
+    features: int
+    created: datetime
+    serving_since: datetime
+    source: Literal["registry", "disk"]
+    failure: FailureReport | None = Field(description="Null, or why the version in Production is not the one served.")
+
+
+class Health(Answer):
+    """A probe's answer."""
+
+    status: Literal["alive", "ready"]

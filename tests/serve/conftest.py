@@ -1,0 +1,38 @@
+"""A registry with small models that are really fitted, on pictures that are generated."""
+
+from pathlib import Path
+
+import pytest
+
+from registry.settings import Settings
+from serve.model import Holder, Served
+from tests.serve.models import Registry, TrainingSet, served
+
+
+@pytest.fixture(scope="session")
+def training_set() -> TrainingSet:
+    return TrainingSet.generated(patients=24)
+
+
+@pytest.fixture(scope="session")
+def registry_template(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Registry:
+    """One registry with three sound versions, for tests that only read it or move its alias."""
+    registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
+    for strength in (1.0, 0.01, 0.0001):
+        registry.add(strength)
+    return registry
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db", state_uri=str(tmp_path / "state"))
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Served:
+    return served(training_set, tmp_path_factory.mktemp("model") / "bundle", version=7)
+
+
+@pytest.fixture
+def holder(model: Served) -> Holder:
+    return Holder(served=model)

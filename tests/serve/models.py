@@ -1,0 +1,108 @@
+"""Models and registries for the tests of serving."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from features.extract import extract
+from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.synthetic import chest_picture
+from registry.bundle import read_bundle, write_bundle
+from registry.settings import Settings
+from registry.versions import ModelVersion, client, register
+from serve.model import Served
+
+HELD_OUT = {
+    "auc": {"value": 0.973, "low": 0.961, "high": 0.984},
+    "accuracy": {"value": 0.931, "low": 0.91, "high": 0.95},
+    "sensitivity": {"value": 0.952, "low": 0.93, "high": 0.97},
+    "specificity": {"value": 0.884, "low": 0.84, "high": 0.92},
+}
+EVALUATION = {"held_out": HELD_OUT}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Generated X-rays with their features and labels (1 is pneumonia)."""
+
+    images: list[bytes]
+    features: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def generated(cls, *, patients: int) -> "TrainingSet":
+        images = [
+            chest_picture(patient=patient, picture=0, label="PNEUMONIA" if patient % 2 else "NORMAL")
+            for patient in range(patients)
+        ]
+        return cls(images, np.stack([extract(image) for image in images]), np.arange(patients) % 2)
+
+    def write(self, folder: Path, *, strength: float = 1.0, threshold: float = 0.5) -> str:
+        """Fit a model (`strength` is the inverse of its regularisation), write its bundle and return the digest."""
+        estimator = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+        estimator.fit(self.features, self.labels)
+        return write_bundle(
+            folder,
+            estimator=estimator,
+            spec=DEFAULT_SPEC,
+            threshold=threshold,
+            evaluation=EVALUATION,
+            golden_images=self.images[:3],
+        )
+
+
+def served(training_set: TrainingSet, folder: Path, *, version: int, strength: float = 0.01) -> Served:
+    """A model as requests see it, without a registry."""
+    digest = training_set.write(folder, strength=strength)
+    described = ModelVersion(
+        name="pneumonia",
+        version=version,
+        run_id=f"run-{version}",
+        source="nowhere",
+        digest=digest,
+        spec_fingerprint=DEFAULT_SPEC.fingerprint,
+        created=datetime.now(UTC),
+    )
+    bundle = read_bundle(folder, digest=digest)
+    return Served(version=described, bundle=bundle, since=datetime.now(UTC), source="registry")
+
+
+@dataclass
+class Registry:
+    """A real MLflow registry on SQLite."""
+
+    settings: Settings
+    folder: Path
+    training_set: TrainingSet
+    experiment: str
+    versions: list[ModelVersion] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, folder: Path, training_set: TrainingSet) -> "Registry":
+        settings = Settings(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db", state_uri=str(folder / "state"))
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        experiment = client(settings).create_experiment("serve", artifact_location=(folder / "artifacts").as_uri())
+        return cls(settings, folder, training_set, experiment)
+
+    def add(self, strength: float) -> ModelVersion:
+        """Fit, log and register one more version."""
+        run = client(self.settings).create_run(self.experiment)
+        bundle = self.folder / run.info.run_id / "bundle"
+        self.training_set.write(bundle, strength=strength)
+        version = register(self.settings, run_id=run.info.run_id, bundle_folder=bundle, metrics={})
+        self.versions.append(version)
+        return version
+
+    def promote(self, version: ModelVersion) -> None:
+        """Move the alias, with none of the gate's questions."""
+        client(self.settings).set_registered_model_alias(version.name, "production", str(version.version))
+
+    def files_of(self, version: ModelVersion) -> Path:
+        """The bundle of a version inside the artefact store."""
+        return Path(version.source.removeprefix("file://")) / "artifacts" / "bundle"

@@ -1,0 +1,278 @@
+"""The application by itself, over a model that is given: answers, problems, limits and headers."""
+
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from registry.settings import Settings
+from serve.api import create_app
+from serve.limits import Limits
+from serve.model import Failure, Holder, Served
+from serve.problems import KINDS
+from tests.serve.malformed import png_of
+from tests.serve.models import TrainingSet
+
+MIB = 2**20
+
+
+@pytest.fixture
+def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(holder, settings=settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def xray(training_set: TrainingSet) -> bytes:
+    return training_set.images[1]
+
+
+def jpeg_part(data: bytes, name: str = "xray.jpeg") -> tuple[str, tuple[str, bytes, str]]:
+    return ("file", (name, data, "image/jpeg"))
+
+
+def test_one_picture_in_a_form_gets_the_models_own_probability(client: TestClient, model: Served, xray: bytes) -> None:
+    answer = client.post("/predict", files=[jpeg_part(xray)])
+    body = answer.json()
+    expected = float(model.bundle.predict([xray])[0])
+    assert answer.status_code == 200
+    assert body["probability"] == pytest.approx(expected, abs=1e-9)
+    assert body["label"] == ("PNEUMONIA" if expected >= 0.5 else "NORMAL")
+    assert body["threshold"] == 0.5
+    assert body["model"] == {"name": "pneumonia", "version": 7, "run_id": "run-7"}
+    assert body["filename"] == "xray.jpeg"
+    assert body["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("media_type", ["image/jpeg", "image/png", "application/dicom", "application/octet-stream"])
+def test_a_raw_body_gets_the_same_answer_as_a_form(client: TestClient, xray: bytes, media_type: str) -> None:
+    raw = client.post("/predict", content=xray, headers={"Content-Type": media_type}).json()
+    form = client.post("/predict", files=[jpeg_part(xray)]).json()
+    assert raw["probability"] == form["probability"]
+    assert "filename" not in raw
+
+
+def test_several_pictures_get_an_answer_or_a_problem_each_in_order(
+    client: TestClient, training_set: TrainingSet
+) -> None:
+    parts = [jpeg_part(training_set.images[0], "a.jpeg"), jpeg_part(b"no picture", "b.jpeg")]
+    parts.append(jpeg_part(training_set.images[1], "c.jpeg"))
+    answer = client.post("/predict", files=parts)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert [result["filename"] for result in body["results"]] == ["a.jpeg", "b.jpeg", "c.jpeg"]
+    assert [result.get("status") for result in body["results"]] == [None, 415, None]
+    assert body["model"]["version"] == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 422, "undecodable-image"),
+        (b"GIF89a" + bytes(40), 415, "unsupported-image"),
+        (b"\xff\xd8\xff\xe0" + bytes(60), 422, "undecodable-image"),
+        (png_of(30_000, 30_000), 413, "image-too-large"),
+    ],
+    ids=["empty", "gif", "cut", "bomb"],
+)
+def test_a_picture_that_cannot_be_read_is_a_problem_by_name(
+    client: TestClient, content: bytes, status: int, code: str
+) -> None:
+    answer = client.post("/predict", files=[jpeg_part(content)])
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == f"/docs#{code}"
+
+
+def test_problems_name_what_is_wrong_with_the_request(client: TestClient, xray: bytes) -> None:
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    cases = [
+        (client.post("/predict", content=xray, headers={"Content-Type": "text/plain"}), 415, "unsupported-media-type"),
+        (client.post("/predict", content=xray), 415, "unsupported-media-type"),
+        (client.post("/predict", content=b"--y\r\nnonsense", headers=form), 400, "malformed-form"),
+        (client.post("/predict", content=b"", headers={"Content-Type": "multipart/form-data"}), 400, "malformed-form"),
+        (client.post("/predict", files=[("picture", ("a.png", xray))]), 422, "no-file"),
+        (client.post("/predict", files=[jpeg_part(b"x")] * 65), 413, "too-many-files"),
+        (client.get("/nowhere"), 404, "not-found"),
+        (client.get("/predict"), 405, "method-not-allowed"),
+    ]
+    for answer, status, code in cases:
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.json()["status"] == status
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_request_beyond_the_limit_is_refused_also_when_it_announces_no_length(
+    holder: Holder, settings: Settings, chunked: bool
+) -> None:
+    client = TestClient(create_app(holder, settings=settings, limits=Limits(body_bytes=MIB)))
+    pieces = [bytes(MIB // 4)] * 7
+    content = iter(pieces) if chunked else b"".join(pieces)
+    answer = client.post("/predict", content=content, headers={"Content-Type": "image/jpeg"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
+    at_limit = client.post("/predict", content=bytes(MIB), headers={"Content-Type": "image/jpeg"})
+    assert at_limit.status_code == 415
+
+
+def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_given_back(
+    holder: Holder, settings: Settings, xray: bytes
+) -> None:
+    client = TestClient(create_app(holder, settings=settings, limits=Limits(buffered_bytes=len(xray))))
+    for _ in range(3):
+        assert client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}).status_code == 200
+        refused = client.post("/predict", content=xray + b"\0", headers={"Content-Type": "image/jpeg"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        assert int(refused.headers["retry-after"]) > 0
+
+
+class Gate:
+    """A bundle that answers only when it is let."""
+
+    def __init__(self, model: Served) -> None:
+        self._bundle = model.bundle
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Event()
+
+    def predict(self, images: list[bytes]) -> np.ndarray:
+        self.entered.release()
+        self.open.wait(30)
+        return self._bundle.predict(images)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bundle, name)
+
+
+def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_time_to_come_back(
+    model: Served, settings: Settings, xray: bytes
+) -> None:
+    gate = Gate(model)
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    answers = []
+    with TestClient(create_app(holder, settings=settings, limits=Limits(in_work=2), threads=2)) as client:
+
+        def post() -> None:
+            answers.append(client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}))
+
+        working = [threading.Thread(target=post) for _ in range(2)]
+        for thread in working:
+            thread.start()
+        for _ in working:
+            assert gate.entered.acquire(timeout=30)
+        refused = client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"})
+        assert client.get("/healthz").status_code == 200
+        gate.open.set()
+        for thread in working:
+            thread.join(30)
+    assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+    assert int(refused.headers["retry-after"]) > 0
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+def test_an_answer_under_way_stays_with_the_model_that_it_began_with(
+    model: Served, settings: Settings, xray: bytes
+) -> None:
+    gate = Gate(model)
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    answers = []
+    with TestClient(create_app(holder, settings=settings)) as client:
+        thread = threading.Thread(target=lambda: answers.append(client.post("/predict", files=[jpeg_part(xray)])))
+        thread.start()
+        assert gate.entered.acquire(timeout=30)
+        holder.served = replace(model, version=replace(model.version, version=8))
+        gate.open.set()
+        thread.join(30)
+        later = client.post("/predict", files=[jpeg_part(xray)]).json()
+    assert answers[0].json()["model"]["version"] == 7
+    assert later["model"]["version"] == 8
+
+
+class Broken:
+    """A bundle whose model gives what JSON cannot carry, or fails."""
+
+    threshold = 0.5
+
+    def __init__(self, result: Callable[[], np.ndarray]) -> None:
+        self._result = result
+
+    def predict(self, images: list[bytes]) -> np.ndarray:
+        return self._result()
+
+
+def _fail() -> np.ndarray:
+    raise ZeroDivisionError("what nobody foresaw")
+
+
+@pytest.mark.parametrize("result", [lambda: np.array([math.nan]), _fail], ids=["nan", "exception"])
+def test_what_breaks_a_prediction_is_a_problem_of_the_picture_and_never_nan(
+    model: Served, settings: Settings, xray: bytes, result: Callable[[], np.ndarray]
+) -> None:
+    holder = Holder(served=replace(model, bundle=Broken(result)))  # type: ignore[arg-type]
+    answer = TestClient(create_app(holder, settings=settings)).post("/predict", files=[jpeg_part(xray)])
+    assert answer.status_code == 422
+    assert "NaN" not in answer.text
+    assert "foresaw" not in answer.text
+
+
+def test_without_a_model_the_server_is_alive_but_not_ready_and_says_what_to_do(settings: Settings, xray: bytes) -> None:
+    failure = Failure(
+        code="no-production-version", version=None, detail="No version.", remedy="Train one.", since=datetime.now(UTC)
+    )
+    client = TestClient(create_app(Holder(failure=failure), settings=settings))
+    assert client.get("/healthz").json() == {"status": "alive"}
+    for answer in (client.get("/readyz"), client.get("/model"), client.post("/predict", files=[jpeg_part(xray)])):
+        assert (answer.status_code, answer.json()["code"]) == (503, "no-model")
+        assert answer.json()["detail"] == "No version. Train one."
+        assert int(answer.headers["retry-after"]) > 0
+    assert client.get("/").status_code == 200
+
+
+def test_the_model_card_tells_version_digest_numbers_and_the_last_failure(
+    client: TestClient, holder: Holder, model: Served
+) -> None:
+    holder.failure = Failure(
+        code="refused", version=8, detail="Version 8 is refused.", remedy="Go back.", since=datetime.now(UTC)
+    )
+    holder.served = replace(model, bundle=replace(model.bundle, evaluation={"auc": math.nan, "n": 3}))
+    card = client.get("/model").json()
+    assert card["version"] == 7
+    assert card["digest"] == model.version.digest
+    assert card["evaluation"] == {"auc": None, "n": 3}
+    assert card["spec_fingerprint"] == model.bundle.spec.fingerprint
+    assert card["failure"]["code"] == "refused"
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_request_id_of_the_client_is_kept_if_it_is_plain_and_replaced_if_not(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": "abc-1.2"}).headers["x-request-id"] == "abc-1.2"
+    for bad in ("a b", "x" * 65, "<script>"):
+        assert client.get("/healthz", headers={"X-Request-ID": bad}).headers["x-request-id"] != bad
+
+
+def test_a_file_name_comes_back_without_control_characters_and_bounded(client: TestClient, xray: bytes) -> None:
+    body = client.post("/predict", files=[jpeg_part(xray, "a\u202eb" + "x" * 400 + ".jpeg")]).json()
+    assert len(body["filename"]) == 255
+    assert "\u202e" not in body["filename"]
+
+
+def test_every_answer_forbids_framing_sniffing_and_foreign_code(client: TestClient) -> None:
+    for path in ("/", "/docs", "/model", "/static/page.js", "/nowhere"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+
+
+def test_the_description_lists_every_route_and_each_status_that_problems_have(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/predict", "/model", "/healthz", "/readyz"}
+    described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
+    assert {kind.status for code, kind in KINDS.items()} - described == {404, 405, 500}
+    assert "multipart/form-data" in json.dumps(document["paths"]["/predict"]["post"]["requestBody"])

@@ -1,0 +1,139 @@
+"""The page as HTML: languages, escaping, the form without a script, and the API's description."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from fastapi.testclient import TestClient
+
+from registry.settings import Settings
+from serve.api import create_app
+from serve.model import Holder
+from serve.page.numbers import evaluation_rows
+from serve.page.words import WORDS, choose_language, percent
+from serve.problems import KINDS
+from tests.serve.models import TrainingSet
+
+
+@pytest.fixture
+def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(holder, settings=settings)) as client:
+        yield client
+
+
+def test_both_languages_say_the_same_things_with_the_same_places_to_fill() -> None:
+    english, portuguese = WORDS["en"], WORDS["pt"]
+    assert english.keys() == portuguese.keys()
+    for key, text in english.items():
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", portuguese[key])), key
+
+
+def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
+    elsewhere = {"not-found", "method-not-allowed", "invalid-request", "internal-error"}
+    explained = {key.removeprefix("problem.") for key in WORDS["en"] if key.startswith("problem.")}
+    assert explained - {"other"} == set(KINDS) - elsewhere
+
+
+@pytest.mark.parametrize(
+    ("asked", "header", "language"),
+    [
+        (None, "", "en"),
+        (None, "pt-BR,pt;q=0.9,en;q=0.8", "pt"),
+        (None, "en-GB,pt;q=0.9", "en"),
+        (None, "de,pt;q=0.2", "pt"),
+        (None, "pt;q=0", "en"),
+        (None, "pt;q=wrong, en", "en"),
+        ("pt", "en", "pt"),
+        ("<x>", "en", "en"),
+    ],
+)
+def test_the_language_is_the_one_asked_for_then_the_browsers(asked: str | None, header: str, language: str) -> None:
+    assert choose_language(asked, header) == language
+
+
+def test_a_percentage_never_claims_certainty_and_follows_the_language() -> None:
+    assert percent(0.8765, "en") == "87.6%"
+    assert percent(0.8765, "pt") == "87,6%"
+    assert percent(0.99999, "en") == ">99.9%"
+    assert percent(0.0, "pt") == "<0,1%"
+
+
+def test_numbers_are_shown_with_their_interval_and_left_out_where_there_are_none() -> None:
+    numbers = {"auc": {"value": 0.9731, "low": 0.961, "high": 0.984}, "accuracy": 0.5}
+    assert evaluation_rows({"held_out": numbers}, "en") == [
+        ("auc", "0.973", "[0.961, 0.984]"),
+        ("accuracy", "50.0%", ""),
+    ]
+    assert evaluation_rows({}, "en") == []
+
+
+def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_device(client: TestClient) -> None:
+    english = client.get("/").text
+    portuguese = client.get("/", headers={"Accept-Language": "pt-BR"}).text
+    assert '<html lang="en">' in english
+    assert "Not a medical device" in english
+    assert '<html lang="pt-BR">' in portuguese
+    assert "Não é um dispositivo médico" in portuguese
+    assert "pneumonia, version 7" in english
+    assert "[0.961, 0.984]" in english
+
+
+def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient, training_set: TrainingSet) -> None:
+    one = client.post("/", files=[("file", ("a.jpeg", training_set.images[1]))])
+    assert one.status_code == 200
+    assert 'class="card' in one.text
+    assert "Computed by pneumonia version 7" in one.text
+    several = client.post("/", files=[("file", (name, training_set.images[0])) for name in ("a.jpeg", "b.jpeg")])
+    assert several.text.count('<th scope="row">') >= 2
+    wrong = client.post("/", files=[("file", ("a.txt", b"text"))])
+    assert wrong.status_code == 415
+    assert "This is not a JPEG, PNG or DICOM picture." in wrong.text
+
+
+def test_a_file_name_is_shown_as_text_whatever_it_holds(client: TestClient, training_set: TrainingSet) -> None:
+    name = "<img src=x onerror=alert(1)>.jpeg"
+    for path in ("/page/result", "/page/result?as=row", "/"):
+        html = client.post(path, files=[("file", (name, training_set.images[0]))]).text
+        assert "<img src=x" not in html
+        assert name in unescape(html)
+
+
+def test_a_fragment_of_a_problem_has_its_status_and_when_to_come_back(settings: Settings) -> None:
+    client = TestClient(create_app(Holder(), settings=settings))
+    answer = client.post("/page/result?lang=pt", files=[("file", ("a.jpeg", b"x"))])
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "Nenhum modelo carregado ainda" in answer.text
+
+
+def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(client: TestClient, training_set: TrainingSet) -> None:
+    upload = {"files": [("file", ("a.jpeg", training_set.images[1]))]}
+    for html in (client.get("/").text, client.get("/docs").text, client.post("/", **upload).text):
+        assert not re.search(r"<script(?! src=)|<style|\sstyle=|\son\w+=", html)
+        assert not re.search(r'(?:src|href)="https?://(?!127\.0\.0\.1)', html.replace("http://testserver", ""))
+
+
+def test_the_api_page_describes_every_route_and_every_problem(client: TestClient) -> None:
+    html = client.get("/docs").text
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in html
+    for code in KINDS:
+        assert f'id="{code}"' in html
+
+
+def test_a_tracking_server_elsewhere_is_linked_by_its_own_address(holder: Holder, settings: Settings) -> None:
+    there = replace_uri(settings, "http://mlflow.example:5000")
+    html = TestClient(create_app(holder, settings=there)).get("/").text
+    assert 'href="http://mlflow.example:5000"' in html
+
+
+def replace_uri(settings: Settings, uri: str) -> Settings:
+    return settings.model_copy(update={"mlflow_tracking_uri": uri})
+
+
+def test_a_model_without_numbers_says_so(model: object, settings: Settings, holder: Holder) -> None:
+    assert holder.served
+    holder.served = replace(holder.served, bundle=replace(holder.served.bundle, evaluation={}))
+    assert WORDS["en"]["no_numbers"] in TestClient(create_app(holder, settings=settings)).get("/").text

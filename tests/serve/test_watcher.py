@@ -1,0 +1,209 @@
+"""The watcher against a real registry: promotion, rollback, what is refused, and a registry or a store that is away."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.bundle import read_bundle
+from registry.settings import Settings
+from registry.versions import ModelVersion, production
+from serve.cache import VerifiedCache
+from serve.mlflow_ui import MlflowUi
+from serve.model import Holder
+from serve.watcher import Watcher
+from tests.serve.models import Registry
+from tests.serve.waiting import free_port, until
+
+
+@pytest.fixture
+def registry(registry_template: Registry) -> Registry:
+    registry_template.promote(registry_template.versions[0])
+    return registry_template
+
+
+@pytest.fixture
+def watcher(registry: Registry, tmp_path: Path) -> Iterator[Watcher]:
+    watcher = watcher_of(registry.settings, tmp_path / "cache")
+    yield watcher
+    watcher.stop()
+
+
+def watcher_of(settings: Settings, folder: Path, holder: Holder | None = None) -> Watcher:
+    cache = VerifiedCache(settings, folder)
+    return Watcher(holder or Holder(), lookup=lambda: production(settings), cache=cache, poll_s=0.05)
+
+
+def version_served(watcher: Watcher) -> int | None:
+    return watcher.holder.served.version.version if watcher.holder.served else None
+
+
+def test_a_promotion_and_a_rollback_reach_a_running_watcher(registry: Registry, watcher: Watcher) -> None:
+    first, second, third = registry.versions[:3]
+    watcher.start()
+    until(lambda: version_served(watcher) == first.version)
+    for version in (second, third, second, first):
+        registry.promote(version)
+        until(lambda version=version: version_served(watcher) == version.version)
+    assert watcher.holder.served
+    assert watcher.holder.served.source == "registry"
+    assert watcher.holder.failure is None
+    assert watcher.alive
+
+
+def test_what_is_served_is_the_model_of_the_version_and_answers_as_it_did_when_trained(
+    registry: Registry, watcher: Watcher
+) -> None:
+    watcher.step()
+    served = watcher.holder.served
+    assert served
+    image = registry.training_set.images[5]
+    folder = registry.files_of(served.version)
+    again = read_bundle(folder, digest=served.version.digest)
+    assert served.bundle.predict([image]) == pytest.approx(again.predict([image]), abs=1e-12)
+
+
+@pytest.fixture
+def corrupt(registry: Registry) -> ModelVersion:
+    version = registry.add(0.5)
+    estimator = registry.files_of(version) / "estimator.skops"
+    content = bytearray(estimator.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    estimator.write_bytes(content)
+    return version
+
+
+def test_a_corrupt_version_is_refused_by_name_and_the_old_one_stays(
+    registry: Registry, watcher: Watcher, corrupt: ModelVersion
+) -> None:
+    watcher.step()
+    before = watcher.holder.served
+    registry.promote(corrupt)
+    watcher.step()
+    failure = watcher.holder.failure
+    assert watcher.holder.served is before
+    assert failure
+    assert (failure.code, failure.version) == ("refused", corrupt.version)
+    assert "digest" in failure.detail
+    assert "rollback" in failure.remedy
+    registry.promote(registry.versions[1])
+    watcher.step()
+    assert version_served(watcher) == registry.versions[1].version
+    assert watcher.holder.failure is None
+
+
+def test_a_cold_start_on_a_corrupt_production_takes_the_last_verified_model(
+    registry: Registry, tmp_path: Path, corrupt: ModelVersion
+) -> None:
+    watcher_of(registry.settings, tmp_path / "cache").step()
+    registry.promote(corrupt)
+    cold = watcher_of(registry.settings, tmp_path / "cache")
+    cold.step()
+    assert version_served(cold) == registry.versions[0].version
+    assert cold.holder.served
+    assert cold.holder.served.source == "disk"
+    assert cold.holder.failure
+    assert cold.holder.failure.code == "refused"
+
+
+def test_a_refused_version_is_tried_again_more_and_more_rarely(
+    registry: Registry, watcher: Watcher, corrupt: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher.step()
+    registry.promote(corrupt)
+    tries = []
+    monkeypatch.setattr(watcher, "_replace", lambda wanted, real=watcher._replace: (tries.append(1), real(wanted)))
+    for _ in range(32):
+        watcher.step()
+    assert len(tries) == 5  # at steps 1, 3, 7, 15 and 31
+
+
+def test_a_version_whose_files_are_away_is_served_once_they_are_back(registry: Registry, watcher: Watcher) -> None:
+    watcher.step()
+    version = registry.add(0.2)
+    files = Path(version.source.removeprefix("file://"))
+    files.rename(files.with_suffix(".away"))
+    registry.promote(version)
+    watcher.step()
+    assert version_served(watcher) == registry.versions[0].version
+    assert watcher.holder.failure
+    assert watcher.holder.failure.version == version.version
+    files.with_suffix(".away").rename(files)
+    for _ in range(4):
+        watcher.step()
+    assert version_served(watcher) == version.version
+    assert watcher.holder.failure is None
+
+
+def test_without_a_version_in_production_nothing_serves_and_the_remedy_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    watcher = Watcher(Holder(), lookup=lambda: None, cache=VerifiedCache(settings, tmp_path / "cache"))
+    watcher.step()
+    assert watcher.holder.served is None
+    assert watcher.holder.failure
+    assert watcher.holder.failure.code == "no-production-version"
+    assert "make run" in watcher.holder.failure.remedy
+
+
+def test_the_copy_on_disk_is_verified_again_and_a_damaged_one_is_not_served(registry: Registry, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    watcher_of(registry.settings, cache).step()
+    (copy,) = [path for path in cache.iterdir() if path.is_dir()]
+    (copy / "card.json").write_text("{}")
+
+    def away() -> None:
+        raise ConnectionError("away")
+
+    cold = Watcher(Holder(), lookup=away, cache=VerifiedCache(registry.settings, cache))
+    cold.step()
+    assert cold.holder.served is None
+    assert cold.holder.failure
+    assert cold.holder.failure.code == "registry-unreachable"
+    (cache / "verified.json").write_text('{"version": "not a record"}')
+    cold.step()
+    assert cold.holder.served is None
+    mended = watcher_of(registry.settings, cache)
+    mended.step()
+    assert version_served(mended) == registry.versions[0].version
+
+
+def test_a_sound_copy_on_disk_spares_the_download(registry: Registry, tmp_path: Path) -> None:
+    watcher_of(registry.settings, tmp_path / "cache").step()
+    files = registry.files_of(registry.versions[0])
+    shutil.move(files, tmp_path / "elsewhere")
+    try:
+        warm = watcher_of(registry.settings, tmp_path / "cache")
+        warm.step()
+        assert version_served(warm) == registry.versions[0].version
+        assert warm.holder.failure is None
+    finally:
+        shutil.move(tmp_path / "elsewhere", files)
+
+
+def test_a_registry_that_goes_away_leaves_the_model_serving_and_a_cold_start_takes_the_copy_on_disk(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    server = MlflowUi(registry.settings.model_copy(update={"mlflow_port": free_port()}), tmp_path / "mlflow.log")
+    try:
+        until(server.answers, seconds=120)
+        remote = registry.settings.model_copy(update={"mlflow_tracking_uri": server.url})
+        watcher = watcher_of(remote, tmp_path / "cache")
+        watcher.step()
+        assert version_served(watcher) == registry.versions[0].version
+    finally:
+        server.stop()
+    watcher.step()
+    assert version_served(watcher) == registry.versions[0].version
+    assert watcher.holder.failure
+    assert watcher.holder.failure.code == "registry-unreachable"
+    cold = watcher_of(remote, tmp_path / "cache")
+    cold.step()
+    assert version_served(cold) == registry.versions[0].version
+    assert cold.holder.served
+    assert cold.holder.served.source == "disk"
+    stranger = watcher_of(remote.model_copy(update={"model_name": "another"}), tmp_path / "cache")
+    stranger.step()
+    assert version_served(stranger) is None
