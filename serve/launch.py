@@ -37,6 +37,10 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
 def start(settings: Settings) -> None:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # A token for the Ray that is started here is as it should be; Ray calls it a warning.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     import ray
     from ray import serve
 
