@@ -12,6 +12,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from features.modulus import modulus
+
 _STANDARD_DEVIATIONS = 3.0
 
 
@@ -39,9 +41,9 @@ def filter_bank(image: np.ndarray, settings: FilterBank) -> np.ndarray:
     """float32 vector of mean moduli, from a float32 square image; outside it is mirrored."""
     size = (settings.grid, settings.grid)
     energies = [
-        cv2.resize(modulus, size, interpolation=cv2.INTER_AREA).ravel()
+        cv2.resize(response, size, interpolation=cv2.INTER_AREA).ravel()
         for frequency in settings.frequencies
-        for modulus in moduli(image, frequency, settings.directions, settings.bandwidth)
+        for response in moduli(image, frequency, settings.directions, settings.bandwidth)
     ]
     return np.concatenate(energies).astype(np.float32)
 
@@ -53,9 +55,9 @@ def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: floa
         across, down = _waves(frequency, math.pi * direction / directions, bandwidth)
         even = [cv2.sepFilter2D(image, -1, across[0], wave, borderType=cv2.BORDER_REFLECT) for wave in down]
         odd = [cv2.sepFilter2D(image, -1, across[1], wave, borderType=cv2.BORDER_REFLECT) for wave in down]
-        moduli[direction] = cv2.magnitude(even[0] - odd[1], odd[0] + even[1])
+        moduli[direction] = modulus(even[0] - odd[1], odd[0] + even[1])
         if 0 < direction < directions - direction:
-            moduli[directions - direction] = cv2.magnitude(even[0] + odd[1], odd[0] - even[1])
+            moduli[directions - direction] = modulus(even[0] + odd[1], odd[0] - even[1])
     return moduli
 
 

@@ -5,10 +5,14 @@ scikit-image's ``hog`` with block norm "L2-Hys" (hard orientation bins, no inter
 is why OpenCV's ``HOGDescriptor``, which interpolates, is not used.
 """
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+
+from features.modulus import modulus
 
 _EPSILON = 1e-5
 _CLIP = 0.2
@@ -51,32 +55,41 @@ def gradients(image: np.ndarray, orientations: int) -> tuple[np.ndarray, np.ndar
     right = np.zeros_like(image)
     np.subtract(image[2:], image[:-2], out=down[1:-1])
     np.subtract(image[:, 2:], image[:, :-2], out=right[:, 1:-1])
-    magnitude = cv2.magnitude(right, down)
+    magnitude = modulus(right, down)
     # The bin is how many of the bin edges the direction lies beyond: exact, where a fast arctangent is not.
     flip = (down < 0) | ((down == 0) & (right < 0))
-    sign = np.where(flip, np.float32(-1), np.float32(1))
-    down, right = down * sign, right * sign
+    sign = 1 - 2 * flip.astype(np.float32)
+    down *= sign
+    right *= sign
     bins = np.zeros(image.shape, dtype=np.uint8)
     for edge in range(1, orientations):
-        angle = np.pi * edge / orientations
-        across = cv2.addWeighted(down, float(np.cos(angle)), right, -float(np.sin(angle)), 0.0)
-        bins += np.asarray(across) >= 0
+        angle = math.pi * edge / orientations
+        across = cv2.addWeighted(down, math.cos(angle), right, -math.sin(angle), 0.0)
+        bins += (np.asarray(across) >= 0).view(np.uint8)
     return magnitude, bins
 
 
 def cell_histograms(magnitude: np.ndarray, bins: np.ndarray, cell: int, orientations: int) -> np.ndarray:
     """Mean gradient magnitude a bin, shape (cells down, cells across, orientations), float64."""
     count = magnitude.shape[0] // cell
-    index = np.minimum(np.arange(magnitude.shape[0]) // cell, count)  # the remainder falls into a cell cut off below
-    which = (index[:, None] * (count + 1) + index[None, :]) * orientations + bins
     length = (count + 1) * (count + 1) * orientations
+    which = _first_bins(magnitude.shape[0], cell, orientations) + bins
     sums = np.bincount(which.ravel(), weights=magnitude.ravel(), minlength=length)
     return sums.reshape(count + 1, count + 1, orientations)[:count, :count] / (cell * cell)
 
 
+@lru_cache(maxsize=8)
+def _first_bins(side: int, cell: int, orientations: int) -> np.ndarray:
+    """For every pixel the first bin of its cell."""
+    index = np.minimum(np.arange(side) // cell, side // cell)  # the remainder falls into a cell that is cut off
+    return (index[:, None] * (side // cell + 1) + index[None, :]) * orientations
+
+
 def _blocks(histograms: np.ndarray, block: int) -> np.ndarray:
-    windows = np.lib.stride_tricks.sliding_window_view(histograms, (block, block), axis=(0, 1))
-    flat = windows.transpose(0, 1, 3, 4, 2).reshape(windows.shape[0] * windows.shape[1], -1)
+    count = histograms.shape[0] - block + 1
+    inner = [(row, column) for row in range(block) for column in range(block)]
+    parts = [histograms[row : row + count, column : column + count] for row, column in inner]
+    flat = np.concatenate(parts, axis=2).reshape(count * count, -1)
     flat = flat / np.sqrt((flat**2).sum(axis=1, keepdims=True) + _EPSILON**2)
     flat = np.minimum(flat, _CLIP)
     flat = flat / np.sqrt((flat**2).sum(axis=1, keepdims=True) + _EPSILON**2)

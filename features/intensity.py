@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+_BINS = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Intensity:
@@ -29,5 +31,24 @@ def intensity(image: np.ndarray, settings: Intensity) -> np.ndarray:
     mean = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     square = cv2.resize(image * image, size, interpolation=cv2.INTER_AREA)
     deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    quantiles = np.quantile(image, settings.quantiles)
+    quantiles = quantiles_of(image, settings.quantiles)
     return np.concatenate([mean.ravel(), deviation.ravel(), quantiles]).astype(np.float32)
+
+
+def quantiles_of(image: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """What ``np.quantile`` gives, several times as fast: values are counted coarsely, and few are put in order."""
+    low, high, _, _ = cv2.minMaxLoc(image)
+    if high - low < 1e-30:
+        return np.full(len(shares), low)
+    # Each step keeps the order of values, rounding included, so a lower bin never holds the higher value.
+    bins = ((image - np.float32(low)) * np.float32((_BINS - 1) / (high - low))).astype(np.uint16)
+    counts = np.bincount(bins.ravel())
+    positions = np.asarray(shares) * (image.size - 1)
+    before = np.floor(positions).astype(np.intp)
+    ranks = np.stack([before, np.minimum(before + 1, image.size - 1)])
+    homes = np.searchsorted(np.cumsum(counts), ranks, side="right")
+    wanted = np.zeros(counts.size, dtype=bool)
+    wanted[homes] = True
+    left_out = np.cumsum(np.where(wanted, 0, counts))
+    near, far = np.sort(image[wanted[bins]])[ranks - left_out[homes]]
+    return near + (far - near) * (positions - before)

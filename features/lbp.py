@@ -5,6 +5,7 @@ local binary patterns", IEEE TPAMI 24(7), 2002. Values equal those of scikit-ima
 with 8 points and method "uniform", histogrammed in the cells of a grid.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,33 +42,45 @@ def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:
 
 def uniform_patterns(image: np.ndarray, radius: float) -> np.ndarray:
     """uint8 array like ``image``: ones of the 8-point pattern if it is uniform, else 9. Outside counts as 0."""
-    reach = int(np.ceil(radius))
-    padded = cv2.copyMakeBorder(image, reach + 1, reach + 1, reach + 1, reach + 1, cv2.BORDER_CONSTANT, value=0)
     rows, columns = image.shape
-    centre = padded[reach + 1 : reach + 1 + rows, reach + 1 : reach + 1 + columns]
+    margin = int(np.ceil(radius)) + 1
+    padded = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
+    moved = dict[float, np.ndarray]()  # the eight points stand in five columns
     codes = np.zeros(image.shape, dtype=np.uint8)
-    for point in range(POINTS):
-        angle = 2.0 * np.pi * point / POINTS
-        neighbour = _shifted(padded, -radius * np.sin(angle), radius * np.cos(angle), reach + 1, image.shape)
-        codes |= np.asarray(cv2.compare(neighbour, centre, cv2.CMP_GE), dtype=np.uint8) & np.uint8(1 << point)
+    for point, (down, right) in enumerate(_circle(radius)):
+        if right not in moved:
+            moved[right] = _moved_right(padded, right, margin, columns)
+        neighbour = _moved_down(moved[right], down, margin, rows)
+        codes |= np.asarray(cv2.compare(neighbour, image, cv2.CMP_GE), dtype=np.uint8) & np.uint8(1 << point)
     return cv2.LUT(codes, _UNIFORM)
 
 
-def _shifted(padded: np.ndarray, down: float, right: float, margin: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The image moved by a fraction of a pixel, bilinear, exact where it is flat."""
+@lru_cache(maxsize=8)
+def _circle(radius: float) -> tuple[tuple[float, float], ...]:
+    """``(down, right)`` of each point, in pixels."""
     # Five decimals as in scikit-image, so that whole-pixel neighbours are not interpolated.
-    down, right = round(float(down), 5), round(float(right), 5)
-    row, column = int(np.floor(down)), int(np.floor(right))
-    down, right = down - row, right - column
-    top, left = margin + row, margin + column
-    rows = 1 if down else 0
-    columns = 1 if right else 0
-    block = padded[top : top + shape[0] + rows, left : left + shape[1] + columns]
-    if columns:
-        block = cv2.scaleAdd(cv2.subtract(block[:, 1:], block[:, :-1]), right, block[:, :-1])
-    if rows:
-        block = cv2.scaleAdd(cv2.subtract(block[1:], block[:-1]), down, block[:-1])
-    return block
+    angles = 2.0 * np.pi * np.arange(POINTS) / POINTS
+    return tuple((round(float(-radius * np.sin(a)), 5), round(float(radius * np.cos(a)), 5)) for a in angles)
+
+
+def _moved_right(padded: np.ndarray, offset: float, margin: int, columns: int) -> np.ndarray:
+    """Every row's ``columns`` values from a fraction of a pixel further right, linear, exact where it is flat."""
+    start = margin + math.floor(offset)
+    near = padded[:, start : start + columns]
+    part = offset - math.floor(offset)
+    return _between(near, padded[:, start + 1 : start + 1 + columns], part) if part else near
+
+
+def _moved_down(block: np.ndarray, offset: float, margin: int, rows: int) -> np.ndarray:
+    """The same, downwards."""
+    start = margin + math.floor(offset)
+    near = block[start : start + rows]
+    part = offset - math.floor(offset)
+    return _between(near, block[start + 1 : start + 1 + rows], part) if part else near
+
+
+def _between(near: np.ndarray, far: np.ndarray, part: float) -> np.ndarray:
+    return cv2.scaleAdd(cv2.subtract(far, near), part, near)
 
 
 @lru_cache(maxsize=8)

@@ -82,3 +82,13 @@ def test_an_original_xray_and_its_224_pixel_copy_give_nearly_the_same_numbers() 
     for path in sorted((root / "chest-xray-original").glob("*/*.jpeg"))[::12]:
         copy = root / "chest-xray-224" / "train" / path.parent.name / path.name
         assert np.corrcoef(extract(path.read_bytes()), extract(copy.read_bytes()))[0, 1] > 0.97, path.name
+
+
+def test_no_bit_depends_on_where_in_memory_arrays_happen_to_lie() -> None:
+    data = jpeg(picture(300, 260))
+    first = extract_views(data)
+    held = []
+    for size in np.random.default_rng(0).integers(1, 100_000, 200):
+        held.append(np.empty(size, np.uint8))
+        if size % 10 == 0:
+            np.testing.assert_array_equal(extract_views(data), first)
