@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -106,6 +105,8 @@ def _client() -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _made_client(_variables: tuple[tuple[str, str], ...]) -> Any:
+    import boto3  # noqa: PLC0415 - heavy, and only s3: needs it
+
     retries = Config(
         retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=32
     )
