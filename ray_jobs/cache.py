@@ -134,11 +134,16 @@ def _shape(spec: FeatureSpec) -> tuple[int, int]:
 
 
 def _read(state: State, spec: FeatureSpec, path: str, columns: list[str] | None) -> pa.Table:
-    with state.filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
-        fingerprint = (parquet.schema_arrow.metadata or {}).get(_FINGERPRINT, b"none").decode()
-        if fingerprint != spec.fingerprint:
-            raise SpecMismatch(
-                f"{path} holds features of spec {fingerprint[:16]}, this job needs {spec.fingerprint[:16]}; "
-                "remove the file, and it will be extracted again"
-            )
-        return parquet.read(columns=columns, use_threads=False)
+    try:
+        with state.filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+            fingerprint = (parquet.schema_arrow.metadata or {}).get(_FINGERPRINT, b"none").decode()
+            if fingerprint != spec.fingerprint:
+                raise SpecMismatch(
+                    f"{path} holds features of spec {fingerprint[:16]}, this job needs {spec.fingerprint[:16]}; "
+                    "remove the file, and it will be extracted again"
+                )
+            return parquet.read(columns=columns, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise LookupError(
+            f"{path} is no cache of features ({error}); remove the file, and it will be extracted again"
+        ) from error

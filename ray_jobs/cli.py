@@ -5,12 +5,21 @@ import logging
 import sys
 from collections.abc import Callable
 
-from ray_jobs.cluster import AlreadyRunningError
+from features.spec import SpecMismatch
+from ray_jobs.cluster import AlreadyRunningError, cause_of
 from ray_jobs.dataset.errors import DatasetError
 from registry.errors import ArtefactError, PromotionError
 from registry.settings import Settings, SettingsError, load_settings
 
-EXPECTED = (DatasetError, SettingsError, ArtefactError, PromotionError, AlreadyRunningError, LookupError, OSError)
+EXPECTED = (
+    DatasetError,
+    SettingsError,
+    ArtefactError,
+    PromotionError,
+    AlreadyRunningError,
+    SpecMismatch,
+    OSError,
+)
 
 
 def run_job(
@@ -41,9 +50,10 @@ def run_job(
         sys.exit(f"{module} interrupted; run it again to go on where it stopped.")
     except Exception as error:
         # MLflow's own exception is known by its name, since importing MLflow takes seconds and not every job needs it.
-        if not isinstance(error, EXPECTED) and type(error).__name__ not in ("MlflowException", "RestException"):
+        foreseen = type(error) is LookupError or isinstance(error, EXPECTED)
+        if not foreseen and "MlflowException" not in [kind.__name__ for kind in type(error).__mro__]:
             raise
-        sys.exit(f"{module} stopped: {error}")
+        sys.exit(f"{module} stopped: {cause_of(error)}")
 
 
 def positive(text: str) -> int:
@@ -51,4 +61,12 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def seed(text: str) -> int:
+    """An argument that NumPy and scikit-learn both take for a seed."""
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2**32 - 1}")
     return value

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import ray
 from filelock import FileLock, Timeout
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from registry.settings import Settings
 
@@ -38,6 +38,11 @@ def cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def cause_of(error: Exception) -> Exception:
+    """What went wrong on a worker, without the traceback that Ray makes part of its message."""
+    return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
+
+
 def in_turn(address: str | None, function: Callable[..., T], *args: Any, **options: Any) -> T:
     """Run a change of Production on the one actor of the cluster that makes them, one after another.
 
@@ -54,6 +59,8 @@ def in_turn(address: str | None, function: Callable[..., T], *args: Any, **optio
             return ray.get(actor.run.remote(function, args, options))
         except RayActorError:
             continue  # the job that held the actor ended between the two calls: take its place
+        except RayTaskError as error:
+            raise cause_of(error) from None
     raise RuntimeError("The actor that changes Production died 5 times; look at Ray's logs for why.")
 
 

@@ -77,7 +77,7 @@ def extract_features(
                 yield prefix, lacking
 
     with tqdm(total=manifest.rows, desc="features", unit="image", mininterval=1) as progress:
-        for count, failed in _on_workers(source, state, spec, missing(), ray_address):
+        for count, failed in on_workers(source, state, spec, missing(), ray_address):
             new += count
             failures += failed
             progress.update(count)
@@ -120,7 +120,7 @@ def _images(rows: pa.Table) -> list[tuple[str, str]]:
     return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
-def _on_workers(
+def on_workers(
     source: Source,
     state: State,
     spec: FeatureSpec,

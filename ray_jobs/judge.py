@@ -15,7 +15,7 @@ from ray_jobs.prepare import Prepared
 from ray_jobs.progress import say
 from registry.bundle import Bundle
 from registry.errors import ArtefactError, ProductionMovedError
-from registry.promotion import promote
+from registry.promotion import history, promote
 from registry.versions import ModelVersion, fetch, production, set_tags
 
 
@@ -42,25 +42,31 @@ def judge(prepared: Prepared, held_out: Table, version: ModelVersion) -> Outcome
         while True:
             champion = production(settings)
             if champion and champion.version == version.version:
-                verdict = Verdict(promote=True, reasons=("it was promoted before the job was interrupted",))
-                break
-            verdict = decide(
-                evaluation,
-                labels=held_out.labels,
-                patients=held_out.patients,
-                probabilities=probabilities,
-                champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
-            )
+                verdict = Verdict(promote=True, reasons=(_why_it_serves(prepared, version),))
+            else:
+                verdict = decide(
+                    evaluation,
+                    labels=held_out.labels,
+                    patients=held_out.patients,
+                    probabilities=probabilities,
+                    champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
+                )
             if not verdict.promote or _promoted(prepared, version, champion, verdict, evaluation):
                 break
     set_tags(settings, version, {"gate": f"{'promoted' if verdict.promote else 'kept back'}: {verdict}"})
     return Outcome(version=version, evaluation=evaluation, verdict=verdict, production=production(settings))
 
 
+def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:
+    """The reason on record for a promotion that an interrupted run of this job made."""
+    recorded = [change.why for change in history(prepared.settings) if change.to_version == version.version]
+    return "; ".join(["it was promoted before the job was interrupted", *recorded[-1:]])
+
+
 def _promoted(
     prepared: Prepared, version: ModelVersion, champion: ModelVersion | None, verdict: Verdict, evaluation: Evaluation
 ) -> bool:
-    """Promote; False if Production is no longer what the version was judged against."""
+    """Promote, or finish a promotion that was cut short; False if Production is no longer what was judged against."""
     try:
         in_turn(
             prepared.settings.ray_address,

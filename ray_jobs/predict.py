@@ -62,12 +62,17 @@ def _score(common: tuple[Source, Bundle, int], paths: list[str]) -> pa.RecordBat
 
 def _row(source: Source, bundle: Bundle, version: int, path: str) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(SCHEMA.names)
-    row |= {"path": path, "model_version": version}
+    row |= {"path": _text(path), "model_version": version}
     try:
         probability = float(bundle.predict([source.read(path)])[0])
     except (EntryError, ImageError) as error:
-        return row | {"error": str(error)}
+        return row | {"error": _text(str(error))}
     return row | {"probability": probability, "label": bundle.label(probability)}
+
+
+def _text(text: str) -> str:
+    """Text as Parquet takes it: the bytes of a file name that is no UTF-8 are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import sides
@@ -39,8 +40,16 @@ class Prepared:
 
     def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> "Sides":
         """Features of a spec, extracted where they are missing, split by patient."""
-        say(str(self.extract(spec)))
-        return Sides.of(load_table(self.manifest, self.state, spec))
+        done = self.extract(spec)
+        say(str(done))
+        table = load_table(self.manifest, self.state, spec)
+        lost = self.manifest.rows - len(table) - done.failed
+        if lost > 0:
+            raise DatasetError(
+                f"{lost} images have lost their features to another job that wrote to the same cache meanwhile; "
+                "run this job again, and only they will be extracted"
+            )
+        return Sides.of(table)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,7 @@ def _experiment(settings: Settings, mlflow_client: MlflowClient) -> str:
         return found.experiment_id
     location = None
     if settings.tracking_uri.startswith("sqlite:///"):
-        location = (Path(settings.tracking_uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
+        location = (Path(settings.tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
     try:
         return mlflow_client.create_experiment(settings.model_name, artifact_location=location)
     except MlflowException as error:

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem, S3FileSystem
 
+from registry.settings import SettingsError
+
 
 @dataclass(frozen=True, kw_only=True)
 class State:
@@ -50,14 +52,14 @@ def open_state(uri: str) -> State:
 
     Raises
     ------
-    ValueError
-        For a scheme that is neither.
+    SettingsError
+        For a scheme that is neither, an address without a bucket, or an endpoint that is no address.
     """
     parts = urlsplit(uri)
-    if parts.scheme == "s3":
+    if parts.scheme == "s3" and parts.netloc:
         return State(filesystem=_s3(), base=f"{parts.netloc}{parts.path}".rstrip("/"))
     if "://" in uri:
-        raise ValueError(
+        raise SettingsError(
             f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
         )
     folder = Path(uri).expanduser().resolve()
@@ -66,8 +68,12 @@ def open_state(uri: str) -> State:
 
 
 def _s3() -> S3FileSystem:
-    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "")
+    variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
+    address = os.environ.get(variable, "")
+    endpoint = urlsplit(address)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not endpoint.netloc:
+    if not address:
         return S3FileSystem(region=region)
+    if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
+        raise SettingsError(f"{variable} is {address!r}, which is no address; an example is http://127.0.0.1:9000")
     return S3FileSystem(region=region or "us-east-1", scheme=endpoint.scheme, endpoint_override=endpoint.netloc)

@@ -12,7 +12,7 @@ import ray
 from tqdm import tqdm
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cli import positive, run_job
+from ray_jobs.cli import positive, run_job, seed
 from ray_jobs.cluster import connect, sole_owner
 from ray_jobs.fit import TrainingSet
 from ray_jobs.prepare import Prepared, prepare
@@ -27,7 +27,9 @@ TRIALS = 12
 
 def training_key(prepared: Prepared, *, kind: str, trials: int, seed: int) -> str:
     """What makes two trainings the same: data, features, search. An interrupted one is found again by it."""
-    text = json.dumps([kind, prepared.manifest.digest, DEFAULT_SPEC.fingerprint, trials, seed])
+    text = json.dumps(
+        [kind, prepared.settings.model_name, prepared.manifest.digest, DEFAULT_SPEC.fingerprint, trials, seed]
+    )
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -85,7 +87,7 @@ def _trial(candidate: Candidate, data: TrainingSet, state: State, path: str) -> 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that sweep and train share."""
     parser.add_argument("--trials", type=positive, default=TRIALS, help=f"candidates to try (default {TRIALS})")
-    parser.add_argument("--seed", type=int, default=0, help="of folds and drawn parameters (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of folds and drawn parameters (default 0)")
 
 
 def main() -> None:

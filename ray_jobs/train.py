@@ -14,6 +14,7 @@ import ray
 from features.spec import DEFAULT_SPEC
 from ray_jobs.cli import run_job
 from ray_jobs.cluster import connect, sole_owner
+from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.evaluate import Evaluation, evaluate
 from ray_jobs.fit import FOLDS, Fitted, TrainingSet, fit
@@ -88,6 +89,8 @@ def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluat
     found = {}
     for name, table in (("held_out", sides.held_out), ("test", sides.test)):
         if len(np.unique(table.labels)) < 2:
+            if name == "held_out":
+                raise TooLittleData("no held-out X-ray of one of the classes can be decoded; see the quarantine report")
             continue
         probabilities = fitted.estimator.predict_proba(table.features)[:, 1]
         found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)

@@ -66,7 +66,8 @@ class Bundle:
                 f"Features of shape {features.shape} do not fit a model of {len(self.spec.names)} features; "
                 f"extract them with the model's own spec {self.spec.fingerprint[:12]}."
             )
-        return np.asarray(self.estimator.predict_proba(features)[:, 1], dtype=np.float64)
+        # In float32 an answer would depend, in its seventh digit, on how many pictures are asked about at once.
+        return np.asarray(self.estimator.predict_proba(features.astype(np.float64))[:, 1], dtype=np.float64)
 
     def predict(self, images: Sequence[bytes]) -> np.ndarray:
         """Probability of pneumonia, float64 of shape (N,), for N encoded images; raises features.errors.ImageError."""

@@ -48,7 +48,7 @@ def promote(
     metrics: dict[str, float] | None = None,
     judged_against: int | Literal["any"] | None = "any",
 ) -> Change | None:
-    """Make a version Production; None if it is already.
+    """Make a version Production; None if it is already, the legacy stage being set all the same.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def promote(
                 f"Production is {found}, {version} was judged against {judged_against}; judge it again."
             )
         if current and current.version == version.version:
+            _point(settings, version)  # a job that died right after the alias moved left the legacy stage behind
             return None
         return _change(settings, current, version, why=why, metrics=metrics or {})
 

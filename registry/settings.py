@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     @property
     def lock_folder(self) -> Path:
         """Where processes of this machine keep out of each other's way."""
-        folder = LOCAL if "://" in self.state_uri else Path(self.state_uri)
+        folder = LOCAL if "://" in self.state_uri else Path(self.state_uri).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
