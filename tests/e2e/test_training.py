@@ -1,0 +1,165 @@
+"""The journey of a training, as a person starts it: whole, killed at any point, started again, undone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ray_jobs.dataset.sources import open_source
+from registry.promotion import history
+from registry.settings import ROOT, Settings
+from registry.versions import client, fetch, production, version_of
+
+DATA = "synthetic:90"
+
+# A job that dies in the middle of a function: before it does anything, or right after it has done it.
+DIES = """
+import importlib, os, signal, sys
+module, name, moment = sys.argv.pop(1).split(":")
+target = importlib.import_module(module)
+original = getattr(target, name)
+def dying(*args, **options):
+    if moment == "after":
+        original(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(target, name, dying)
+from ray_jobs import train
+train.main()
+"""
+POINTS = [
+    "ray_jobs.train:run_sweep:after",
+    "registry.promotion:_point:before",
+    *(
+        pytest.param(point, marks=pytest.mark.long)
+        for point in (
+            "ray_jobs.train:run_sweep:before",
+            "ray_jobs.train:write_bundle:after",
+            "registry.versions:_write_mlflow_model:after",
+            "ray_jobs.train:register:after",
+            "registry.promotion:_point:after",
+            "ray_jobs.judge:set_tags:before",
+        )
+    ),
+]
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "STATE_URI": settings.state_uri,
+        "DATA_URI": DATA,
+        "RAY_ADDRESS": "",
+    }
+
+
+def job(settings: Settings, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=variables(settings), capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def train(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return job(settings, "-m", "ray_jobs.train", "--trials", "2", *arguments)
+
+
+def versions(settings: Settings) -> list[int]:
+    return sorted(int(entry.version) for entry in client(settings).search_model_versions("name='pneumonia'"))
+
+
+def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp_path):
+    done = train(settings)
+    assert "registered  pneumonia version 1" in done.stdout
+    assert "gate        promoted: no version was in Production" in done.stdout
+    assert "production  pneumonia version 1" in done.stdout
+    version = production(settings)
+    assert fetch(settings, version, tmp_path / "bundle").evaluation["held_out"]["auc"]["value"] > 0.5
+    mlflow_client = client(settings)
+    parent = mlflow_client.get_run(version.run_id)
+    nested = mlflow_client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
+    assert len(nested) == 2
+    for run in (parent, *nested):
+        assert run.info.status == "FINISHED"
+        for name in ("dataset.digest", "spec_fingerprint", "mlflow.source.git.commit", "package.scikit-learn"):
+            assert run.data.tags[name]
+    assert {"auc", "fold_0_auc"} <= set(nested[0].data.metrics)
+    assert {"held_out_auc", "held_out_sensitivity_low", "cv_auc"} <= set(parent.data.metrics)
+    assert parent.inputs.dataset_inputs[0].dataset.digest == parent.data.tags["dataset.digest"][:36]
+    pictures = {item.path for item in mlflow_client.list_artifacts(version.run_id, "held_out")}
+    assert pictures == {"held_out/roc.png", "held_out/calibration.png", "held_out/confusion.png"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_training_started_again_leaves_one_version_with_its_files(settings, tmp_path, point):
+    killed = job(settings, "-c", DIES, point, "--trials", "2", check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for number in versions(settings):
+        fetch(settings, version_of(settings, number), tmp_path / "after-the-kill")
+    again = train(settings)
+    assert "which was interrupted" in again.stderr
+    assert versions(settings) == [1]
+    assert production(settings).version == 1
+    assert [change.to_version for change in history(settings)][-1] == 1
+    runs = client(settings).search_runs([client(settings).get_experiment_by_name("pneumonia").experiment_id])
+    assert len(runs) == 3  # the training and its two trials, nothing twice
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+@pytest.mark.long
+def test_a_training_killed_whenever_it_may_be_leaves_one_version(settings, tmp_path):
+    random = np.random.default_rng(5)
+    command = [sys.executable, "-m", "ray_jobs.train", "--trials", "2"]
+    for _ in range(8):
+        running = subprocess.Popen(command, cwd=ROOT, env=variables(settings), stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(2, 30))
+        running.kill()
+        running.wait()
+    train(settings)
+    assert len(versions(settings)) <= 2  # a run that was killed after its end is finished, and the next one is another
+    for number in versions(settings):
+        fetch(settings, version_of(settings, number), tmp_path / str(number))
+
+
+def test_a_second_training_is_judged_against_the_first_and_every_change_can_be_undone(settings, tmp_path):
+    train(settings)
+    second = train(settings)
+    assert versions(settings) == [1, 2]
+    promoted = "gate        promoted: AUC +0.0000 against pneumonia version 1 on the same" in second.stdout
+    kept_back = "gate        kept back: held-out" in second.stdout  # so few pictures may miss a floor
+    assert promoted != kept_back
+    assert production(settings).version == (2 if promoted else 1)
+    job(settings, "-m", "ray_jobs.promote", "2", "--why", "a test")
+    assert production(settings).version == 2
+    undone = job(settings, "-m", "ray_jobs.rollback", "--why", "another test")
+    assert undone.stdout.startswith("pneumonia version 1 is in Production again, in place of version 2")
+    assert production(settings).version == 1
+    last = history(settings)[-1]
+    assert (last.from_version, last.to_version, last.why) == (2, 1, "another test")
+    scored(settings, tmp_path)
+
+
+def scored(settings: Settings, tmp_path: Path) -> None:
+    """Batch scoring of a folder without labels, a broken file among its pictures."""
+    folder = tmp_path / "unlabelled"
+    folder.mkdir()
+    source = open_source("synthetic:40")
+    for index, path in enumerate(sorted(entry.path for entry in source.entries())[:5]):
+        (folder / f"{index}.jpeg").write_bytes(source.read(path))
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
+    job(settings, "-m", "ray_jobs.predict", "--data", str(folder), "--out", str(tmp_path / "out.parquet"))
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["path"] for row in rows] == ["0.jpeg", "1.jpeg", "2.jpeg", "3.jpeg", "4.jpeg", "broken.png"]
+    bundle = fetch(settings, production(settings), tmp_path / "bundle")
+    for row in rows[:5]:
+        assert row["probability"] == pytest.approx(float(bundle.predict([(folder / row["path"]).read_bytes()])[0]))
+        assert (row["label"], row["model_version"], row["error"]) == (bundle.label(row["probability"]), 1, None)
+    assert rows[5]["probability"] is None
+    assert "PNG" in rows[5]["error"]

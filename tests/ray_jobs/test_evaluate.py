@@ -1,0 +1,55 @@
+"""Numbers and intervals, by hand."""
+
+import numpy as np
+import pytest
+
+from ray_jobs.evaluate import best_threshold, evaluate
+
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+PROBABILITIES = np.array([0.1, 0.2, 0.7, 0.6, 0.8, 0.9])
+OWN_PATIENTS = np.arange(6)
+
+
+def test_the_numbers_are_those_computed_by_hand():
+    found = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65)
+    assert found.auc.value == pytest.approx(8 / 9)  # of nine pairs only (0.7, 0.6) is the wrong way round
+    assert found.accuracy.value == pytest.approx(4 / 6)
+    assert found.sensitivity.value == pytest.approx(2 / 3)
+    assert found.specificity.value == pytest.approx(2 / 3)
+    assert found.brier.value == pytest.approx((0.01 + 0.04 + 0.49 + 0.16 + 0.04 + 0.01) / 6)
+    assert (found.images, found.patients, found.pneumonia) == (6, 6, 3)
+
+
+def test_a_probability_at_the_threshold_counts_as_pneumonia():
+    assert evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.6).sensitivity.value == 1.0
+
+
+def test_every_interval_holds_its_value():
+    found = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65)
+    for name in ("auc", "accuracy", "sensitivity", "specificity", "brier"):
+        estimate = getattr(found, name)
+        assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_the_interval_is_wider_where_the_same_images_come_from_fewer_patients():
+    random = np.random.default_rng(0)
+    labels = np.repeat(random.integers(0, 2, 40), 10)
+    probabilities = np.clip(labels * 0.3 + np.repeat(random.random(40), 10) * 0.7, 0, 1)
+    clustered = evaluate(labels, probabilities, np.repeat(np.arange(40), 10), threshold=0.5).auc
+    independent = evaluate(labels, probabilities, np.arange(400), threshold=0.5).auc
+    assert clustered.high - clustered.low > 2 * (independent.high - independent.low)
+
+
+def test_x_rays_of_one_class_cannot_be_evaluated():
+    with pytest.raises(ValueError, match="All 3 X-rays are of one class"):
+        evaluate(np.ones(3), np.full(3, 0.5), np.arange(3), threshold=0.5)
+
+
+def test_the_flat_metrics_carry_the_ends_of_the_intervals():
+    flat = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65).metrics("held_out")
+    assert flat["held_out_auc"] == pytest.approx(8 / 9)
+    assert flat["held_out_auc_low"] <= flat["held_out_auc"] <= flat["held_out_auc_high"]
+
+
+def test_the_best_threshold_lies_between_the_two_probabilities_that_it_separates():
+    assert best_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)

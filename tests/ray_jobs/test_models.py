@@ -1,0 +1,104 @@
+"""Candidates, trials and the final fit."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.extract import extract_views
+from features.spec import DEFAULT_SPEC
+from ray_jobs.extraction import Table
+from ray_jobs.fit import TrainingSet, fit
+from ray_jobs.search_space import FAMILIES, Candidate, Choice, candidates
+from ray_jobs.trial import cross_validate, trial_from_json, trial_to_json
+from registry.bundle import write_bundle
+
+
+@pytest.fixture(scope="module")
+def table(xrays) -> Table:
+    images, labels = xrays
+    vectors = np.stack([extract_views(image, DEFAULT_SPEC) for image in images])
+    return Table(
+        features=vectors[:, 0],
+        views=vectors[:, 1:],
+        sha256=np.array([f"{index:064x}" for index in range(len(images))]),
+        labels=labels,
+        patients=np.array([f"patient{index // 2}" for index in range(len(images))]),
+        roles=np.full(len(images), "train"),
+    )
+
+
+@pytest.fixture(scope="module")
+def data(table: Table) -> TrainingSet:
+    return TrainingSet.of(table, seed=0)
+
+
+@given(st.integers(1, 40), st.integers(0, 5))
+def test_a_longer_list_of_candidates_begins_with_a_shorter_one(count, seed):
+    longer = candidates(count + 7, seed=seed)
+    assert candidates(count, seed=seed) == longer[:count]
+    assert len({candidate.key for candidate in longer}) == count + 7
+
+
+def test_every_family_is_tried_with_its_own_first_choice_first():
+    first = candidates(len(FAMILIES), seed=3)
+    assert [(c.family, dict(c.parameters)) for c in first] == [(n, dict(f.first)) for n, f in FAMILIES.items()]
+
+
+@given(st.integers(0, 1000))
+def test_drawn_parameters_stay_in_their_space(seed):
+    for candidate in candidates(12, seed=seed)[len(FAMILIES) :]:
+        for name, space in FAMILIES[candidate.family].space.items():
+            value = candidate.parameters[name]
+            inside = (
+                value in space.options if isinstance(space, Choice) else space.low * 0.99 <= value <= space.high * 1.01
+            )
+            assert inside, (candidate, name)
+
+
+def test_the_key_follows_from_family_and_parameters_alone():
+    one = Candidate(family="svm", parameters={"C": 1.0, "gamma": 2.0})
+    assert one.key == Candidate(family="svm", parameters={"gamma": 2.0, "C": 1.0}).key
+    assert one.key != Candidate(family="svm", parameters={"gamma": 2.0, "C": 1.5}).key
+
+
+def test_no_patient_stands_on_two_sides_of_a_fold_though_views_are_added(table, data):
+    patients = np.tile(table.patients, 2)
+    assert len(data.labels) == 2 * len(table)
+    for train, valid in data.folds:
+        assert not set(patients[train]) & set(patients[valid])
+
+
+def test_a_trial_gives_the_same_scores_again_and_survives_json(data):
+    candidate = candidates(1, seed=0)[0]
+    first = cross_validate(candidate, data.features, data.labels, data.folds)
+    again = cross_validate(candidate, data.features, data.labels, data.folds)
+    np.testing.assert_array_equal(first.scores, again.scores)
+    read = trial_from_json(json.loads(json.dumps(trial_to_json(first))))
+    np.testing.assert_array_equal(read.scores, first.scores)
+    assert (read.candidate, read.fold_auc, read.auc) == (first.candidate, first.fold_auc, first.auc)
+
+
+def test_fewer_rows_than_components_leave_fewer_components(data):
+    pipeline = Candidate(family="svm", parameters={"components": 256, "C": 1.0, "gamma": 1e-4}).build(30)
+    rows = np.linspace(0, len(data.labels) - 1, 30).astype(int)
+    pipeline.fit(data.features[rows], data.labels[rows])
+    assert pipeline.named_steps["pca"].n_components_ == 29
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data, xrays, tmp_path):
+    candidate = Candidate(family=family, parameters=FAMILIES[family].first)
+    fitted = fit(cross_validate(candidate, data.features, data.labels, data.folds), data)
+    assert 0 < fitted.threshold < 1
+    assert fitted.estimator.cv is None  # rows of the training table are not for the model to carry
+    write_bundle(
+        tmp_path / "bundle",
+        estimator=fitted.estimator,
+        spec=DEFAULT_SPEC,
+        threshold=fitted.threshold,
+        evaluation={},
+        golden_images=xrays[0][:2],
+    )

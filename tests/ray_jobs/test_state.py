@@ -1,0 +1,130 @@
+"""State in a folder and in a bucket of a real S3 server, and addresses that are none."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from features.spec import DEFAULT_SPEC
+from ray_jobs.cache import cached, extract_shard, load_shard
+from ray_jobs.prepare import prepare
+from ray_jobs.state import State, open_state
+from registry.settings import Settings, SettingsError
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of an S3 server on a free port of this machine."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a folder in a bucket; the AWS variables lead to its server."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.session.Session().client("s3").create_bucket(Bucket="state")
+    return "s3://state/some/where"
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
+    return open_state(str(tmp_path / "state") if request.param == "folder" else request.getfixturevalue("bucket"))
+
+
+def test_what_is_written_is_read_back_and_replaced_whole(state):
+    path = state.path("sweeps", "a run", "trial.json")
+    assert not state.exists(path)
+    state.write(path, b"first, and longer")
+    state.write(path, b"second")
+    assert state.exists(path)
+    assert state.read(path) == b"second"
+    assert not state.exists(state.path("sweeps", "a run"))  # a folder is no file
+
+
+def test_a_state_travels_to_a_worker(state):
+    sent = pickle.loads(pickle.dumps(state))
+    sent.write(sent.path("x"), b"1")
+    assert state.read(state.path("x")) == b"1"
+
+
+def test_a_write_that_fails_leaves_what_stood_there_and_no_scrap(tmp_path, monkeypatch):
+    state = open_state(str(tmp_path))
+    state.write(state.path("x"), b"before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        state.write(state.path("x"), b"after")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"before"}
+
+
+def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_state("~/state").base == str(tmp_path / "state")
+    assert Settings(state_uri="~/state").lock_folder == tmp_path / "state"
+
+
+@pytest.mark.parametrize("uri", ["ftp://host/state", "file:///state", "s3://", "s3:///state"])
+def test_an_address_that_is_none_is_refused_with_an_example(uri):
+    with pytest.raises(SettingsError, match=f"STATE_URI is '{uri}'; .* for example s3://hm-mlflow/state"):
+        open_state(uri)
+
+
+def test_an_endpoint_that_is_no_address_is_refused_and_not_passed_over_for_amazon(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "minio:9000")
+    with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL_S3 is 'minio:9000', which is no address"):
+        open_state("s3://state")
+
+
+def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_folder(settings, bucket, tmp_path):
+    here = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
+    there = prepare(settings.model_copy(update={"data_uri": "synthetic:60", "state_uri": bucket}))
+    assert there.manifest.digest == here.manifest.digest
+    assert prepare(there.settings).manifest.hashed == 0
+    prefix, rows = next(iter(there.manifest.shards()))
+    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    files = []
+    for prepared in (here, there):
+        assert cached(prepared.state, DEFAULT_SPEC, prefix) == {}
+        assert extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images) == []
+        assert cached(prepared.state, DEFAULT_SPEC, prefix) == {sha256: "" for _, sha256 in images}
+        files.append(prepared.state.path("features", DEFAULT_SPEC.fingerprint[:16], f"{prefix}.parquet"))
+    assert there.state.read(files[1]) == here.state.read(files[0])
+    matrix, found = load_shard(there.state, DEFAULT_SPEC, prefix, [*images, ("absent.png", prefix + "f" * 62)])
+    assert matrix.shape == (len(images), 1 + DEFAULT_SPEC.jitter.views, len(DEFAULT_SPEC.names))
+    assert found.tolist() == [True] * len(images) + [False]
+
+
+def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
+    prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
+    prefix, rows = next(iter(prepared.manifest.shards()))
+    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
+    (file,) = Path(prepared.state.base).glob(f"features/*/{prefix}.parquet")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(LookupError, match=rf"{file} is no cache of features .*remove the file"):
+        prepared.extract()
+
+
+def test_a_file_that_is_no_cache_of_ours_is_refused_too(settings):
+    prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
+    prefix, _ = next(iter(prepared.manifest.shards()))
+    file = Path(prepared.state.base, "features", DEFAULT_SPEC.fingerprint[:16], f"{prefix}.parquet")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    with pytest.raises(LookupError, match="is no cache of features"):
+        prepared.extract()

@@ -1,0 +1,65 @@
+"""`mlflow models serve` of a registered version answers as our own server does."""
+
+import base64
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from registry.settings import Settings
+from registry.versions import fetch, register
+from tests.conftest import new_run
+
+
+@pytest.fixture
+def version(settings: Settings, tmp_path, make_bundle):
+    make_bundle(tmp_path / "bundle")
+    return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=tmp_path / "bundle", metrics={})
+
+
+@pytest.fixture
+def address(settings: Settings, version, tmp_path) -> Iterator[str]:
+    """MLflow's own scoring server with that version, in a folder where nothing of this project can be imported."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = ["models", "serve", "-m", f"models:/{version.name}/{version.version}", "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri, "PYTHONPATH": ""}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"  # noqa: PTH120
+    log = (tmp_path / "log").open("wb")
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(240):
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/ping", timeout=2).raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+        log.close()
+
+
+def test_mlflow_models_serve_gives_the_same_probabilities(settings, version, address, xrays, tmp_path):
+    images = xrays[0][:8]
+    rows = [[base64.b64encode(image).decode()] for image in images]
+    answer = httpx.post(
+        f"{address}/invocations", json={"dataframe_split": {"columns": ["image"], "data": rows}}, timeout=60
+    )
+    assert answer.status_code == 200, answer.text
+    bundle = fetch(settings, version, tmp_path / "fetched")
+    for row, image in zip(answer.json()["predictions"], images, strict=True):
+        probability = float(bundle.predict([image])[0])
+        assert row["probability"] == pytest.approx(probability, abs=1e-6)
+        assert row["label"] == bundle.label(probability)
+    broken = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(b"nothing").decode()]]}}
+    assert httpx.post(f"{address}/invocations", json=broken, timeout=60).status_code == 400
