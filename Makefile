@@ -46,7 +46,6 @@ format: setup ## Mend what of the style can be mended by itself
 	$(VENV)/bin/ruff format
 
 bench: setup ## Measure speed as ratios against peers started in the same run
-	$(RUN) -m benchmarks.descriptors
 	$(RUN) -m benchmarks.extraction
 
 lock: setup ## Write requirements.lock anew from pyproject.toml
