@@ -16,7 +16,7 @@ from tests.serve.waiting import free_port, until
 
 MIB = 2**20
 MALFORMED = 1_000
-MEMORY_MARGIN = 1.10
+MEMORY_MARGIN = 1.15
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,11 @@ def test_a_corrupt_version_in_production_leaves_the_old_one_answering_and_the_mo
 def test_a_thousand_malformed_uploads_harm_nothing(client: httpx.Client, registry: Registry) -> None:
     sound = registry.training_set.images
     process = replica()
-    for body, media_type in malformed(sound, 150, seed=1):
+    # As many as it takes for every thread to have met every kind: what is measured is growth, not the first use.
+    for body, media_type in malformed(sound, MALFORMED // 2, seed=1):
         client.post("/predict", content=body, headers={"Content-Type": media_type})
-    client.post("/predict", content=bytes(60_000_000), headers={"Content-Type": "image/png"})
+    for content in (bytes(60_000_000), (bytes(MIB) for _ in range(60))):
+        client.post("/predict", content=content, headers={"Content-Type": "image/png"})
     before = private_memory(process)
     statuses: dict[int, int] = {}
     for body, media_type in malformed(sound, MALFORMED):
