@@ -32,7 +32,7 @@ from ray_jobs.state import open_state
 from registry.settings import ROOT, Settings
 
 Shard = tuple[str, list[tuple[str, str]]]
-ROUNDS, MOST_ROUNDS = 5, 15
+ROUNDS, MOST_ROUNDS = 5, 8
 QUIET = 0.05  # of the processors, taken by other programs: a round with more says nothing of Ray
 GENERATED = "synthetic:1500"
 IMAGES = 800  # of a dataset, in each round
