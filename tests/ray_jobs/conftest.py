@@ -1,4 +1,4 @@
-"""Datasets on disk, and one Ray for all tests of a process."""
+"""Datasets on disk, and one Ray for all tests of a module."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,17 @@ import ray
 from ray_jobs.dataset.sources import open_source
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A Ray of two workers."""
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_ray_left_behind() -> Iterator[None]:
+    """End the Ray that a module's jobs started, so that the tests of serving can start theirs."""
     yield
     ray.shutdown()
 
