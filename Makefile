@@ -5,9 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # Installs the same locked files as pip, in seconds instead of minutes.
 UV_VERSION := 0.13.9
+# The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` are about.
+STACK ?= local
+DATA ?=
+INFRA = PYTHONPATH=pulumi $(RUN) -m infra
+PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE=$${PULUMI_CONFIG_PASSPHRASE_FILE:-$(CURDIR)/.local/pulumi/passphrase} pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long lint format bench lock clean
+.PHONY: help setup run serve test test-long lint format bench lock clean stack up down status token upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +34,31 @@ run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost
 
 serve: setup ## Serve what is in Production, and MLflow's pages beside it
 	exec $(RUN) -m serve
+
+stack: setup ## Make the Pulumi stack STACK ready: state in .local/pulumi, a passphrase, its secrets
+	@$(INFRA) stack $(STACK)
+
+up: stack ## Build the images and bring the stack up: all of it in Docker on this machine, or STACK=aws
+	$(PULUMI) up --stack $(STACK) --yes
+
+down: ## Take the stack down; its data stay, unless `pulumi config set keepData false` and `make up` came first
+	$(PULUMI) destroy --stack $(STACK) --yes
+
+status: ## What the stack consists of, how it is, and its addresses
+	@docker ps --all --filter name=^hm-mlflow- --format 'table {{.Names}}\t{{.Status}}\t{{.Ports}}'
+	@$(PULUMI) stack output --stack $(STACK) 2>/dev/null || true
+
+upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
+	@$(INFRA) upload $(STACK) "$(DATA)"
+
+token: ## How to pass the token of Ray's jobs API: eval "$$(make token)"
+	@echo 'export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$(CURDIR)/compose/secrets/ray-token'
+
+compose: setup ## Write compose/docker-compose.yaml anew from the topology
+	@$(INFRA) compose
+
+secrets: setup ## Make the secrets of the stack on this machine, each once, in compose/secrets/
+	@$(INFRA) secrets
 
 test: lint ## Prove a change: style, types, and every test but the long ones
 	$(RUN) -m pytest -m "not long"

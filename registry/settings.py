@@ -69,8 +69,9 @@ def load_settings(**overrides: object) -> Settings:
         Naming each variable that is wrong, its value and what it takes.
     """
     load_dotenv(ROOT / ".env")
-    # MLflow's bar for a handful of small files would interrupt the job's own.
+    # MLflow's bar for a handful of small files, and its two lines a run, would interrupt the job's own.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

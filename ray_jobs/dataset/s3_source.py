@@ -1,4 +1,4 @@
-"""The pictures of an S3 bucket, at any endpoint, by the standard AWS variables."""
+"""The pictures of an S3 bucket, read and uploaded, at any endpoint, by the standard AWS variables."""
 
 import functools
 import os
@@ -60,6 +60,13 @@ class S3Source:
         except (BotoCoreError, ClientError) as error:
             raise self._read_error(path, error) from error
 
+    def write(self, path: str, content: bytes) -> None:
+        """Put one object, whole or not at all; raises SourceError where the bucket does not take it."""
+        try:
+            _client().put_object(Bucket=self.bucket, Key=f"{self.prefix}{path}", Body=content)
+        except (BotoCoreError, ClientError) as error:
+            raise SourceError(self._explained(error)) from error
+
     def _read_error(self, path: str, error: Exception) -> DatasetError:
         # An object gone or closed is a matter of that object; anything else would blame every object in turn.
         code = _code(error)
@@ -72,7 +79,7 @@ class S3Source:
         if code in {"NoSuchBucket", "404"}:
             return f"bucket {self.bucket!r} of {self.uri} does not exist at {_endpoint()}; check both"
         if code in _DENIED:
-            return f"access to {self.uri} at {_endpoint()} is denied; s3:ListBucket and s3:GetObject are needed"
+            return f"access to {self.uri} at {_endpoint()} is denied; s3:ListBucket and s3:GetObject (to upload, s3:PutObject) are needed"
         if code in _BAD_CREDENTIALS:
             return (
                 f"{_endpoint()} refuses the credentials ({code}) for {self.uri}; check AWS_ACCESS_KEY_ID and its secret"

@@ -1,0 +1,1 @@
+"""The infrastructure: one topology, and what makes Docker, Compose and AWS out of it."""

@@ -1,0 +1,87 @@
+"""`python -m infra`: what make does with the topology beside Pulumi itself."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from infra import stack
+from infra.local import stores
+from infra.local.lower import lower
+from infra.render.compose import compose
+from infra.secrets import write_files
+from infra.topology import topology
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
+SECRETS_FOLDER = ROOT / "compose" / "secrets"
+_HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
+
+
+def compose_text() -> str:
+    """The Compose file of the topology as it is."""
+    return _HEADER + yaml.safe_dump(compose(topology()), sort_keys=False, width=110)
+
+
+def main() -> None:
+    """Do the one thing that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("compose", help="write the Compose file")
+    commands.add_parser("secrets", help="make the secret files that are not there")
+    commands.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
+    upload = commands.add_parser("upload", help="copy a dataset into a stack's bucket")
+    upload.add_argument("stack")
+    upload.add_argument("data")
+    options = parser.parse_args()
+    if options.command == "compose":
+        COMPOSE_FILE.write_text(compose_text())
+    elif options.command == "secrets":
+        _secrets()
+    elif options.command == "stack":
+        _stack(options.stack)
+    else:
+        _upload(options.stack, options.data)
+
+
+def _secrets() -> None:
+    written = write_files(SECRETS_FOLDER, lower(topology(login=True)).secrets)
+    print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
+
+
+def _stack(name: str) -> None:
+    _secrets()
+    try:
+        made = stack.prepare(name, lower(topology(login=True)).secrets, SECRETS_FOLDER)
+    except stack.StackError as error:
+        sys.exit(str(error))
+    print(
+        f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:\n"
+        f"  export PULUMI_CONFIG_PASSPHRASE_FILE={stack.PASSPHRASE}\n"
+        f"  pulumi up --stack {name}"
+    )
+
+
+def _upload(name: str, data: str) -> None:
+    if not data:
+        sys.exit("DATA is not set; name the folder with NORMAL/ and PNEUMONIA/: make upload DATA=../xrays")
+    if name != "local":
+        sys.exit(f"STACK is {name!r}; it takes local: make upload DATA={data} STACK=local")
+    credentials = SECRETS_FOLDER / stores.CREDENTIALS
+    if not credentials.exists():
+        sys.exit("compose/secrets/ has no credentials of the object store; `make stack` or `make secrets` makes them.")
+    store = {
+        "AWS_ENDPOINT_URL_S3": "http://localhost:9000",
+        "AWS_REGION": "us-east-1",
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+    }
+    target = f"s3://{stores.bucket_name(topology(), 'data')}"
+    command = [sys.executable, "-m", "ray_jobs.upload", "--data", data, "--to", target]
+    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | store, check=False).returncode)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()

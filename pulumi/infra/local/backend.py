@@ -1,0 +1,115 @@
+"""Docker on this machine: networks, volumes, images, secrets and containers, each waiting for what it needs."""
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.local.lower import lower, networks
+from infra.render.container import volume_of
+from infra.render.docker import containers, secret_volume
+from infra.secrets import derived
+from infra.settings import ROOT, Settings, read_secret
+from infra.spec import Image, Topology
+
+_KEPT_IMAGE = "mlflow"  # any image with `true` in it
+
+
+def build(topology: Topology, settings: Settings) -> Topology:
+    """Declare every resource of the topology; gives it back as containers, for the outputs."""
+    whole = lower(topology)
+    on = networks(whole)
+    nets = {
+        name: docker.Network(name, name=name) for name in dict.fromkeys(net for nets in on.values() for net in nets)
+    }
+    volumes = _volumes(whole, settings)
+    images = {image.name: _image(whole, image, settings) for image in whole.images}
+    secrets = _secrets(whole, images[_KEPT_IMAGE])
+    declared: dict[str, list[docker.Container]] = {}
+    for service in whole.services:
+        waits = [container for name in service.after for container in declared[name]]
+        needs = [*waits, *(nets[name] for name in on[service.name]), *volumes.get(service.name, ())]
+        declared[service.name] = [
+            _container(arguments, images[service.image], [*needs, *([secrets] if service.secrets else [])])
+            for arguments in containers(whole, service, on[service.name])
+        ]
+    return whole
+
+
+def _volumes(topology: Topology, settings: Settings) -> dict[str, list[docker.Volume]]:
+    options = pulumi.ResourceOptions(retain_on_delete=settings.keep_data)
+    return {
+        service.name: [
+            docker.Volume(name, name=name, opts=options)
+            for name in (f"{topology.project}-{volume_of(service, path)}" for path in service.kept)
+        ]
+        for service in topology.services
+        if service.kept
+    }
+
+
+def _image(topology: Topology, image: Image, settings: Settings) -> pulumi.Output[str]:
+    """The id of an image, so that a container is only replaced when the content is another one."""
+    if image.public:
+        return docker.RemoteImage(image.name, name=image.public, keep_locally=True).image_id
+    folder = Path("compose/images")
+    build: dict[str, Any] = {
+        "context": str(ROOT),
+        "dockerfile": str(ROOT / folder / image.dockerfile),
+        "builder_version": docker.BuilderVersion.BUILDER_BUILD_KIT,
+        "platform": "linux/amd64",
+    }
+    if image.target:
+        build |= {"target": image.target, "args": {"GIT_COMMIT": settings.commit}}
+    built = docker.Image(
+        image.name,
+        image_name=f"{topology.project}/{image.name}",
+        build=docker.DockerBuildArgs(**build),
+        skip_push=True,
+    )
+    return built.repo_digest
+
+
+def _secrets(topology: Topology, image: pulumi.Output[str]) -> docker.Container:
+    """A container that only carries secrets into the volumes of their services, and ends.
+
+    What it uploads is encrypted in the stack's state, and neither an inspection nor a log shows it.
+    """
+    owners = [service for service in topology.services if service.secrets]
+    volumes = [docker.Volume(name, name=name) for name in (secret_volume(topology, owner) for owner in owners)]
+    return docker.Container(
+        "secrets",
+        name=f"{topology.project}-secrets",
+        image=image,
+        entrypoints=["true"],
+        user="root",
+        must_run=False,
+        attach=True,
+        restart="no",
+        network_mode="none",
+        volumes=[
+            {"volume_name": secret_volume(topology, owner), "container_path": f"/secrets/{owner.name}"}
+            for owner in owners
+        ],
+        uploads=[
+            {"file": f"/secrets/{owner.name}/{name}", "content": _content(name), "permissions": "0444"}
+            for owner in owners
+            for name in owner.secrets
+        ],
+        opts=pulumi.ResourceOptions(depends_on=volumes, delete_before_replace=True),
+    )
+
+
+def _content(name: str) -> pulumi.Output[str]:
+    source = derived(name)
+    return read_secret(source[0]).apply(source[1]) if source else read_secret(name)
+
+
+def _container(arguments: dict[str, Any], image: pulumi.Output[str], needs: list[pulumi.Resource]) -> docker.Container:
+    return docker.Container(
+        arguments["name"],
+        **arguments,
+        image=image,
+        opts=pulumi.ResourceOptions(depends_on=needs, delete_before_replace=True),
+    )

@@ -1,0 +1,20 @@
+"""What a stack on this machine says when it is up: every address, and what to type next."""
+
+from infra.spec import Topology
+
+_NEXT = (
+    "make upload DATA=FOLDER",
+    'eval "$(make token)"',
+    "ray job submit --address http://localhost:8265 -- python -m ray_jobs.train",
+)
+
+
+def outputs(topology: Topology) -> dict[str, str | list[str]]:
+    """An address for each service that can be reached from here, and the next commands."""
+    addresses: dict[str, str | list[str]] = {
+        service.name: f"http://localhost:{port.number}"
+        for service in topology.services
+        for port in service.ports
+        if port.public
+    }
+    return addresses | {"next": list(_NEXT)}

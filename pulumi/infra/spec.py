@@ -1,0 +1,183 @@
+"""What a topology is made of: frozen types that know no platform. A renderer gives them a meaning on its own."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+SECRETS = "/run/secrets"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A value that the platform knows: how `target` is reached there.
+
+    `attribute` is `uri` of a bucket or database; of a service it is `url` (of its port `http`), `hosts` (the names
+    and ports by which clients may address it, with commas between) or the name of a port, which gives `host:port`.
+    """
+
+    target: str
+    attribute: str
+
+
+Value = str | Ref
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port that a service listens on; a public one is reached from outside, for people and their tools."""
+
+    name: str
+    number: int
+    public: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """A command in the container whose exit code says whether the service works. Times in seconds."""
+
+    command: tuple[str, ...]
+    interval: int = 5
+    timeout: int = 5
+    retries: int = 6
+    start_period: int = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A target of a Dockerfile in `compose/images/`, or with `public` an image that others publish."""
+
+    name: str
+    dockerfile: str = ""
+    target: str = ""
+    public: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A place for objects."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A PostgreSQL database and the user that owns it, whose password is the secret `password`."""
+
+    name: str
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A container that is kept running.
+
+    Attributes
+    ----------
+    cpu
+        In units of 1/1024 of a core.
+    memory
+        In MiB; a container that takes more is ended.
+    processes
+        Most processes and threads.
+    secrets
+        Name of each secret and the file in the container that holds it.
+    buckets, databases
+        What it reads and writes; the platform sees to addresses and permissions.
+    scratch
+        Folders that can be written and are lost with the container. Everything else is read-only.
+    kept
+        Folders that can be written and outlive the container.
+    after
+        Services that have to be healthy first.
+    reached_by
+        Services that connect to it.
+    once
+        It does its work and ends, instead of being kept running.
+    optional
+        It is only there when it is asked for by its name.
+    stop_timeout
+        Seconds between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    image: str
+    cpu: int
+    memory: int
+    processes: int = 512
+    command: tuple[Value, ...] = ()
+    environment: Mapping[str, Value] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    health: Health | None = None
+    replicas: int = 1
+    buckets: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ("/tmp",)  # noqa: S108  inside a container
+    kept: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    reached_by: tuple[str, ...] = ()
+    user: str = ""
+    once: bool = False
+    optional: bool = False
+    stop_timeout: int = 30
+
+    def refs(self) -> Iterator[Ref]:
+        """What its command and its environment refer to."""
+        yield from (value for value in (*self.command, *self.environment.values()) if isinstance(value, Ref))
+
+    def port(self, name: str) -> Port | None:
+        """The port of a name."""
+        return next((port for port in self.ports if port.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """All of it. `secrets` are names; a platform generates each one once and keeps it."""
+
+    project: Literal["hm-mlflow"] = "hm-mlflow"
+    images: tuple[Image, ...]
+    services: tuple[Service, ...]
+    buckets: tuple[Bucket, ...]
+    databases: tuple[Database, ...]
+    secrets: tuple[str, ...]
+
+    def with_only(self, wanted: frozenset[str]) -> "Topology":
+        """The same without those optional services that are not wanted, and without what only they need."""
+        dropped = {service.name for service in self.services if service.optional and service.name not in wanted}
+        services = tuple(
+            replace(service, reached_by=tuple(name for name in service.reached_by if name not in dropped))
+            for service in self.services
+            if service.name not in dropped
+        )
+        images = {service.image for service in services}
+        secrets = {name for service in services for name in service.secrets}
+        passwords = {database.password for database in self.databases}
+        return replace(
+            self,
+            services=services,
+            images=tuple(image for image in self.images if image.name in images),
+            secrets=tuple(name for name in self.secrets if name in secrets | passwords),
+        )
+
+    def service(self, name: str) -> Service:
+        """The service of a name; LookupError where there is none."""
+        return _named(self.services, name, "service")
+
+    def image(self, name: str) -> Image:
+        """The image of a name; LookupError where there is none."""
+        return _named(self.images, name, "image")
+
+    def database(self, name: str) -> Database:
+        """The database of a name; LookupError where there is none."""
+        return _named(self.databases, name, "database")
+
+
+_T = TypeVar("_T", Service, Image, Database)
+
+
+def _named(things: tuple[_T, ...], name: str, kind: str) -> _T:
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise LookupError(f"There is no {kind} {name!r}; there are {', '.join(thing.name for thing in things) or 'none'}.")

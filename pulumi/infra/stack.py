@@ -1,0 +1,62 @@
+"""Make a Pulumi stack ready: a state folder, a passphrase, the stack, and every secret that it lacks.
+
+Nothing that git tracks is touched, and what is there already stays as it is.
+"""
+
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from infra.secrets import derived, generate, setting
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".local" / "pulumi"
+PASSPHRASE = STATE / "passphrase"
+
+
+class StackError(RuntimeError):
+    """Pulumi is missing or refused; the message says what to do or what it said."""
+
+
+def prepare(stack: str, names: tuple[str, ...], files: Path | None = None) -> list[str]:
+    """Prepare a stack with these secrets, those in `files` or new ones; gives the names of those that were set.
+
+    Raises
+    ------
+    StackError
+        If the command pulumi is missing, or refuses.
+    """
+    STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not PASSPHRASE.exists():
+        with os.fdopen(os.open(PASSPHRASE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    _pulumi("stack", "select", "--create", stack)
+    made = []
+    for name in names:
+        if derived(name):
+            continue
+        found = _pulumi("config", "get", setting(name), "--stack", stack, check=False)
+        current = found.stdout.strip() if found.returncode == 0 else None
+        wanted = (files / name).read_text() if files else current or generate()
+        if wanted != current:
+            _pulumi("config", "set", "--secret", setting(name), "--stack", stack, text=wanted)
+            made.append(name)
+    return made
+
+
+def _pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE), "PULUMI_SKIP_UPDATE_CHECK": "true"} | os.environ
+    command = ["pulumi", "--non-interactive", *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env=environment, input=text, text=True, capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise StackError(
+            "The command pulumi is not on the PATH; install it (https://www.pulumi.com/docs/install), or use "
+            "`make secrets` and `docker compose up --build`, which need no Pulumi."
+        ) from None
+    if check and done.returncode:
+        raise StackError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+    return done
