@@ -48,9 +48,7 @@ def read_secret(name: str) -> pulumi.Output[str]:
     """A secret of the stack; raises SettingError where it has not been made."""
     value = pulumi.Config().get_secret(setting(name))
     if value is None:
-        raise SettingError(
-            f"{setting(name)} is not set in stack {pulumi.get_stack()}; `make stack` makes every secret."
-        )
+        raise SettingError(f"{setting(name)} is not set in {pulumi.get_stack()}; `make stack` makes every secret.")
     return value
 
 

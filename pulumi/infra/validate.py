@@ -89,7 +89,7 @@ def _ref(topology: Topology, service: Service, ref: Ref) -> Iterator[str]:
         return
     ports = sorted(port.name for port in target.ports)
     if ref.attribute not in ports and not (ref.attribute in ("url", "hosts") and "http" in ports):
-        yield f"{service.name} refers to {ref.attribute!r} of {ref.target}, whose ports are {', '.join(ports) or 'none'}."
+        yield f"{service.name} refers to {ref.attribute!r} of {ref.target}; its ports are {', '.join(ports) or 'none'}."
     if service is not target and service.name not in target.reached_by:
         yield f"{service.name} refers to {ref.target} but may not reach it; add it to {ref.target}'s reached_by."
 
@@ -115,7 +115,7 @@ def _size(service: Service) -> Iterator[str]:
 
 
 def _cycles(topology: Topology) -> Iterator[str]:
-    after = {service.name: [name for name in service.after] for service in topology.services}
+    after = {service.name: service.after for service in topology.services}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> Iterator[str]:

@@ -79,7 +79,10 @@ class S3Source:
         if code in {"NoSuchBucket", "404"}:
             return f"bucket {self.bucket!r} of {self.uri} does not exist at {_endpoint()}; check both"
         if code in _DENIED:
-            return f"access to {self.uri} at {_endpoint()} is denied; s3:ListBucket and s3:GetObject (to upload, s3:PutObject) are needed"
+            return (
+                f"access to {self.uri} at {_endpoint()} is denied; s3:ListBucket and s3:GetObject are needed, and "
+                "s3:PutObject to upload"
+            )
         if code in _BAD_CREDENTIALS:
             return (
                 f"{_endpoint()} refuses the credentials ({code}) for {self.uri}; check AWS_ACCESS_KEY_ID and its secret"

@@ -45,7 +45,8 @@ def networks(topology: Topology) -> dict[str, tuple[str, ...]]:
 
     All share one, but what only one service may reach, and nobody from outside, shares a network with that one alone.
     """
-    common, on = topology.project, {service.name: [topology.project] for service in topology.services}
+    common: str = topology.project
+    on = {service.name: [common] for service in topology.services}
     for service in topology.services:
         if len(service.reached_by) == 1 and not any(port.public for port in service.ports):
             private = f"{common}-{service.name}"
@@ -59,8 +60,8 @@ def _with_stores(service: Service) -> Service:
     waits = ((stores.BUCKETS,) if service.buckets else ()) + ((stores.POSTGRES,) if service.databases else ())
     return replace(
         service,
-        environment=service.environment | environment,
-        secrets=service.secrets | secrets,
+        environment={**service.environment, **environment},
+        secrets={**service.secrets, **secrets},
         after=(*waits, *service.after),
     )
 
