@@ -10,7 +10,7 @@ from infra.validate import TopologyError
 
 try:
     settings = read_settings()
-    whole = topology(workers=settings.workers, login=settings.login)
+    whole = topology(workers=settings.workers, login=settings.login, stack=pulumi.get_stack())
     declared = backend.build(whole.with_only(settings.optional), settings)
 except (SettingError, TopologyError) as error:
     raise pulumi.RunError(str(error)) from None  # the message, without a traceback

@@ -10,7 +10,7 @@ import ray
 from filelock import FileLock, Timeout
 from ray.exceptions import RayActorError, RayTaskError
 
-from registry.settings import Settings
+from registry.settings import Settings, SettingsError
 
 T = TypeVar("T")
 _NAMESPACE = "hm-mlflow"
@@ -22,9 +22,20 @@ class AlreadyRunningError(RuntimeError):
 
 
 def connect(address: str | None) -> None:
-    """Connect this process to Ray until it ends; where it is connected already, nothing happens."""
+    """Connect this process to Ray until it ends; where it is connected already, nothing happens.
+
+    Raises
+    ------
+    SettingsError
+        For the address of a jobs API, to which jobs are submitted and processes do not connect.
+    """
     if ray.is_initialized():
         return
+    if address and address.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"RAY_ADDRESS is {address!r}, a jobs API, to which a job is sent: ray job submit --address {address} -- "
+            "python -m ray_jobs.train. Unset it to run on this machine, or name a node that is here: RAY_ADDRESS=auto"
+        )
     # Ray's default warns at every start about accelerators, which this project does not use.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # A token for a cluster that this job starts for itself is as it should be; Ray calls it a warning.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 SECRETS = "/run/secrets"
 
@@ -133,9 +133,12 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """All of it. `secrets` are names; a platform generates each one once and keeps it."""
+    """All of it.
 
-    project: Literal["hm-mlflow"] = "hm-mlflow"
+    `project` begins every name. `secrets` are names; a platform generates each one once and keeps it.
+    """
+
+    project: str = "hm-mlflow"
     images: tuple[Image, ...]
     services: tuple[Service, ...]
     buckets: tuple[Bucket, ...]

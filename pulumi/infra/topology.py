@@ -22,9 +22,13 @@ IMAGES = (
 )
 
 
-def topology(*, workers: int = 1, login: bool = False) -> Topology:
-    """The whole of it, with a number of Ray workers, and with or without a login to MLflow."""
+def topology(*, workers: int = 1, login: bool = False, stack: str = "local") -> Topology:
+    """The whole of it, with a number of Ray workers, and with or without a login to MLflow.
+
+    A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
+    """
     return Topology(
+        project="hm-mlflow" if stack == "local" else f"hm-mlflow-{stack}",
         images=IMAGES,
         services=(
             _mlflow(login=login),
@@ -137,7 +141,7 @@ def _jupyter(*, login: bool) -> Service:
         processes=2048,
         command=("jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"),
         environment=_of_a_job(login=login)
-        | {"RAY_ADDRESS": Ref("ray-head", "gcs")}
+        | {"RAY_ADDRESS": Ref("ray-head", "url")}
         | _from_files({"JUPYTER_TOKEN": "jupyter-token"}),
         secrets=_files("ray-token", "jupyter-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="http", number=8888, public=True),),

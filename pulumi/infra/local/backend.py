@@ -20,7 +20,10 @@ def build(topology: Topology, settings: Settings) -> Topology:
     """Declare every resource of the topology; gives it back as containers, for the outputs."""
     whole = lower(topology)
     on = networks(whole)
-    nets = {name: docker.Network(name, name=name) for name in sorted({name for names in on.values() for name in names})}
+    nets = {
+        name: docker.Network(name, name=f"{whole.project}-{name}")
+        for name in sorted({name for names in on.values() for name in names})
+    }
     volumes = _volumes(whole, settings)
     images = {image.name: _image(whole, image, settings) for image in whole.images}
     secrets = _secrets(whole, images[_KEPT_IMAGE])

@@ -6,6 +6,8 @@ from infra.local import stores
 from infra.spec import Ref, Service, Topology, Value
 from infra.validate import validate
 
+COMMON = "common"
+
 
 def lower(topology: Topology) -> Topology:
     """The same topology with containers in place of managed stores, and text in place of every reference."""
@@ -41,17 +43,15 @@ def in_order(topology: Topology) -> list[Service]:
 
 
 def networks(topology: Topology) -> dict[str, tuple[str, ...]]:
-    """The networks that each service stands on.
+    """The networks that each service stands on, without the project's prefix.
 
     All share one, but what only one service may reach, and nobody from outside, shares a network with that one alone.
     """
-    common: str = topology.project
-    on = {service.name: [common] for service in topology.services}
+    on = {service.name: [COMMON] for service in topology.services}
     for service in topology.services:
         if len(service.reached_by) == 1 and not any(port.public for port in service.ports):
-            private = f"{common}-{service.name}"
-            on[service.name] = [private]
-            on[service.reached_by[0]].append(private)
+            on[service.name] = [service.name]
+            on[service.reached_by[0]].append(service.name)
     return {name: tuple(names) for name, names in on.items()}
 
 

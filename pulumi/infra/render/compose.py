@@ -25,7 +25,7 @@ def compose(topology: Topology) -> dict[str, Any]:
     return {
         "name": whole.project,
         "services": {service.name: service_entry(whole, service, on[service.name]) for service in whole.services},
-        "networks": {name: {"name": name} for name in dict.fromkeys(name for names in on.values() for name in names)},
+        "networks": dict.fromkeys(name for names in on.values() for name in names),
         "volumes": dict.fromkeys(volumes),
         "secrets": {name: {"file": f"{_SECRETS_FOLDER}/{name}"} for name in whole.secrets},
     }
@@ -53,6 +53,7 @@ def _keys(topology: Topology, service: Service, on: tuple[str, ...]) -> dict[str
         "user": service.user,
         "cpu_shares": service.cpu,
         "mem_limit": f"{service.memory}m",
+        "memswap_limit": f"{service.memory}m",  # memory and swap together: no swap
         "pids_limit": service.processes,
         "scale": service.replicas if service.replicas != 1 else None,
         "restart": "no" if service.once else "unless-stopped",

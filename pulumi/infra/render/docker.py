@@ -36,7 +36,7 @@ def container(topology: Topology, service: Service, on: tuple[str, ...], *, name
             {"internal": port.number, "external": port.number, "ip": LOOPBACK} for port in service.ports if port.public
         ],
         "healthcheck": health(service.health, command_key="tests"),
-        "networks_advanced": [{"name": network, "aliases": [service.name]} for network in on],
+        "networks_advanced": [{"name": f"{topology.project}-{name}", "aliases": [service.name]} for name in on],
         "volumes": [
             *(
                 {"volume_name": f"{topology.project}-{volume_of(service, path)}", "container_path": path}

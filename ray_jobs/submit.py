@@ -1,0 +1,51 @@
+"""Run a job wherever RAY_ADDRESS says, and follow it to its end: what notebooks and other programs call."""
+
+import subprocess
+import sys
+import time
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from registry.settings import ROOT, Settings
+
+_POLL_S = 1.0
+
+
+class JobError(RuntimeError):
+    """The job failed; what it printed says why."""
+
+
+def submit(settings: Settings, module: str, *arguments: str) -> None:
+    """Run `python -m MODULE ARGUMENTS` and print what it prints.
+
+    With RAY_ADDRESS `http://HOST:8265` it runs on that cluster, on the code in the cluster's image; Ray's client takes
+    the token from RAY_AUTH_TOKEN_PATH. Otherwise it runs here.
+
+    Raises
+    ------
+    JobError
+        If it does not succeed.
+    """
+    address = settings.ray_address or ""
+    if address.startswith(("http://", "https://")):
+        _on_cluster(address, " ".join(("python", "-m", module, *arguments)))
+    elif code := subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False).returncode:  # noqa: S603
+        raise JobError(f"{module} ended with code {code}.")
+
+
+def _on_cluster(address: str, entrypoint: str) -> None:
+    client = JobSubmissionClient(address)
+    name = client.submit_job(entrypoint=entrypoint)
+    print(f"{name} runs on {address}", flush=True)
+    seen = 0
+    while True:
+        status = client.get_job_status(name)  # before the log, so that the last look misses nothing
+        log = client.get_job_logs(name)
+        sys.stdout.write(log[seen:])
+        sys.stdout.flush()
+        seen = len(log)
+        if status.is_terminal():
+            break
+        time.sleep(_POLL_S)
+    if status is not JobStatus.SUCCEEDED:
+        raise JobError(f"{entrypoint!r} ended as {status} on {address}: {client.get_job_info(name).message}")

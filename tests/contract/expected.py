@@ -1,0 +1,112 @@
+"""What a topology says of a service, fact by fact: every renderer has to say the same."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from infra.local.lower import networks
+from infra.render.container import volume_of
+from infra.settings import ROOT
+from infra.spec import Service, Topology
+
+LOOPBACK = "127.0.0.1"
+
+
+def image(topology: Topology, service: Service) -> Any:
+    """The image; of a public one only its public name is known to others."""
+    used = topology.image(service.image)
+    return replace(used, name="") if used.public else used
+
+
+def built(topology: Topology, service: Service) -> Any:
+    """What an image is built from: the folder, and whether the commit stands in it."""
+    used = topology.image(service.image)
+    return None if used.public else {"context": ROOT, "commit": bool(used.target)}
+
+
+def ready(service: Service) -> str:
+    """When those that wait for a service may start."""
+    if service.once:
+        return "ended well"
+    return "healthy" if service.health else "started"
+
+
+def needs(topology: Topology, service: Service) -> set[str]:
+    """What has to be there before a container, beside other containers."""
+    return {
+        *(f"Network {name}" for name in networks(topology)[service.name]),
+        *(f"Volume {topology.project}-{volume_of(service, path)}" for path in service.kept),
+        *(["Container secrets"] if service.secrets else []),
+        ("RemoteImage " if topology.image(service.image).public else "Image ") + service.image,
+    }
+
+
+def provider(topology: Topology, service: Service) -> dict[str, Any]:
+    """What only Pulumi's provider asks of an image."""
+    if topology.image(service.image).public:
+        return {"keepLocally": True}
+    return {"platform": "linux/amd64", "builderVersion": "BuilderBuildKit", "skipPush": True, "buildOnPreview": False}
+
+
+EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
+    "image": image,
+    "built": built,
+    "command": lambda _, service: service.command,
+    "environment": lambda _, service: dict(service.environment),
+    "secrets": lambda _, service: {path: name for name, path in service.secrets.items()},
+    "public ports": lambda _, service: {port.number: (LOOPBACK, port.number) for port in service.ports if port.public},
+    "private ports": lambda _, service: {port.number for port in service.ports if not port.public},
+    "health": lambda _, service: service.health,
+    "ready": lambda _, service: ready(service),
+    "after": lambda topology, service: {name: ready(topology.service(name)) for name in service.after},
+    # Each network, and the name that the service has on it.
+    "networks": lambda topology, service: dict.fromkeys(networks(topology)[service.name], service.name),
+    "kept": lambda _, service: {path: volume_of(service, path) for path in service.kept},
+    "scratch": lambda _, service: dict.fromkeys(service.scratch, ("1777", service.memory // 2)),
+    "user": lambda _, service: service.user,
+    "cpu": lambda _, service: service.cpu,
+    "memory": lambda _, service: service.memory,
+    "swap": lambda *_: 0,
+    "processes": lambda _, service: service.processes,
+    "replicas": lambda _, service: service.replicas,
+    "once": lambda _, service: service.once,
+    "optional": lambda _, service: service.optional,
+    "stop timeout": lambda _, service: service.stop_timeout,
+    # The same for every container.
+    "init": lambda *_: True,
+    "root read-only": lambda *_: True,
+    "capabilities dropped": lambda *_: ["ALL"],
+    "security": lambda *_: ["no-new-privileges:true"],
+    "log": lambda *_: {"driver": "json-file", "max-size": "10m", "max-file": "3"},
+    # What only a platform with a state of its own has to say.
+    "needs": needs,
+    "outlives the stack": lambda _, service: set(service.kept),
+    "replaced": lambda *_: "after the old one is gone",
+    "patience": lambda *_: 180,  # seconds; the slowest start may take 90 + 6 × (5 + 5)
+    "secrets carrier": lambda *_: CARRIER,
+    "docker provider": provider,
+}
+
+# Of the service's fields, those that are no fact of their own, and what becomes of them.
+USED_UP = {
+    "name": "is how a service is found",
+    "ports": "public ports, private ports",
+    "buckets": "environment, secrets and after, by the lowering",
+    "databases": "after, by the lowering",
+    "reached_by": "networks",
+    "stop_timeout": "stop timeout",
+}
+
+# The container that only carries secrets into volumes: it runs nothing, reaches nobody, and ends.
+CARRIER = {
+    "name": "hm-mlflow-secrets",
+    "image": "id of mlflow",
+    "entrypoints": ["true"],
+    "user": "root",
+    "mustRun": False,
+    "attach": True,
+    "restart": "no",
+    "networkMode": "none",
+    "needs": ["Image mlflow"],
+    "deleted first": True,
+}

@@ -1,0 +1,91 @@
+"""Every renderer says of every service what the topology says of it, and no part of what it says goes unread."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pytest
+
+from infra.local.lower import lower
+from infra.render.compose import compose
+from infra.spec import Service, Topology
+from infra.topology import topology
+from tests.contract import compose_facts, docker_facts
+from tests.contract.expected import EXPECTED, USED_UP
+from tests.contract.mutants import with_one_part_less, with_one_value_changed
+from tests.infra.recorded import record
+
+FACTS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
+    "compose": compose_facts.FACTS,
+    "docker": docker_facts.FACTS,
+}
+# Facts that a platform has no words for, each with the reason.
+NOT_SAID: Mapping[str, Mapping[str, str]] = {"compose": compose_facts.NOT_SAID, "docker": docker_facts.NOT_SAID}
+
+WHOLE = topology(workers=2, login=True)
+LOWERED: Mapping[str, Topology] = {"compose": lower(WHOLE), "docker": lower(WHOLE)}
+RENDER: Mapping[str, Callable[[], Any]] = {
+    "compose": lambda: compose(WHOLE),
+    "docker": lambda: docker_facts.plain(record(workers="2", login="true", jupyter="true")),
+}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a renderer made of the whole topology, and how to read it."""
+
+    renderer: str
+    data: Any
+
+    def says(self, service: str, data: Any = None) -> dict[str, Any]:
+        """The facts of a service, read from the rendering, or from another one in its place."""
+        return {fact: read(data or self.data, service) for fact, read in FACTS[self.renderer].items()}
+
+    def should_say(self, service: str) -> dict[str, Any]:
+        """The same facts from the topology."""
+        whole = LOWERED[self.renderer]
+        return {fact: EXPECTED[fact](whole, whole.service(service)) for fact in FACTS[self.renderer]}
+
+    def unnoticed(self, mutants: Any) -> list[str]:
+        """Where a rendering was spoilt without any service's facts being others than they should."""
+        expected = {service.name: self.should_say(service.name) for service in LOWERED[self.renderer].services}
+        assert all(self._passes(name, self.data, facts) for name, facts in expected.items()), "unspoilt, it differs"
+        return [
+            where for where, data in mutants if all(self._passes(name, data, facts) for name, facts in expected.items())
+        ]
+
+    def _passes(self, service: str, data: Any, expected: dict[str, Any]) -> bool:
+        try:
+            return self.says(service, data) == expected
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
+            return False  # it cannot even be read
+
+
+@pytest.fixture(scope="module", params=FACTS)
+def rendering(request: pytest.FixtureRequest) -> Rendering:
+    return Rendering(request.param, RENDER[request.param]())
+
+
+@pytest.mark.parametrize("service", [service.name for service in lower(WHOLE).services])
+def test_a_renderer_says_what_the_topology_says(rendering: Rendering, service: str):
+    assert rendering.says(service) == rendering.should_say(service)
+
+
+def test_dropping_any_part_of_a_rendering_is_noticed(rendering: Rendering):
+    assert rendering.unnoticed(with_one_part_less(rendering.data)) == []
+
+
+def test_changing_any_value_of_a_rendering_is_noticed(rendering: Rendering):
+    assert rendering.unnoticed(with_one_value_changed(rendering.data)) == []
+
+
+@pytest.mark.parametrize("renderer", FACTS)
+def test_a_fact_is_either_said_or_not_said_for_a_reason(renderer: str):
+    assert FACTS[renderer].keys() | NOT_SAID[renderer].keys() == EXPECTED.keys()
+    assert not FACTS[renderer].keys() & NOT_SAID[renderer].keys()
+
+
+def test_every_field_of_a_service_is_a_fact_or_used_up_by_one():
+    assert {field.name for field in fields(Service)} == (
+        EXPECTED.keys() & {f.name for f in fields(Service)}
+    ) | USED_UP.keys()

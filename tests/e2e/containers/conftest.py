@@ -1,0 +1,84 @@
+"""One stack for all tests of containers, theirs alone, and taken down after them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from ray_jobs.dataset.sources import open_source
+from tests.e2e.containers import stack as whole
+
+APP = "http://localhost:8080"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[whole.Compose | whole.Pulumi]:
+    """The stack, up and healthy, with no data in it at first."""
+    if reason := whole.missing():
+        pytest.skip(reason)
+    made = whole.chosen()
+    made.down(keep_data=False) if isinstance(made, whole.Compose) else None
+    made.up()
+    yield made
+    made.down(keep_data=False)
+    left = whole.containers() + whole.run("docker", "volume", "ls", "-q", "-f", f"name=^{whole.PROJECT}").stdout.split()
+    assert not left, f"{made.name} left {left}"
+
+
+@dataclass
+class Answer:
+    """What one request got, and when it was sent."""
+
+    sent: float
+    status: int | str
+    version: int | None
+
+
+@dataclass
+class Load:
+    """A light, steady load of predictions, each recorded."""
+
+    image: bytes
+    answers: list[Answer] = field(default_factory=list)
+
+    def ask(self) -> Answer:
+        """One prediction."""
+        sent = time.monotonic()
+        try:
+            response = httpx.post(
+                f"{APP}/predict", content=self.image, headers={"content-type": "image/png"}, timeout=15
+            )
+        except httpx.HTTPError as error:
+            return Answer(sent, type(error).__name__, None)
+        version = response.json()["model"]["version"] if response.status_code == 200 else None
+        return Answer(sent, response.status_code, version)
+
+    @contextmanager
+    def running(self) -> Iterator[list[Answer]]:
+        """Ask four times a second; the list holds what was answered from now on."""
+        answers: list[Answer] = []
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.25):
+                answers.append(self.ask())
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield answers
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def load() -> Load:
+    """Requests with a generated X-ray."""
+    source = open_source("synthetic:40")
+    path = min(entry.path for entry in source.entries())
+    return Load(source.read(path))

@@ -1,0 +1,259 @@
+"""A stack in containers: closed to others, whole after every kill, with its data after every restart."""
+
+import json
+import os
+import sys
+import urllib.request
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+
+from tests.e2e.containers.conftest import APP, Load
+from tests.e2e.containers.stack import (
+    PROJECT,
+    SECRETS,
+    TOKEN,
+    Compose,
+    Pulumi,
+    containers,
+    healthy,
+    inspect,
+    kill_main_process,
+    run,
+    wait_for,
+)
+
+pytestmark = pytest.mark.timeout(2400)
+
+FIRST, SECOND = "synthetic:300", "synthetic:1200"
+KEPT_RUNNING = ("postgres", "minio", "mlflow", "ray-head", "ray-worker", "webapp")
+RAY = str(Path(sys.executable).parent / "ray")
+JOBS = "http://localhost:8265"
+
+
+def submit(*command: str) -> str:
+    """Run a job on the cluster to its end, as a person would; gives what it printed."""
+    return run(RAY, "job", "submit", "--address", JOBS, "--", *command, **TOKEN).stdout
+
+
+def served_version() -> int | None:
+    response = httpx.get(f"{APP}/model", timeout=15)
+    return response.json()["version"] if response.status_code == 200 else None
+
+
+def object_store():
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(SECRETS / "object-store-credentials")
+    session = boto3.session.Session()
+    return session.client(
+        "s3", endpoint_url="http://localhost:9000", region_name="us-east-1", config=Config(retries={"max_attempts": 8})
+    )
+
+
+def bucket(stack: Compose | Pulumi, name: str) -> str:
+    return f"{PROJECT if isinstance(stack, Pulumi) else 'hm-mlflow'}-{name}"
+
+
+def test_every_service_is_healthy_and_a_second_up_changes_nothing(stack):
+    assert all(healthy(stack.container(service)) for service in KEPT_RUNNING)
+    before = {name: inspect(name)["Id"] for name in containers()}
+
+    said = stack.up()
+
+    assert {name: inspect(name)["Id"] for name in containers()} == before
+    if isinstance(stack, Pulumi):
+        assert "unchanged" in said
+        assert not {"created", "updated", "replaced", "deleted"} & set(said.split("Resources:")[-1].split())
+
+
+def test_no_port_is_published_outside_loopback(stack):
+    published = {}
+    for name in containers():
+        for bindings in (inspect(name)["NetworkSettings"]["Ports"] or {}).values():
+            for binding in bindings or ():
+                published.setdefault(binding["HostPort"], set()).add(binding["HostIp"])
+    assert published == {port: {"127.0.0.1"} for port in ("5000", "8080", "8265", "9000")}
+
+
+def test_every_container_is_confined(stack):
+    for service in KEPT_RUNNING:
+        host = inspect(stack.container(service))["HostConfig"]
+        user = inspect(stack.container(service))["Config"]["User"]
+        assert user not in ("", "root", "0"), f"{service} runs as root"
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        assert host["Memory"] > 0, service
+        assert host["PidsLimit"] or host["Ulimits"], service
+        assert host["RestartPolicy"]["Name"] == "unless-stopped", service
+
+
+def test_secrets_stand_in_no_inspection_log_layer_or_output(stack, load: Load):
+    values = [file.read_text().strip() for file in SECRETS.iterdir() if "credentials" not in file.name]
+    places = {}
+    for name in containers():
+        places[f"inspection of {name}"] = json.dumps(inspect(name))
+        logs = run("docker", "logs", name)
+        places[f"log of {name}"] = logs.stdout + logs.stderr
+        image = inspect(name)["Image"]
+        places[f"layers of {image}"] = run("docker", "history", "--no-trunc", image).stdout
+    places["make status"] = run("make", "status").stdout
+    assert [place for place, text in places.items() for value in values if value in text] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "status"), [({}, 401), ({"Authorization": "Bearer wrong"}, 403), ({"Authorization": "right"}, 200)]
+)
+def test_the_jobs_api_asks_for_the_token(stack, header: dict[str, str], status: int):
+    if header.get("Authorization") == "right":
+        header = {"Authorization": f"Bearer {(SECRETS / 'ray-token').read_text()}"}
+    assert httpx.get(f"{JOBS}/api/jobs/", headers=header).status_code == status
+
+
+def test_mlflow_refuses_a_foreign_host_header(stack):
+    address = "http://localhost:5000/api/2.0/mlflow/registered-models/search"
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(address, headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_from_an_upload_to_an_answer_and_on_to_the_next_version_without_a_failed_request(stack, load: Load):
+    assert urllib.request.urlopen(f"{APP}/healthz").status == 200
+    assert load.ask().status == 503, "there is no model yet"
+
+    run(*stack.upload, f"DATA={FIRST}")
+    assert "promoted" in submit("python", "-m", "ray_jobs.train")
+    wait_for(lambda: load.ask().version == 1, "an answer by version 1")
+
+    with load.running() as answers:
+        run(*stack.upload, f"DATA={SECOND}")
+        assert "promoted" in submit("python", "-m", "ray_jobs.train")
+        wait_for(lambda: answers and answers[-1].version == 2, "an answer by version 2")
+
+    assert {answer.status for answer in answers} == {200}
+    versions = [answer.version for answer in answers]
+    assert set(versions) == {1, 2}
+
+
+def test_an_upload_goes_on_where_it_stopped(stack):
+    store, data = object_store(), bucket(stack, "data")
+    keys = [item["Key"] for item in store.list_objects_v2(Bucket=data)["Contents"]]
+    for key in keys[:3]:
+        store.delete_object(Bucket=data, Key=key)
+
+    said = run(*stack.upload, f"DATA={SECOND}").stdout
+
+    assert "3 sent, 1197 there already" in said
+
+
+def test_a_worker_killed_during_extraction_changes_no_byte_of_the_features(stack):
+    store, state = object_store(), bucket(stack, "state")
+
+    def features() -> dict[str, str]:
+        pages = store.get_paginator("list_objects_v2").paginate(Bucket=state, Prefix="features/")
+        return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", ())}
+
+    before = features()
+    assert len(before) > 100
+    for key in before:
+        store.delete_object(Bucket=state, Key=key)
+    job = run(
+        *(RAY, "job", "submit", "--no-wait", "--address", JOBS, "--", "python", "-m", "ray_jobs.extract_features"),
+        **TOKEN,
+    ).stdout
+    name = next(word.strip("'") for word in job.split() if word.strip("'").startswith("raysubmit_"))
+    wait_for(lambda: len(features()) > 10, "the first features")
+    assert len(features()) < len(before)
+
+    kill_main_process(stack.container("ray-worker"))
+
+    status = (RAY, "job", "status", "--address", JOBS, name)
+    wait_for(lambda: "SUCCEEDED" in run(*status, check=False, **TOKEN).stdout.upper(), "the job's end", seconds=300)
+    assert features() == before
+
+
+@pytest.mark.parametrize("service", KEPT_RUNNING)
+def test_a_killed_service_comes_back_and_nothing_acknowledged_is_lost(stack, load: Load, service: str):
+    promoted = served_version()
+    store = object_store()
+    artefacts = store.list_objects_v2(Bucket=bucket(stack, "artefacts"))["KeyCount"]
+
+    with load.running() as answers:
+        kill_main_process(stack.container(service))
+        wait_for(lambda: healthy(stack.container(service)), f"{service} healthy again", seconds=240)
+        wait_for(lambda: answers and answers[-1].status == 200, "an answer")
+
+    if service != "webapp":
+        assert {answer.status for answer in answers} == {200}
+    assert {answer.version for answer in answers if answer.status == 200} == {promoted}
+    assert store.list_objects_v2(Bucket=bucket(stack, "artefacts"))["KeyCount"] == artefacts
+    assert production_of_the_registry() == promoted
+
+
+def production_of_the_registry() -> int:
+    def ask() -> int | None:
+        address = "http://localhost:5000/api/2.0/mlflow/registered-models/alias?name=pneumonia&alias=production"
+        try:
+            response = httpx.get(address, timeout=10)
+        except httpx.HTTPError:
+            return None
+        return int(response.json()["model_version"]["version"]) if response.status_code == 200 else None
+
+    return wait_for(ask, "an answer of the registry")
+
+
+def test_the_webapp_answers_with_everything_else_down(stack, load: Load):
+    others = [stack.container(service) for service in KEPT_RUNNING if service != "webapp"]
+    run("docker", "stop", "--time", "5", *others)
+    try:
+        with load.running() as answers:
+            wait_for(lambda: len(answers) >= 40, "forty answers")
+    finally:
+        run("docker", "start", *others)
+    assert {answer.status for answer in answers} == {200}
+    wait_for(lambda: all(map(healthy, others)), "everything healthy again", seconds=240)
+
+
+def test_data_survive_a_restart_and_down_and_up(stack, load: Load):
+    promoted = production_of_the_registry()
+    count = len(object_store().list_objects_v2(Bucket=bucket(stack, "data"))["Contents"])
+
+    run("docker", "restart", stack.container("postgres"), stack.container("minio"))
+    assert production_of_the_registry() == promoted
+
+    stack.down(keep_data=True)
+    assert containers() == []
+    stack.up()
+
+    assert production_of_the_registry() == promoted
+    assert len(object_store().list_objects_v2(Bucket=bucket(stack, "data"))["Contents"]) == count
+    wait_for(lambda: load.ask().version == promoted, "an answer by the version that was in Production")
+
+
+def test_work_spreads_over_more_workers_and_taking_one_away_loses_nothing(stack, tmp_path: Path):
+    stack.up(workers=2)
+    workers = [name for name in containers() if "ray-worker" in name]
+    assert len(workers) == 2
+    store, state = object_store(), bucket(stack, "state")
+    for page in store.get_paginator("list_objects_v2").paginate(Bucket=state, Prefix="features/"):
+        for item in page["Contents"]:
+            store.delete_object(Bucket=state, Key=item["Key"])
+    job = run(
+        *(RAY, "job", "submit", "--no-wait", "--address", JOBS, "--", "python", "-m", "ray_jobs.extract_features"),
+        **TOKEN,
+    ).stdout
+    name = next(word.strip("'") for word in job.split() if word.strip("'").startswith("raysubmit_"))
+    busy = "grep -l 'ray::' /proc/[0-9]*/comm 2>/dev/null | wc -l"
+    wait_for(
+        lambda: all(int(run("docker", "exec", worker, "sh", "-c", busy).stdout) > 0 for worker in workers),
+        "work on both workers",
+    )
+
+    stack.up(workers=1)
+
+    status = (RAY, "job", "status", "--address", JOBS, name)
+    wait_for(lambda: "SUCCEEDED" in run(*status, check=False, **TOKEN).stdout.upper(), "the job's end", seconds=300)
+    said = submit("python", "-m", "ray_jobs.extract_features")
+    assert "0 images extracted, 1200 found in the cache" in said
+    assert len([name for name in containers() if "ray-worker" in name]) == 1

@@ -1,0 +1,142 @@
+"""The program `pulumi/__main__.py`, run against Pulumi's own mocks, which record every resource it asks for."""
+
+import runpy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf.json_format import MessageToDict
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+
+from infra.settings import ROOT
+
+# Each secret of the stack by its setting; its value says which one it is.
+SECRETS = {
+    "databasePassword": "value of database-password",
+    "rayToken": "value of ray-token",
+    "jupyterToken": "value of jupyter-token",
+    "objectStorePassword": "value of object-store-password",
+    "mlflowAdminPassword": "value of mlflow-admin-password",
+    "mlflowJobsPassword": "value of mlflow-jobs-password",
+    "mlflowServingPassword": "value of mlflow-serving-password",
+    "mlflowSessionKey": "value of mlflow-session-key",
+}
+DEFAULTS = {"workers": "1", "jupyter": "false", "login": "false", "keepData": "true"}
+
+# How Pulumi marks a secret among a resource's inputs: https://www.pulumi.com/docs/iac/concepts/secrets
+_MARK, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that Pulumi encrypts in its state and hides in its output."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What Pulumi was asked for; `needs` are the resources that have to be there first, as `Kind name`."""
+
+    kind: str
+    name: str
+    inputs: dict[str, Any]
+    needs: tuple[str, ...]
+    retained: bool
+    deleted_first: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A run of the program."""
+
+    resources: tuple[Resource, ...]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: str) -> dict[str, Resource]:
+        """The resources of a kind by name."""
+        return {resource.name: resource for resource in self.resources if resource.kind == kind}
+
+
+def configure(*, stack: str = "local", **settings: str | None) -> "_Recorder":
+    """Stand in for Pulumi, with the default settings and every secret changed as said; None takes one away."""
+    config = DEFAULTS | SECRETS | settings
+    pulumi.runtime.set_all_config(
+        {f"hm-mlflow:{name}": value for name, value in config.items() if value is not None},
+        secret_keys=[f"hm-mlflow:{name}" for name in SECRETS],
+    )
+    monitor = _Recorder()
+    pulumi.runtime.set_mocks(monitor.mocks, project="hm-mlflow", stack=stack, preview=False, monitor=monitor)
+    return monitor
+
+
+def record(program: Callable[[], Any] | None = None, *, stack: str = "local", **settings: str | None) -> Stack:
+    """Run the program, or another one in its place, with these settings until every resource is registered."""
+    monitor = configure(stack=stack, **settings)
+    root = pulumi.runtime.get_root_resource()
+    root.outputs = {}  # Pulumi keeps one for the process
+    pulumi.runtime.test(lambda: (program or _main)() and None)()
+    return Stack(tuple(sorted(monitor.recorded, key=str)), dict(root.outputs))
+
+
+def secrets_in(value: Any) -> Iterator[Any]:
+    """Every value that is marked secret, however deep."""
+    if isinstance(value, Secret):
+        yield value.value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from secrets_in(part)
+
+
+def _main() -> None:
+    runpy.run_path(str(ROOT / "pulumi" / "__main__.py"), run_name="__main__")
+
+
+class _Outputs(Mocks):
+    """What the Docker provider would answer: the id of an image names the image."""
+
+    def call(self, args: MockCallArgs) -> tuple[dict, list]:
+        raise AssertionError(f"the program asks Docker nothing, but called {args.token}")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict]:
+        known = {"Image": "repoDigest", "RemoteImage": "imageId"}.get(args.typ.split(":")[-1])
+        return args.name, args.inputs | ({known: f"id of {args.name}"} if known else {})
+
+
+class _Recorder(MockMonitor):
+    def __init__(self) -> None:
+        super().__init__(_Outputs())
+        self.recorded: list[Resource] = []
+
+    def RegisterResource(self, request):
+        if request.custom:
+            self.recorded.append(
+                Resource(
+                    kind=request.type.split(":")[-1],
+                    name=request.name,
+                    inputs=_plain(MessageToDict(request.object)),
+                    needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
+                    retained=request.retainOnDelete,
+                    deleted_first=request.deleteBeforeReplace,
+                )
+            )
+        return super().RegisterResource(request)
+
+
+def _said(urn: str) -> str:
+    *_, kind, name = urn.split("::")
+    return f"{kind.split(':')[-1]} {name}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.get(_MARK) == _SECRET:
+            return Secret(_plain(value["value"]))
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

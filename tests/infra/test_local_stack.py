@@ -1,0 +1,257 @@
+"""`pulumi up --stack local`, against Pulumi's own mocks: what is asked of Docker, and what is refused before."""
+
+import functools
+from dataclasses import replace
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra.local import backend
+from infra.settings import SettingError, read_secret, read_settings
+from infra.topology import topology
+from tests.infra.recorded import Secret, Stack, configure, record, secrets_in
+
+SMALL: dict[str, str] = {}
+LARGE = {"workers": "4", "jupyter": "true", "login": "true"}
+recorded = functools.cache(record)
+both = pytest.mark.parametrize("settings", [SMALL, LARGE], ids=["one worker", "four workers, notebook and login"])
+
+ONE_WORKER = """
+Container hm-mlflow-minio
+Container hm-mlflow-minio-buckets
+Container hm-mlflow-mlflow
+Container hm-mlflow-postgres
+Container hm-mlflow-ray-head
+Container hm-mlflow-ray-worker-1
+Container hm-mlflow-webapp
+Container secrets
+Image minio
+Image mlflow
+Image model
+Image webapp
+Network common
+Network postgres
+RemoteImage postgres
+Volume hm-mlflow-minio
+Volume hm-mlflow-minio-buckets-secrets
+Volume hm-mlflow-minio-secrets
+Volume hm-mlflow-mlflow-secrets
+Volume hm-mlflow-postgres
+Volume hm-mlflow-postgres-postgresql
+Volume hm-mlflow-postgres-secrets
+Volume hm-mlflow-ray-head-secrets
+Volume hm-mlflow-ray-worker-secrets
+Volume hm-mlflow-webapp
+""".split("\n")[1:-1]
+MORE_IN_THE_LARGE_ONE = """
+Container hm-mlflow-jupyter
+Container hm-mlflow-ray-worker-2
+Container hm-mlflow-ray-worker-3
+Container hm-mlflow-ray-worker-4
+Image jupyter
+Volume hm-mlflow-jupyter
+Volume hm-mlflow-jupyter-secrets
+Volume hm-mlflow-webapp-secrets
+""".split("\n")[1:-1]
+
+WAITS = {
+    "minio": set(),
+    "postgres": set(),
+    "minio-buckets": {"minio"},
+    "mlflow": {"minio-buckets", "postgres"},
+    "ray-head": {"minio-buckets"},
+    "ray-worker-1": {"minio-buckets", "ray-head"},
+    "webapp": {"mlflow"},
+}
+
+
+def of_services(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The containers of services: the arguments by name without the project."""
+    containers = stack.of("Container").items()
+    return {name.removeprefix("hm-mlflow-"): made.inputs for name, made in containers if name != "secrets"}
+
+
+def waits(stack: Stack, name: str) -> set[str]:
+    needs = stack.of("Container")[f"hm-mlflow-{name}"].needs
+    return {need.removeprefix("Container hm-mlflow-") for need in needs if need.startswith("Container hm-mlflow-")}
+
+
+def kept(stack: Stack) -> dict[str, bool]:
+    """Whether each volume outlives the stack."""
+    return {name.removeprefix("hm-mlflow-"): volume.retained for name, volume in stack.of("Volume").items()}
+
+
+def texts(value: Any) -> list[str]:
+    """Every text that Pulumi would show, so none that is marked secret."""
+    if isinstance(value, dict | list):
+        return [text for part in (value.values() if isinstance(value, dict) else value) for text in texts(part)]
+    return [] if isinstance(value, Secret) else [str(value)]
+
+
+def test_one_worker_takes_exactly_these_resources():
+    assert [str(resource) for resource in recorded().resources] == ONE_WORKER
+
+
+def test_workers_notebook_and_login_add_exactly_these():
+    assert [str(resource) for resource in recorded(**LARGE).resources] == sorted(ONE_WORKER + MORE_IN_THE_LARGE_ONE)
+
+
+def test_without_workers_the_rest_is_there():
+    names = [str(resource) for resource in recorded(workers="0").resources]
+    assert names == [name for name in ONE_WORKER if name != "Container hm-mlflow-ray-worker-1"]
+
+
+def test_one_worker_more_changes_nothing_of_those_that_are_there():
+    fewer, more = recorded(workers="1"), recorded(workers="2")
+    assert [str(new) for new in more.resources if new not in fewer.resources] == ["Container hm-mlflow-ray-worker-2"]
+    assert [old for old in fewer.resources if old not in more.resources] == []
+
+
+@both
+def test_every_published_port_is_on_this_machine_only(settings: dict[str, str]):
+    ports = {
+        name: [(port["ip"], port["external"], port["internal"]) for port in inputs["ports"]]
+        for name, inputs in of_services(recorded(**settings)).items()
+        if inputs["ports"]
+    }
+    notebook = {"jupyter": [("127.0.0.1", 8888, 8888)]} if settings else {}
+    assert ports == notebook | {
+        "minio": [("127.0.0.1", 9000, 9000)],
+        "mlflow": [("127.0.0.1", 5000, 5000)],
+        "ray-head": [("127.0.0.1", 8265, 8265)],
+        "webapp": [("127.0.0.1", 8080, 8080)],
+    }
+    assert "ports" not in recorded(**settings).of("Container")["secrets"].inputs
+
+
+def test_only_the_folders_with_data_outlive_the_stack():
+    outliving = {name for name, stays in kept(recorded()).items() if stays}
+    assert outliving == {"minio", "postgres", "postgres-postgresql", "webapp"}
+
+
+def test_nothing_outlives_the_stack_when_the_data_are_not_kept():
+    assert set(kept(recorded(keepData="false")).values()) == {False}
+
+
+@both
+def test_what_is_uploaded_is_secret_and_nothing_else_is_or_tells_one(settings: dict[str, str]):
+    stack = recorded(**settings)
+    uploads = stack.of("Container")["secrets"].inputs["uploads"]
+    assert all(isinstance(upload["content"], Secret) for upload in uploads)
+    assert sum(len(list(secrets_in(resource.inputs))) for resource in stack.resources) == len(uploads)
+    shown = texts([resource.inputs for resource in stack.resources]) + texts(stack.outputs)
+    assert len(shown) > 500
+    assert not [text for text in shown if "value of" in text]
+
+
+def test_each_service_gets_its_own_secrets_and_no_others():
+    uploads = recorded(**LARGE).of("Container")["secrets"].inputs["uploads"]
+    store = "[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = value of object-store-password\n"
+    webapp = {"/secrets/webapp/mlflow-serving-password": "value of mlflow-serving-password"}
+    head = {
+        "/secrets/ray-head/ray-token": "value of ray-token",
+        "/secrets/ray-head/mlflow-jobs-password": "value of mlflow-jobs-password",
+        "/secrets/ray-head/object-store-credentials": store,
+    }
+    given = {upload["file"]: upload["content"].value for upload in uploads}
+    assert {file: text for file, text in given.items() if file.startswith("/secrets/webapp/")} == webapp
+    assert {file: text for file, text in given.items() if file.startswith("/secrets/ray-head/")} == head
+    assert len(given) == len(uploads) == 22
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_a_container_waits_for_those_that_it_needs(name: str):
+    assert waits(recorded(), name) == WAITS[name]
+
+
+def test_who_waits_for_a_service_waits_for_each_replica_of_it():
+    whole = topology(workers=3)
+    services = tuple(
+        replace(service, after=("mlflow", "ray-worker")) if service.name == "webapp" else service
+        for service in whole.services
+    )
+    stack = record(lambda: backend.build(replace(whole, services=services), read_settings()))
+    assert waits(stack, "webapp") == {"mlflow", "ray-worker-1", "ray-worker-2", "ray-worker-3"}
+
+
+@both
+def test_what_others_wait_for_is_health_or_an_end(settings: dict[str, str]):
+    for name, inputs in of_services(recorded(**settings)).items():
+        once = name == "minio-buckets"
+        assert (inputs["wait"], inputs["attach"], inputs["mustRun"]) == (not once, once, not once), name
+        assert ("healthcheck" in inputs) == (not once), name
+
+
+@both
+def test_every_container_runs_an_image_by_its_id(settings: dict[str, str]):
+    images = {name: inputs["image"] for name, inputs in of_services(recorded(**settings)).items()}
+    worker = {f"ray-worker-{number}": "id of model" for number in range(1, 5 if settings else 2)}
+    assert images == ({"jupyter": "id of jupyter"} if settings else {}) | worker | {
+        "minio": "id of minio",
+        "minio-buckets": "id of mlflow",
+        "postgres": "id of postgres",
+        "mlflow": "id of mlflow",
+        "ray-head": "id of model",
+        "webapp": "id of webapp",
+    }
+
+
+def test_another_stack_shares_no_name_with_the_local_one():
+    def names(stack: Stack) -> set[str]:
+        return {resource.inputs.get("imageName") or resource.inputs["name"] for resource in stack.resources}
+
+    shared = names(recorded(**LARGE)) & names(recorded(stack="try", **LARGE))
+    assert shared == {"postgres:15-bookworm"}
+    assert all(name.startswith("hm-mlflow-try") for name in names(recorded(stack="try", **LARGE)) - shared)
+
+
+@both
+def test_the_outputs_are_every_address_and_what_to_type_next(settings: dict[str, str]):
+    notebook = {"jupyter": "http://localhost:8888"} if settings else {}
+    outputs = dict(recorded(**settings).outputs)
+    assert outputs.pop("next")[0] == "make upload DATA=FOLDER"
+    assert outputs == notebook | {
+        "minio": "http://localhost:9000",
+        "mlflow": "http://localhost:5000",
+        "ray-head": "http://localhost:8265",
+        "webapp": "http://localhost:8080",
+    }
+
+
+@pytest.mark.parametrize("workers", ["-1", "65"])
+def test_a_number_of_workers_that_cannot_be_is_refused_with_what_can_and_an_example(workers: str):
+    message = f"workers is {workers}; it takes 0 to 64, for example: pulumi config set workers 4"
+    configure(workers=workers)
+    with pytest.raises(SettingError) as error:
+        read_settings()
+    assert str(error.value) == message
+    with pytest.raises(pulumi.RunError) as refused:
+        record(workers=workers)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(("workers", "number"), [("0", 0), ("64", 64)])
+def test_the_fewest_and_the_most_workers_are_taken(workers: str, number: int):
+    configure(workers=workers)
+    assert read_settings().workers == number
+
+
+def test_the_settings_say_what_is_wanted():
+    configure(jupyter="true", login="true", keepData="false")
+    settings = read_settings()
+    assert (settings.optional, settings.login, settings.keep_data) == ({"jupyter"}, True, False)
+    configure()
+    settings = read_settings()
+    assert (settings.optional, settings.login, settings.keep_data) == (frozenset(), False, True)
+
+
+def test_a_secret_that_was_not_made_is_named_with_the_stack_and_the_command_that_makes_it():
+    message = "rayToken is not set in local; `make stack` makes every secret."
+    configure(rayToken=None)
+    with pytest.raises(SettingError) as error:
+        read_secret("ray-token")
+    assert str(error.value) == message
+    with pytest.raises(pulumi.RunError) as refused:
+        record(rayToken=None)
+    assert str(refused.value) == message

@@ -1,0 +1,89 @@
+"""The secret files of the stack on this machine: made once, readable in containers, and never changed again."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from infra.local.lower import lower
+from infra.secrets import derived, generate, setting, write_files
+from infra.topology import topology
+
+SOURCE, SPELT = "object-store-password", "object-store-credentials"
+
+
+def test_a_secret_is_192_random_bits_in_characters_that_need_no_quoting():
+    first, second = generate(), generate()
+    assert first != second
+    assert len(first) == 48
+    assert set(first) <= set("0123456789abcdef")
+
+
+def test_every_file_is_written_once_and_then_left_alone(tmp_path: Path):
+    names = ("ray-token", "database-password")
+    assert sorted(write_files(tmp_path / "secrets", names)) == ["database-password", "ray-token"]
+    before = {file.name: (file.read_text(), file.stat().st_ino) for file in (tmp_path / "secrets").iterdir()}
+    assert write_files(tmp_path / "secrets", names) == []
+    assert {file.name: (file.read_text(), file.stat().st_ino) for file in (tmp_path / "secrets").iterdir()} == before
+    assert before.keys() == set(names)
+    assert before["ray-token"][0] != before["database-password"][0]
+
+
+def test_only_what_is_missing_is_written(tmp_path: Path):
+    (tmp_path / "ray-token").write_text("mine")
+    assert write_files(tmp_path, ("ray-token", "jupyter-token")) == ["jupyter-token"]
+    assert (tmp_path / "ray-token").read_text() == "mine"
+
+
+def test_the_folder_is_ours_alone_and_the_files_are_for_the_users_of_containers(tmp_path: Path):
+    folder = tmp_path / "deep" / "secrets"
+    write_files(folder, ("ray-token",))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "ray-token").stat().st_mode) == 0o444
+
+
+def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    write_files(tmp_path, ())
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("names", [(SOURCE, SPELT), (SPELT, SOURCE)], ids=["source first", "source last"])
+def test_the_credentials_spell_the_password_in_whichever_order_they_are_asked_for(tmp_path: Path, names):
+    write_files(tmp_path, names)
+    password = (tmp_path / SOURCE).read_text()
+    assert (tmp_path / SPELT).read_text() == (
+        f"[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = {password}\n"
+    )
+
+
+def test_the_credentials_follow_a_password_that_was_changed(tmp_path: Path):
+    write_files(tmp_path, (SOURCE, SPELT))
+    (tmp_path / SOURCE).unlink()
+    (tmp_path / SOURCE).write_text("another")
+    assert write_files(tmp_path, (SOURCE, SPELT)) == [SPELT]
+    assert "aws_secret_access_key = another\n" in (tmp_path / SPELT).read_text()
+    assert write_files(tmp_path, (SOURCE, SPELT)) == []
+
+
+def test_only_the_credentials_are_made_from_another_secret():
+    names = lower(topology(login=True)).secrets
+    assert {name: made[0] for name in names if (made := derived(name))} == {SPELT: SOURCE}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ray-token", "rayToken"),
+        ("object-store-password", "objectStorePassword"),
+        ("mlflow-admin-password", "mlflowAdminPassword"),
+        ("token", "token"),
+    ],
+)
+def test_a_secret_s_name_gives_the_name_of_its_setting(name: str, expected: str):
+    assert setting(name) == expected
+
+
+def test_no_two_secrets_have_one_setting():
+    names = lower(topology(login=True)).secrets
+    assert len({setting(name) for name in names}) == len(names)
