@@ -121,6 +121,7 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation]) -
 def summary(settings: Settings, outcome: Outcome) -> str:
     """What a person wants to know at the end: how good the new version is, which version serves now, and why."""
     held_out, serves = outcome.evaluation, outcome.production
+    serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     lines = [
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
@@ -129,7 +130,7 @@ def summary(settings: Settings, outcome: Outcome) -> str:
         f"registered  {outcome.version}, run {outcome.version.run_id}",
         f"gate        {'promoted' if outcome.verdict.promote else 'kept back'}: {outcome.verdict}",
         f"production  {serves if serves else 'nothing'}",
-        f"next        make serve, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
+        f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
     ]
     return "\n".join(lines)
 

@@ -62,7 +62,7 @@ def test_a_reference_becomes_the_address_among_containers_in_environment_and_com
         ("webapp", "MLFLOW_TRACKING_URI", "http://mlflow:5000"),
         ("ray-head", "DATA_URI", "s3://hm-mlflow-data"),
         ("ray-worker", "STATE_URI", "s3://hm-mlflow-state"),
-        ("jupyter", "RAY_ADDRESS", "ray-head:6379"),
+        ("jupyter", "RAY_ADDRESS", "http://ray-head:8265"),
     ],
 )
 def test_the_services_find_each_other(service: str, variable: str, text: str):
