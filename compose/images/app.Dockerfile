@@ -42,7 +42,8 @@ FROM model AS jupyter
 USER root
 RUN --mount=type=cache,target=/var/cache/uv --mount=type=bind,source=requirements.lock,target=/tmp/requirements.lock \
     uv pip install --quiet --compile-bytecode --python /opt/venv -c /tmp/requirements.lock jupyterlab
-COPY notebooks notebooks
-USER app
+RUN useradd --uid 10005 --create-home reader
+COPY --chown=reader notebooks notebooks
+USER reader
 EXPOSE 8888
 CMD ["jupyter", "lab"]

@@ -1,6 +1,7 @@
 """Whether a topology can be built at all, on any platform: said before anything is made."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from infra.spec import SECRETS, Ref, Service, Topology
 
@@ -36,6 +37,9 @@ def _duplicates(topology: Topology) -> Iterator[str]:
     names = [thing.name for kind in (topology.services, topology.buckets, topology.databases) for thing in kind]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{name!r} names {names.count(name)} things; give each service, bucket and database a name of its own."
+    images = [image.name for image in topology.images]
+    for name in sorted({name for name in images if images.count(name) > 1}):
+        yield f"{name!r} names {images.count(name)} images; give each a name of its own."
     public: dict[int, list[str]] = {}
     for service in topology.services:
         numbers = [port.number for port in service.ports]
@@ -97,19 +101,27 @@ def _ref(topology: Topology, service: Service, ref: Ref) -> Iterator[str]:
 def _size(service: Service) -> Iterator[str]:
     if service.cpu not in _FARGATE:
         yield f"{service.name} has cpu {service.cpu}; it takes {', '.join(map(str, _FARGATE))} (1024 are one core)."
-        return
-    least, most, step = _FARGATE[service.cpu]
-    # The smallest size knows 512, 1024 and 2048, but not 1536.
-    if not least <= service.memory <= most or service.memory % step or (service.cpu, service.memory) == (256, 1536):
-        yield (
-            f"{service.name} has memory {service.memory} MiB; with cpu {service.cpu} it takes {least} to {most} "
-            f"in steps of {step}."
-        )
+    else:
+        least, most, step = _FARGATE[service.cpu]
+        # The smallest size knows 512, 1024 and 2048, but not 1536.
+        if not least <= service.memory <= most or service.memory % step or (service.cpu, service.memory) == (256, 1536):
+            yield (
+                f"{service.name} has memory {service.memory} MiB; with cpu {service.cpu} it takes {least} to {most} "
+                f"in steps of {step}."
+            )
     if service.replicas < 0 or service.processes < 1 or service.stop_timeout < 1:
         yield (
             f"{service.name} has replicas {service.replicas}, processes {service.processes} and stop_timeout "
             f"{service.stop_timeout}; they take at least 0, 1 and 1."
         )
+    if service.kept and service.replicas > 1:
+        yield (
+            f"{service.name} has {service.replicas} replicas and keeps {service.kept[0]}, which they would share; make "
+            "the replicas 1, or the folder scratch."
+        )
+    names = [PurePosixPath(path).name for path in service.kept[1:]]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{service.name} keeps {names.count(name)} folders called {name!r}; their volumes would share a name."
     if service.once and service.replicas != 1:
         yield f"{service.name} does its work once and has {service.replicas} replicas; make that 1."
 

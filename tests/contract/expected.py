@@ -107,6 +107,12 @@ CARRIER = {
     "attach": True,
     "restart": "no",
     "networkMode": "none",
+    "memory": 64,
+    "memorySwap": 64,
+    "capabilities": {"drops": ["ALL"]},
+    "securityOpts": ["no-new-privileges:true"],
+    "logDriver": "json-file",
+    "logOpts": {"max-size": "10m", "max-file": "3"},
     "needs": ["Image mlflow"],
     "deleted first": True,
 }

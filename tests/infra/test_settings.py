@@ -1,5 +1,7 @@
 """The settings of a stack: what is taken, and what is said of what is wrong or missing."""
 
+from pathlib import Path
+
 import pulumi
 import pytest
 
@@ -43,3 +45,9 @@ def test_a_secret_that_was_not_made_is_named_with_the_stack_and_the_command_that
     with pytest.raises(pulumi.RunError) as refused:
         record(rayToken=None)
     assert str(refused.value) == message
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    configure()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert read_settings().commit == "unknown"

@@ -131,6 +131,14 @@ WRONG = {
         lambda: changed("back", environment={"URL": Ref("front", "url")}),
         "back refers to front but may not reach it; add it to front's reached_by.",
     ),
+    "replicas that would share a kept folder": (
+        lambda: changed("front", kept=("/data",), ports=(), replicas=2),
+        "front has 2 replicas and keeps /data, which they would share; make the replicas 1, or the folder scratch.",
+    ),
+    "two kept folders of one name": (
+        lambda: changed("front", kept=("/a", "/b/data", "/c/data")),
+        "front keeps 2 folders called 'data'; their volumes would share a name.",
+    ),
     "a CPU size that Fargate has not": (
         lambda: changed("front", cpu=300),
         "front has cpu 300; it takes 256, 512, 1024, 2048, 4096, 8192, 16384 (1024 are one core).",

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.local.lower import lower, networks
-from infra.render.container import volume_of
+from infra.render.container import HARDENED_SECURITY, LOG_OPTIONS, volume_of
 from infra.render.docker import containers, secret_volume
 from infra.secrets import derived
 from infra.settings import ROOT, Settings, read_secret
@@ -87,6 +87,12 @@ def _secrets(topology: Topology, image: pulumi.Output[str]) -> docker.Container:
         user="root",
         must_run=False,
         attach=True,
+        memory=64,
+        memory_swap=64,
+        capabilities={"drops": ["ALL"]},
+        security_opts=list(HARDENED_SECURITY),
+        log_driver="json-file",
+        log_opts=dict(LOG_OPTIONS),
         restart="no",
         network_mode="none",
         volumes=[

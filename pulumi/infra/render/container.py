@@ -35,6 +35,7 @@ def health(check: Health | None, *, command_key: str) -> dict[str, Any] | None:
 
 
 def duration(seconds: int) -> str:
-    """Seconds as Docker itself writes them, `1m30s`: another spelling would look like a change at every update."""
+    """Seconds as Docker itself writes them, `1h0m5s`: another spelling would look like a change at every update."""
     minutes, rest = divmod(seconds, 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h" * bool(hours) + f"{minutes}m" * bool(hours or minutes) + f"{rest}s"

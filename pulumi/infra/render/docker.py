@@ -7,6 +7,9 @@ from infra.render.container import HARDENED_SECURITY, LOG_OPTIONS, LOOPBACK, hea
 from infra.spec import SECRETS, Service, Topology
 
 WAIT_S = 180
+# Docker's limit on processes is no argument of the provider. The kernel's limit for a user serves; it counts the user's
+# processes in all containers, so several of the same image have to fit under it.
+SHARED_BY = 8
 
 
 def containers(topology: Topology, service: Service, on: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -23,6 +26,7 @@ def replicated(service: Service) -> bool:
 
 def container(topology: Topology, service: Service, on: tuple[str, ...], *, name: str) -> dict[str, Any]:
     """The arguments of one container."""
+    limit = SHARED_BY * service.processes
     secret_mount = (
         [{"volume_name": secret_volume(topology, service), "container_path": SECRETS, "read_only": True}]
         if service.secrets
@@ -49,8 +53,7 @@ def container(topology: Topology, service: Service, on: tuple[str, ...], *, name
         "cpu_shares": service.cpu,
         "memory": service.memory,
         "memory_swap": service.memory,  # memory and swap together: no swap
-        # Docker's limit on processes is no argument of the provider; the kernel's limit for a user serves.
-        "ulimits": [{"name": "nproc", "soft": service.processes, "hard": service.processes}],
+        "ulimits": [{"name": "nproc", "soft": limit, "hard": limit}],
         "restart": "no" if service.once else "unless-stopped",
         "must_run": not service.once,
         "attach": service.once,  # whoever waits for it waits for its end
