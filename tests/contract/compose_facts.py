@@ -16,6 +16,14 @@ _READY = {
 }
 
 
+def _builder(document: Document, name: str) -> dict[str, Any]:
+    """The service itself, or the one before it that builds the image which both use."""
+    service = document["services"][name]
+    alike = [other for other in document["services"].values() if other["image"] == service["image"]]
+    assert all("build" not in other for other in alike[1:])  # built twice at once, an image would be two
+    return service if service is alike[0] else service | {"build": alike[0]["build"]}
+
+
 def _image(document: Document, service: dict[str, Any]) -> Image:
     if "build" not in service:
         return Image(name="", public=service["image"])
@@ -67,8 +75,8 @@ def _simple(fact: Callable[[dict[str, Any]], Any]) -> Callable[[Document, str], 
 
 
 FACTS: Mapping[str, Callable[[Document, str], Any]] = {
-    "image": lambda document, name: _image(document, document["services"][name]),
-    "built": _simple(_built),
+    "image": lambda document, name: _image(document, _builder(document, name)),
+    "built": lambda document, name: _built(_builder(document, name)),
     "command": _simple(lambda service: tuple(service.get("command", ()))),
     "environment": _simple(lambda service: service.get("environment", {})),
     "secrets": lambda document, name: _secrets(document, document["services"][name]),

@@ -12,7 +12,7 @@ from infra.render.container import (
     scratch_options,
     volume_of,
 )
-from infra.spec import Image, Service, Topology
+from infra.spec import Service, Topology
 
 _SECRETS_FOLDER = "./secrets"
 
@@ -38,7 +38,7 @@ def service_entry(topology: Topology, service: Service, on: tuple[str, ...]) -> 
 
 def _keys(topology: Topology, service: Service, on: tuple[str, ...]) -> dict[str, Any]:
     return {
-        **_image(topology, topology.image(service.image)),
+        **_image(topology, service),
         "profiles": [service.name] if service.optional else [],
         "command": list(service.command),
         "environment": dict(service.environment),
@@ -66,9 +66,13 @@ def _keys(topology: Topology, service: Service, on: tuple[str, ...]) -> dict[str
     }
 
 
-def _image(topology: Topology, image: Image) -> dict[str, Any]:
+def _image(topology: Topology, service: Service) -> dict[str, Any]:
+    """The image, and in the first of the services that share it how it is built: twice at once would make two."""
+    image = topology.image(service.image)
     if image.public:
         return {"image": image.public}
+    if service is not next(other for other in topology.services if other.image == image.name):
+        return {"image": f"{topology.project}/{image.name}"}
     build = {"context": "..", "dockerfile": f"compose/images/{image.dockerfile}", "target": image.target}
     commit = {"args": {"GIT_COMMIT": "${GIT_COMMIT:-unknown}"}} if image.target else {}
     return {
