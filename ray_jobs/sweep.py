@@ -18,9 +18,9 @@ from ray_jobs.fit import TrainingSet
 from ray_jobs.prepare import Prepared, prepare
 from ray_jobs.runs import ParentRun, parent_run
 from ray_jobs.search_space import Candidate, candidates
-from ray_jobs.state import State
 from ray_jobs.trial import Trial, cross_validate, trial_from_json, trial_to_json
 from registry.settings import Settings
+from registry.state import State
 
 TRIALS = 12
 

@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 from features.spec import DEFAULT_SPEC
 from ray_jobs.cache import cached, extract_shard, load_shard
 from ray_jobs.prepare import prepare
-from ray_jobs.state import State, open_state
 from registry.settings import Settings, SettingsError
+from registry.state import State, open_state
 
 
 @pytest.fixture(scope="module")
