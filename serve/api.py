@@ -11,13 +11,17 @@ from fastapi.responses import JSONResponse, Response
 
 from registry.settings import Settings
 from serve import problems
-from serve.limits import Admission, BoundedBody, Limits, RequestId, SafeHeaders
+from serve.access import Access
+from serve.desk import Desk
+from serve.headers import RequestId, SafeHeaders
+from serve.limits import Admission, BoundedBody, Limits
+from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
 from serve.page.routes import add_page
 from serve.predictor import Predictor, reference
 from serve.problems import request_id_of
 from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
-from serve.uploads import RAW_TYPES, read_pictures
+from serve.uploads import RAW_TYPES
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
@@ -39,6 +43,9 @@ _PREDICT_BODY = {
         },
     }
 }
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -57,6 +64,7 @@ def create_app(
     *,
     settings: Settings,
     limits: Limits | None = None,
+    metrics: Metrics | None = None,
     threads: int | None = None,
     behind_serve: bool = False,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
@@ -66,8 +74,9 @@ def create_app(
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
     `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself.
     """
-    limits = limits or Limits()
+    limits, metrics = limits or Limits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
+    desk = Desk(predictor, limits=limits, metrics=metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,18 +93,20 @@ def create_app(
         title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
     )
     # The last one added is the outermost: an id first, so that every refusal below carries it.
-    app.add_middleware(Admission, limits=limits)
-    app.add_middleware(BoundedBody, limits=limits)
+    app.add_middleware(Admission, limits=limits, metrics=metrics)
+    app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(Access, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
-    app.include_router(_router(predictor, limits))
-    add_page(app, predictor=predictor, settings=settings, limits=limits)
+    app.include_router(_router(desk, metrics))
+    add_page(app, desk=desk, settings=settings)
     return app
 
 
-def _router(predictor: Predictor, limits: Limits) -> APIRouter:
+def _router(desk: Desk, metrics: Metrics) -> APIRouter:
     router = APIRouter()
+    predictor = desk.predictor
 
     @router.post(
         "/predict",
@@ -111,15 +122,14 @@ def _router(predictor: Predictor, limits: Limits) -> APIRouter:
         Several parts named `file` get `results`, one answer or problem each, in order, all by the same model.
         JPEG, PNG and DICOM are taken, told apart by their content.
         """
-        served = predictor.served()
-        request_id = request_id_of(request)
-        pictures = await read_pictures(request, limits)
-        answers = await predictor.answer(served, pictures, request_id)
-        if len(answers) > 1:
-            return _json(Predictions(results=answers, model=reference(served), request_id=request_id))
-        if isinstance(answers[0], Problem):
-            return problems.respond(answers[0])
-        return _json(answers[0])
+        answered = await desk.answer(request)
+        results = answered.results
+        if len(results) > 1:
+            model = reference(answered.served)
+            return _json(Predictions(results=results, model=model, request_id=request_id_of(request)))
+        if isinstance(results[0], Problem):
+            return problems.respond(results[0])
+        return _json(results[0])
 
     @router.get(
         "/model",
@@ -143,6 +153,11 @@ def _router(predictor: Predictor, limits: Limits) -> APIRouter:
         """200 once a verified model answers; 503 before that."""
         predictor.served()
         return Health(status="ready")
+
+    @router.get("/metrics", response_class=Response, responses=_METRICS, summary="Numbers for Prometheus")
+    def show_metrics() -> Response:
+        """Requests, latencies, refusals, scores, swaps and versions, added up over all replicas of this node."""
+        return Response(metrics.render(), media_type=MEDIA_TYPE)
 
     return router
 

@@ -3,17 +3,34 @@
 import json
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from registry.settings import Settings
+from serve.logs import Collector, chosen
 
 _LOOK_S = 0.25
 _MIB = 2**20
+LOG_SOCKET = "log"
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
+
+
+# HAProxy binds ports for its statistics on every address, even with a loopback host: for containers only.
+_INGRESS = {
+    "python": {},
+    "haproxy": {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    },
+}
 
 
 class StartError(RuntimeError):
@@ -34,8 +51,40 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
             ) from error
 
 
-def start(settings: Settings) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The application and its Ray, and the folder that exists for as long as they run."""
+
+    folder: Path
+    collector: Collector
+
+    def stop(self) -> None:
+        """Drain and stop the application, then its Ray."""
+        import ray
+        from ray import serve
+
+        if ray.is_initialized():
+            serve.shutdown()
+            ray.shutdown()
+        self.collector.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start(settings: Settings) -> Running:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
+    folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
+    running = Running(folder=folder, collector=Collector(folder / LOG_SOCKET))
+    try:
+        _deploy(settings, folder)
+    except BaseException:
+        running.stop()
+        raise
+    return running
+
+
+def _deploy(settings: Settings, folder: Path) -> None:
+    form = chosen(settings.log_format)
+    os.environ.update(_INGRESS[settings.serve_ingress])
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
@@ -46,12 +95,14 @@ def start(settings: Settings) -> None:
 
     from serve.app import REQUEST_TIMEOUT_S, build
 
+    replicas = settings.serve_max_replicas or settings.serve_replicas
     ray.init(
         address="local",
-        num_cpus=settings.serve_replicas + 1,
+        num_cpus=replicas + 1,
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         logging_level=logging.WARNING,
+        log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
     )
     serve.start(
         proxy_location="HeadOnly",
@@ -62,17 +113,8 @@ def start(settings: Settings) -> None:
             "keep_alive_timeout_s": 65,
         },
     )
-    serve.run(build(settings), name="webapp", route_prefix="/")
-
-
-def stop() -> None:
-    """Drain and stop the application, then its Ray."""
-    import ray
-    from ray import serve
-
-    if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+    resolved = settings.model_copy(update={"log_format": form})
+    serve.run(build(resolved, folder), name="webapp", route_prefix="/")
 
 
 def url_of(settings: Settings) -> str:

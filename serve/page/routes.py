@@ -10,31 +10,29 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from registry.settings import Settings
-from serve.limits import Limits
+from serve.desk import Desk
 from serve.page.api_page import describe
 from serve.page.numbers import evaluation_rows
 from serve.page.words import LANGUAGES, WORDS, choose_language, percent
 from serve.predictor import Predictor
 from serve.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.schemas import Prediction, Problem
-from serve.uploads import read_pictures
 
 HERE = Path(__file__).parent
 _RETRY = {code: kind.retry_after_s for code, kind in KINDS.items() if kind.retry_after_s}
 
 
-def add_page(app: FastAPI, *, predictor: Predictor, settings: Settings, limits: Limits) -> None:
+def add_page(app: FastAPI, *, desk: Desk, settings: Settings) -> None:
     """Add the page to an application."""
-    page = _Page(predictor, settings)
+    page = _Page(desk.predictor, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     async def answers(request: Request) -> Sequence[Prediction | Problem]:
-        request_id = request_id_of(request)
         try:
-            served = predictor.served()
-            return await predictor.answer(served, await read_pictures(request, limits), request_id)
+            return (await desk.answer(request)).results
         except ProblemError as error:
-            return [of_error(error, request_id=request_id)]
+            request.scope["state"]["problem"] = error.code
+            return [of_error(error, request_id=request_id_of(request))]
 
     @app.get("/", include_in_schema=False)
     async def show(request: Request) -> HTMLResponse:

@@ -75,6 +75,7 @@ WORDS: dict[str, dict[str, str]] = {
         "problem.no-finite-answer": "The model has no answer for this picture.",
         "problem.no-model": "No model is loaded yet. Try again in a moment.",
         "problem.busy": "The server is busy. Try again in a moment.",
+        "problem.too-slow": "The answer took too long. Try again in a moment.",
         "problem.other": "The server could not answer.",
     },
     "pt": {
@@ -148,6 +149,7 @@ WORDS: dict[str, dict[str, str]] = {
         "problem.no-finite-answer": "O modelo não tem resposta para esta imagem.",
         "problem.no-model": "Nenhum modelo carregado ainda. Tente de novo em instantes.",
         "problem.busy": "O servidor está ocupado. Tente de novo em instantes.",
+        "problem.too-slow": "A resposta demorou demais. Tente de novo em instantes.",
         "problem.other": "O servidor não pôde responder.",
     },
 }
