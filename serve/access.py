@@ -13,6 +13,7 @@ log = logging.getLogger(ACCESS)
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _CLIENT_GONE = 499
+_PAGE = {"/", "/page/result"}
 
 
 class Access:
@@ -77,5 +78,4 @@ def route_of(scope: Scope) -> str:
     if path.startswith("/static/"):
         return "/static"
     # Refused before it was routed, as a request that is too large is.
-    known = {getattr(route, "path", None) for route in scope["app"].routes} if "app" in scope else set()
-    return path if path in known else "unmatched"
+    return path if path in _PAGE or path in scope["app"].openapi()["paths"] else "unmatched"

@@ -4,6 +4,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -13,6 +14,7 @@ from registry.settings import Settings
 from serve import problems
 from serve.access import Access
 from serve.desk import Desk
+from serve.draining import Draining
 from serve.headers import RequestId, SafeHeaders
 from serve.limits import Admission, BoundedBody, Limits
 from serve.metrics import MEDIA_TYPE, Metrics
@@ -67,12 +69,14 @@ def create_app(
     metrics: Metrics | None = None,
     threads: int | None = None,
     behind_serve: bool = False,
+    stopping: Path | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application over a holder; whoever calls this keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
-    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself.
+    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself. `stopping` is the file
+    whose presence says that no more work is to be begun.
     """
     limits, metrics = limits or Limits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
@@ -95,6 +99,7 @@ def create_app(
     # The last one added is the outermost: an id first, so that every refusal below carries it.
     app.add_middleware(Admission, limits=limits, metrics=metrics)
     app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
+    app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Access, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)

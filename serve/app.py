@@ -13,7 +13,7 @@ from ray.serve import Application, Deployment
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.launch import LOG_SOCKET
+from serve.launch import LOG_SOCKET, STOPPING
 from serve.limits import Limits
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
@@ -45,6 +45,7 @@ class Webapp:
             os.environ.setdefault(name, value)
         set_up(chosen(settings.log_format), folder / LOG_SOCKET)
         self._settings = settings
+        self._folder = folder
         self._limits = limits
         self._holder = Holder()
         self._metrics = Metrics()
@@ -66,6 +67,7 @@ class Webapp:
             metrics=self._metrics,
             around=watching,
             behind_serve=True,
+            stopping=self._folder / STOPPING,
         )
 
     def check_health(self) -> None:

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from registry.settings import Settings
-from serve.logs import Collector, chosen
+from serve.draining import drain
+from serve.logs import Collector, chosen, formatter
+
+log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
 _MIB = 2**20
-LOG_SOCKET = "log"
+LOG_SOCKET, STOPPING = "log", "stopping"
+DRAIN_S = 30.0
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
 
 
@@ -55,15 +59,18 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
 class Running:
     """The application and its Ray, and the folder that exists for as long as they run."""
 
+    url: str
     folder: Path
     collector: Collector
 
     def stop(self) -> None:
-        """Drain and stop the application, then its Ray."""
+        """Let what is under way be answered, then stop the application and its Ray."""
         import ray
         from ray import serve
 
         if ray.is_initialized():
+            if not drain(self.folder / STOPPING, self.url, seconds=DRAIN_S):
+                log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
             serve.shutdown()
             ray.shutdown()
         self.collector.stop()
@@ -73,7 +80,7 @@ class Running:
 def start(settings: Settings) -> Running:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
-    running = Running(folder=folder, collector=Collector(folder / LOG_SOCKET))
+    running = Running(url=url_of(settings), folder=folder, collector=Collector(folder / LOG_SOCKET))
     try:
         _deploy(settings, folder)
     except BaseException:
@@ -104,6 +111,10 @@ def _deploy(settings: Settings, folder: Path) -> None:
         logging_level=logging.WARNING,
         log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
     )
+    for name in ("ray", "ray.serve"):
+        for handler in logging.getLogger(name).handlers:
+            handler.setFormatter(formatter(form))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         proxy_location="HeadOnly",
         http_options={

@@ -56,18 +56,32 @@ def chosen(setting: str) -> Format:
     return "text" if sys.stderr.isatty() else "json"
 
 
+def formatter(form: Format) -> logging.Formatter:
+    """What writes lines of a format."""
+    return JsonLines() if form == "json" else TextLines()
+
+
 def set_up(form: Format, collector: Path | None = None) -> None:
     """Send this process's log to a collector's socket, or to its own standard error.
 
     Of successful looks at the page, probes and scrapes only JSON has a line; on a terminal they would bury the rest.
     """
     handler: logging.Handler = ToCollector(collector) if collector else logging.StreamHandler()
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.setFormatter(formatter(form))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("serve").setLevel(logging.INFO)
     logging.getLogger(ACCESS).setLevel(logging.DEBUG if form == "json" else logging.INFO)
+
+
+def say(text: str) -> None:
+    """Tell whoever started this process: on standard output, or as a line of the log where that is JSON."""
+    handlers = logging.getLogger().handlers
+    if handlers and isinstance(handlers[0].formatter, JsonLines):
+        logging.getLogger("serve").info("%s", " ".join(text.split()))
+    else:
+        print(text, flush=True)
 
 
 class ToCollector(logging.Handler):

@@ -49,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "no-model": Kind(503, "No model is loaded yet", 2),
     "busy": Kind(503, "The server is at its limit", 1),
     "too-slow": Kind(503, "The answer took too long", 5),
+    "stopping": Kind(503, "The server is about to stop", 5),
     "internal-error": Kind(500, "The server failed"),
 }
 

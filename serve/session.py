@@ -9,7 +9,10 @@ import threading
 
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
 from serve import launch
+from serve.logs import chosen, say, set_up
 from serve.mlflow_ui import HOST, MlflowUi, wanted
+
+log = logging.getLogger("serve")
 
 _ALIVE_WITHIN_S = 90.0
 _READY_WITHIN_S = 45.0
@@ -25,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help="port of the page and the API (HTTP_PORT)")
     parser.add_argument("--mlflow-port", type=int, help="port of MLflow's own page (MLFLOW_PORT)")
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
+        set_up(chosen(settings.log_format))
         _check_ports(settings)
         return _serve(settings)
     except (SettingsError, launch.StartError) as error:
@@ -58,7 +61,7 @@ def _serve(settings: Settings) -> int:
         _tell(settings, mlflow_ui, stop)
         return _watch_over(settings, mlflow_ui, stop)
     finally:
-        print("Stopping …", flush=True)
+        say("Stopping …")
         if running:
             running.stop()
         if mlflow_ui:
@@ -80,8 +83,8 @@ def _tell(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event)
             if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
                 break
     if not stop.is_set():
-        print(f"\n  Page    {url}\n  API     {url}/docs\n  MLflow  {mlflow_address}\n", flush=True)
-        print(f"  {_which_version(url, stop)}\n\n  Ctrl-C stops.", flush=True)
+        say(f"\n  Page    {url}\n  API     {url}/docs\n  MLflow  {mlflow_address}\n")
+        say(f"  {_which_version(url, stop)}\n\n  Ctrl-C stops.")
 
 
 def _which_version(url: str, stop: threading.Event) -> str:
@@ -105,15 +108,15 @@ def _watch_over(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.
         if os.getppid() != parent:
             return 1  # nobody is left who could hand a signal on
         if mlflow_ui and mlflow_ui.exit_code() is not None:
-            print(
-                f"MLflow's page has ended with code {mlflow_ui.exit_code()}; the page and the API go on without it. "
-                f"Its log is {mlflow_ui.log_file}.",
-                file=sys.stderr,
+            log.warning(
+                "MLflow's page has ended with code %s; the page and the API go on without it. Its log is %s.",
+                mlflow_ui.exit_code(),
+                mlflow_ui.log_file,
             )
             mlflow_ui = None
         misses = 0 if launch.ask(f"{launch.url_of(settings)}/healthz") else misses + 1
         if misses >= _MISSES:
-            print("The application no longer answers; stopping. Start it again with `make serve`.", file=sys.stderr)
+            log.error("The application no longer answers; stopping. Start it again with `make serve`.")
             return 1
     return 0
 

@@ -76,6 +76,7 @@ WORDS: dict[str, dict[str, str]] = {
         "problem.no-model": "No model is loaded yet. Try again in a moment.",
         "problem.busy": "The server is busy. Try again in a moment.",
         "problem.too-slow": "The answer took too long. Try again in a moment.",
+        "problem.stopping": "The server is about to stop. Try again in a moment.",
         "problem.other": "The server could not answer.",
     },
     "pt": {
@@ -150,6 +151,7 @@ WORDS: dict[str, dict[str, str]] = {
         "problem.no-model": "Nenhum modelo carregado ainda. Tente de novo em instantes.",
         "problem.busy": "O servidor está ocupado. Tente de novo em instantes.",
         "problem.too-slow": "A resposta demorou demais. Tente de novo em instantes.",
+        "problem.stopping": "O servidor vai parar. Tente de novo em instantes.",
         "problem.other": "O servidor não pôde responder.",
     },
 }
