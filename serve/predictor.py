@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from features.errors import ImageError
 from serve.model import Holder, Served
 from serve.problems import ProblemError, of_error, problem
-from serve.schemas import ModelReference, Prediction, Problem
+from serve.schemas import ModelReference, Prediction, PredictionWarning, Problem
 from serve.uploads import Picture
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Predictor:
 def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction | Problem:
     """The answer of one model for one picture, or the problem with the picture."""
     try:
-        probability = float(served.bundle.predict([picture.data])[0])
+        answer = served.bundle.answer(picture.data)
     except ImageError as error:
         return of_error(error, request_id=request_id, filename=picture.filename)
     except Exception as error:
@@ -57,14 +57,15 @@ def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction 
         log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
         refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
         return of_error(refusal, request_id=request_id, filename=picture.filename)
-    if not math.isfinite(probability):
+    if not math.isfinite(answer.probability):
         extra = {} if picture.filename is None else {"filename": picture.filename}
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
         return problem("no-finite-answer", detail, request_id=request_id, **extra)
     return Prediction(
-        label=served.bundle.label(probability),  # type: ignore[arg-type]
-        probability=probability,
+        label=answer.label,  # type: ignore[arg-type]
+        probability=answer.probability,
         threshold=served.bundle.threshold,
+        warnings=[PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.seen.doubts],
         model=reference(served),
         request_id=request_id,
         filename=picture.filename,

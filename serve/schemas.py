@@ -22,12 +22,20 @@ class ModelReference(Answer):
     run_id: str
 
 
+class PredictionWarning(Answer):
+    """Why an answer should be taken with caution."""
+
+    code: Literal["unlike-training", "coloured"]
+    detail: str
+
+
 class Prediction(Answer):
     """The answer for one picture."""
 
     label: Label
     probability: FiniteFloat = Field(ge=0, le=1, description="Probability of PNEUMONIA, whatever the label.")
     threshold: FiniteFloat = Field(ge=0, le=1, description="The probability from which the label is PNEUMONIA.")
+    warnings: list[PredictionWarning] = Field(default_factory=list, description="Empty for a usual picture.")
     model: ModelReference
     request_id: str
     filename: str | None = Field(None, description="As the client named it; absent for a raw body.")

@@ -13,8 +13,8 @@ from registry.bundle import Bundle
 
 
 @pytest.fixture
-def bundle(fitted) -> Bundle:
-    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, evaluation={}, golden=())
+def bundle(fitted, scope) -> Bundle:
+    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, scope=scope, evaluation={}, golden=())
 
 
 def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content(cluster, bundle, xrays, tmp_path):

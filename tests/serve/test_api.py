@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from registry.bundle import Answer
 from registry.settings import Settings
 from serve.api import create_app
 from serve.limits import Limits
@@ -140,10 +141,10 @@ class Gate:
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
 
-    def predict(self, images: list[bytes]) -> np.ndarray:
+    def answer(self, image: bytes) -> Answer:
         self.entered.release()
         self.open.wait(30)
-        return self._bundle.predict(images)
+        return self._bundle.answer(image)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bundle, name)
@@ -194,14 +195,12 @@ def test_an_answer_under_way_stays_with_the_model_that_it_began_with(
 
 
 class Broken:
-    """A bundle whose model gives what JSON cannot carry, or fails."""
-
-    threshold = 0.5
+    """An estimator that gives what JSON cannot carry, or fails."""
 
     def __init__(self, result: Callable[[], np.ndarray]) -> None:
         self._result = result
 
-    def predict(self, images: list[bytes]) -> np.ndarray:
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
         return self._result()
 
 
@@ -209,11 +208,12 @@ def _fail() -> np.ndarray:
     raise ZeroDivisionError("what nobody foresaw")
 
 
-@pytest.mark.parametrize("result", [lambda: np.array([math.nan]), _fail], ids=["nan", "exception"])
+@pytest.mark.parametrize("result", [lambda: np.full((1, 2), math.nan), _fail], ids=["nan", "exception"])
 def test_what_breaks_a_prediction_is_a_problem_of_the_picture_and_never_nan(
     model: Served, settings: Settings, xray: bytes, result: Callable[[], np.ndarray]
 ) -> None:
-    holder = Holder(served=replace(model, bundle=Broken(result)))  # type: ignore[arg-type]
+    bundle = replace(model.bundle, estimator=Broken(result))  # type: ignore[arg-type]
+    holder = Holder(served=replace(model, bundle=bundle))
     answer = TestClient(create_app(holder, settings=settings)).post("/predict", files=[jpeg_part(xray)])
     assert answer.status_code == 422
     assert "NaN" not in answer.text
