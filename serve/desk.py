@@ -45,9 +45,10 @@ class Desk:
             raise ProblemError("busy", f"{self._pictures} pictures are in work already; try again shortly.")
         self._count(len(pictures))
         try:
-            results = await self.predictor.answer(served, pictures, request_id_of(request))
+            outcomes = await self.predictor.answer(served, pictures, request_id_of(request))
         finally:
             self._count(-len(pictures))
+        results = [outcome.result for outcome in outcomes]
         self._note(served, results)
         return Answered(served=served, results=results)
 
@@ -60,5 +61,7 @@ class Desk:
         for result in results:
             if isinstance(result, Prediction):
                 scores.observe(result.probability)
+                for warning in result.warnings:
+                    self._metrics.warnings.labels(warning.code).inc()
             elif len(results) > 1:  # a single one becomes the answer, and is counted as that
                 self._metrics.refusals.labels(result.code).inc()

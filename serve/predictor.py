@@ -6,6 +6,9 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
 
 from features.errors import ImageError
 from serve.model import Holder, Served
@@ -14,6 +17,14 @@ from serve.schemas import ModelReference, Prediction, PredictionWarning, Problem
 from serve.uploads import Picture
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a picture, and the features (D,) that its answer was computed from, if it has one."""
+
+    result: Prediction | Problem
+    features: np.ndarray | None = None
 
 
 class Predictor:
@@ -34,10 +45,13 @@ class Predictor:
             raise ProblemError("no-model", detail)
         return served
 
-    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Prediction | Problem]:
+    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Outcome]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._pool, answer_one, served, picture, request_id) for picture in pictures]
+        jobs = [
+            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, index)
+            for index, picture in enumerate(pictures)
+        ]
         return list(await asyncio.gather(*jobs))
 
     def close(self) -> None:
@@ -45,23 +59,24 @@ class Predictor:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction | Problem:
-    """The answer of one model for one picture, or the problem with the picture."""
+def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> Outcome:
+    """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
     try:
         answer = served.bundle.answer(picture.data)
     except ImageError as error:
-        return of_error(error, request_id=request_id, filename=picture.filename)
+        return Outcome(result=of_error(error, request_id=request_id, filename=picture.filename))
     except Exception as error:
         # The model answered its golden images when it was loaded, so it is this picture that it cannot take: the fault
         # is ours to mend, and for the client it is a picture that has no answer. The log gets the kind, no content.
         log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
         refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
-        return of_error(refusal, request_id=request_id, filename=picture.filename)
+        return Outcome(result=of_error(refusal, request_id=request_id, filename=picture.filename))
     if not math.isfinite(answer.probability):
         extra = {} if picture.filename is None else {"filename": picture.filename}
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
-        return problem("no-finite-answer", detail, request_id=request_id, **extra)
-    return Prediction(
+        return Outcome(result=problem("no-finite-answer", detail, request_id=request_id, **extra))
+    prediction = Prediction(
+        id=f"{request_id}.{index}",
         label=answer.label,  # type: ignore[arg-type]
         probability=answer.probability,
         threshold=served.bundle.threshold,
@@ -70,6 +85,7 @@ def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction 
         request_id=request_id,
         filename=picture.filename,
     )
+    return Outcome(result=prediction, features=answer.seen.features)
 
 
 def reference(served: Served) -> ModelReference:

@@ -32,6 +32,7 @@ class PredictionWarning(Answer):
 class Prediction(Answer):
     """The answer for one picture."""
 
+    id: str = Field(description="The request's id and the picture's place in it; feedback names it.")
     label: Label
     probability: FiniteFloat = Field(ge=0, le=1, description="Probability of PNEUMONIA, whatever the label.")
     threshold: FiniteFloat = Field(ge=0, le=1, description="The probability from which the label is PNEUMONIA.")

@@ -14,11 +14,6 @@ class Gate:
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
 
-    def predict(self, images: list[bytes]) -> Any:
-        self.entered.release()
-        self.open.wait(30)
-        return self._bundle.predict(images)
-
     def answer(self, image: bytes) -> Any:
         self.entered.release()
         self.open.wait(30)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from registry.bundle import Answer
 from registry.settings import Settings
 from serve.api import create_app
 from serve.limits import Limits
 from serve.model import Failure, Holder, Served
 from serve.problems import KINDS
+from tests.serve.gate import Gate
 from tests.serve.malformed import png_of
 from tests.serve.models import TrainingSet
 
@@ -131,23 +131,6 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
         refused = client.post("/predict", content=xray + b"\0", headers={"Content-Type": "image/jpeg"})
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) > 0
-
-
-class Gate:
-    """A bundle that answers only when it is let."""
-
-    def __init__(self, model: Served) -> None:
-        self._bundle = model.bundle
-        self.entered = threading.Semaphore(0)
-        self.open = threading.Event()
-
-    def answer(self, image: bytes) -> Answer:
-        self.entered.release()
-        self.open.wait(30)
-        return self._bundle.answer(image)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._bundle, name)
 
 
 def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_time_to_come_back(

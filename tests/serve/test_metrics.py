@@ -61,6 +61,7 @@ def test_requests_refusals_and_scores_are_counted_by_route_status_code_and_versi
     assert found["hm_score_count", (("version", "7"),)] == 4
     assert found["hm_requests_open", ()] == 1  # the scrape itself
     assert found["hm_requests_in_work", ()] == 0
+    assert found.get(("hm_warnings_total", (("code", "coloured"),)), 0) == 0
     assert found["hm_pictures_in_work", ()] == 0
     assert found["hm_buffered_bytes", ()] == 0
 
