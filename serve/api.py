@@ -1,5 +1,6 @@
 """The HTTP application: routes over a model holder, with nothing of Ray, so that it also runs by itself."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,13 +16,15 @@ from serve import problems
 from serve.access import Access
 from serve.desk import Desk
 from serve.draining import Draining
+from serve.feedback import feedback_router
 from serve.headers import RequestId, SafeHeaders
 from serve.limits import Admission, BoundedBody, Limits
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
 from serve.page.routes import add_page
 from serve.predictor import Predictor, reference
-from serve.problems import request_id_of
+from serve.problems import request_id_of, responses
+from serve.records import Recorder
 from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
 from serve.uploads import RAW_TYPES
 
@@ -50,17 +53,6 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": "; ".join(kind.title for kind in problems.KINDS.values() if kind.status == status),
-            "content": {problems.MEDIA_TYPE: {"schema": schema}},
-        }
-        for status in statuses
-    }
-
-
 def create_app(
     holder: Holder,
     *,
@@ -70,20 +62,23 @@ def create_app(
     threads: int | None = None,
     behind_serve: bool = False,
     stopping: Path | None = None,
+    recorder: Recorder | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application over a holder; whoever calls this keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
     `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself. `stopping` is the file
-    whose presence says that no more work is to be begun.
+    whose presence says that no more work is to be begun; `recorder` remembers what is predicted.
     """
     limits, metrics = limits or Limits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
-    desk = Desk(predictor, limits=limits, metrics=metrics)
+    desk = Desk(predictor, limits=limits, metrics=metrics, recorder=recorder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if recorder:
+            recorder.start()
         try:
             if around is None:
                 yield
@@ -92,6 +87,8 @@ def create_app(
                     yield
         finally:
             predictor.close()
+            if recorder:
+                await asyncio.to_thread(recorder.stop)
 
     app = FastAPI(
         title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
@@ -105,6 +102,7 @@ def create_app(
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
     app.include_router(_router(desk, metrics))
+    app.include_router(feedback_router(recorder, metrics))
     add_page(app, desk=desk, settings=settings)
     return app
 
@@ -117,7 +115,7 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
         "/predict",
         response_model=Prediction | Predictions,
         response_model_exclude_none=True,
-        responses=_problem_responses(400, 408, 413, 415, 422, 503),
+        responses=responses(400, 408, 413, 415, 422, 503),
         openapi_extra=_PREDICT_BODY,
         summary="Does the picture show pneumonia?",
     )
@@ -139,7 +137,7 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
     @router.get(
         "/model",
         response_model=ModelCard,
-        responses=_problem_responses(503),
+        responses=responses(503),
         summary="Which model answers, and how well",
     )
     async def model() -> ModelCard:
@@ -151,9 +149,7 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
         """200 as long as the process answers, whether or not it has a model."""
         return Health(status="alive")
 
-    @router.get(
-        "/readyz", response_model=Health, responses=_problem_responses(503), summary="Is a verified model loaded?"
-    )
+    @router.get("/readyz", response_model=Health, responses=responses(503), summary="Is a verified model loaded?")
     async def readyz() -> Health:
         """200 once a verified model answers; 503 before that."""
         predictor.served()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from ray import serve
 from ray.serve import Application, Deployment
 
 from registry.settings import Settings
+from registry.state import open_state
 from serve.api import create_app
 from serve.launch import LOG_SOCKET, STOPPING
 from serve.limits import Limits
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
 from serve.model import Holder
+from serve.records import Recorder
 from serve.watcher import watch
 
 # Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
@@ -49,6 +52,11 @@ class Webapp:
         self._limits = limits
         self._holder = Holder()
         self._metrics = Metrics()
+        self._recorder = (
+            Recorder(partial(open_state, settings.state_uri), self._metrics)
+            if settings.prediction_records == "on"
+            else None
+        )
         self._watcher = watch(self._holder, settings, self._metrics)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -68,6 +76,7 @@ class Webapp:
             around=watching,
             behind_serve=True,
             stopping=self._folder / STOPPING,
+            recorder=self._recorder,
         )
 
     def check_health(self) -> None:

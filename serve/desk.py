@@ -1,14 +1,18 @@
 """The way of a request's pictures from upload to answers, for API and page alike, and what is noted of it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import numpy as np
 from fastapi import Request
 
+from registry.predictions import Record
 from serve.limits import Limits
 from serve.metrics import Metrics
 from serve.model import Served
-from serve.predictor import Predictor
+from serve.predictor import Outcome, Predictor
 from serve.problems import ProblemError, request_id_of
+from serve.records import Recorder
 from serve.schemas import Prediction, Problem
 from serve.uploads import read_pictures
 
@@ -24,10 +28,13 @@ class Answered:
 class Desk:
     """Takes a request's pictures, has them answered by one model, and counts what comes out."""
 
-    def __init__(self, predictor: Predictor, *, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self, predictor: Predictor, *, limits: Limits, metrics: Metrics, recorder: Recorder | None = None
+    ) -> None:
         self.predictor = predictor
         self._limits = limits
         self._metrics = metrics
+        self.recorder = recorder
         self._pictures = 0
 
     async def answer(self, request: Request) -> Answered:
@@ -48,20 +55,35 @@ class Desk:
             outcomes = await self.predictor.answer(served, pictures, request_id_of(request))
         finally:
             self._count(-len(pictures))
-        results = [outcome.result for outcome in outcomes]
-        self._note(served, results)
-        return Answered(served=served, results=results)
+        self._note(served, outcomes)
+        return Answered(served=served, results=[outcome.result for outcome in outcomes])
 
     def _count(self, change: int) -> None:
         self._pictures += change
         self._metrics.pictures.set(self._pictures)
 
-    def _note(self, served: Served, results: list[Prediction | Problem]) -> None:
+    def _note(self, served: Served, outcomes: list[Outcome]) -> None:
         scores = self._metrics.scores.labels(self._metrics.version_label(served.version.version))
-        for result in results:
-            if isinstance(result, Prediction):
-                scores.observe(result.probability)
-                for warning in result.warnings:
-                    self._metrics.warnings.labels(warning.code).inc()
-            elif len(results) > 1:  # a single one becomes the answer, and is counted as that
-                self._metrics.refusals.labels(result.code).inc()
+        for outcome in outcomes:
+            result = outcome.result
+            if isinstance(result, Problem):
+                if len(outcomes) > 1:  # a single one becomes the answer, and is counted as that
+                    self._metrics.refusals.labels(result.code).inc()
+                continue
+            scores.observe(result.probability)
+            for warning in result.warnings:
+                self._metrics.warnings.labels(warning.code).inc()
+            if self.recorder and outcome.features is not None:
+                self.recorder.offer(_record(served, result, outcome.features))
+
+
+def _record(served: Served, prediction: Prediction, features: np.ndarray) -> Record:
+    return Record(
+        id=prediction.id,
+        time=datetime.now(UTC),
+        version=served.version.version,
+        probability=prediction.probability,
+        label=prediction.label,
+        spec=served.version.spec_fingerprint,
+        features=features,
+    )

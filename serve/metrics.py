@@ -35,6 +35,8 @@ class Metrics:
         self.refusals = self._counter("hm_refusals", "Problems sent, of requests and of single pictures", "code")
         self.scores = self._histogram("hm_score", "Probability of pneumonia of answers", "version", buckets=_SCORES)
         self.warnings = self._counter("hm_warnings", "Warnings that answers carried", "code")
+        self.records = self._counter("hm_records", "Prediction records, by what became of them", "outcome")
+        self.feedback = self._counter("hm_feedback", "Words of people on predictions", "version", "verdict")
         self.version = self._gauge("hm_serving_version", "Version that a replica answers with, 0 for none", "liveall")
         self.following = self._gauge(
             "hm_following_production", "1 while every replica serves what Production names, else 0", "livemin"

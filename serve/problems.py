@@ -36,6 +36,7 @@ KINDS: dict[str, Kind] = {
     "no-key": Kind(401, "An API key is needed"),
     "not-found": Kind(404, "No such page"),
     "unknown-prediction": Kind(404, "No such prediction", 3),
+    "not-recorded": Kind(404, "Predictions are not recorded here"),
     "method-not-allowed": Kind(405, "The method is not allowed here"),
     "slow-upload": Kind(408, "The upload took too long", 1),
     "body-too-large": Kind(413, "The request is too large"),
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "no-model": Kind(503, "No model is loaded yet", 2),
     "busy": Kind(503, "The server is at its limit", 1),
     "too-slow": Kind(503, "The answer took too long", 5),
+    "store-away": Kind(503, "The store of predictions does not answer", 5),
     "stopping": Kind(503, "The server is about to stop", 5),
     "internal-error": Kind(500, "The server failed"),
 }
@@ -109,6 +111,18 @@ class _ProblemResponse(JSONResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["problem"] = self._code
         await super().__call__(scope, receive, send)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes the problems of some statuses, for a route's `responses`."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": "; ".join(kind.title for kind in KINDS.values() if kind.status == status),
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
 
 
 def request_id_of(request: Request) -> str:

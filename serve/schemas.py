@@ -64,6 +64,33 @@ class Predictions(Answer):
     request_id: str
 
 
+class FeedbackReceipt(Answer):
+    """What is now kept under a prediction's id."""
+
+    prediction_id: str
+    version: int
+    predicted: Label
+    label: Label = Field(description="What the person says it is.")
+    confirmed: bool
+    time: datetime
+
+
+class VersionFeedback(Answer):
+    """How often people agreed with a version."""
+
+    version: int
+    confirmed: int
+    corrected: int
+    missed_pneumonia: int = Field(description="Corrected from NORMAL to PNEUMONIA.")
+    false_alarms: int = Field(description="Corrected from PNEUMONIA to NORMAL.")
+
+
+class FeedbackSummary(Answer):
+    """What people said of predictions, by the version that made them."""
+
+    versions: list[VersionFeedback]
+
+
 class FailureReport(Answer):
     """Why Production is not what is served, and what to do."""
 

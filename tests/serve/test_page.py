@@ -31,7 +31,16 @@ def test_both_languages_say_the_same_things_with_the_same_places_to_fill() -> No
 
 
 def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
-    elsewhere = {"not-found", "method-not-allowed", "invalid-request", "internal-error", "no-key", "unknown-prediction"}
+    elsewhere = {
+        "not-found",
+        "method-not-allowed",
+        "invalid-request",
+        "internal-error",
+        "no-key",
+        "unknown-prediction",
+        "not-recorded",
+        "store-away",
+    }
     explained = {key.removeprefix("problem.") for key in WORDS["en"] if key.startswith("problem.")}
     assert explained - {"other"} == set(KINDS) - elsewhere
 
