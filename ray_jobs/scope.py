@@ -27,11 +27,13 @@ def fit_scope(data: TrainingSet) -> Scope:
     """
     count = max(1, min(COMPONENTS, min(len(train) for train, _ in data.folds) // 4))
     distances = np.empty(data.images)
+    images, labels = data.features[: data.images], data.labels[: data.images]
+    mean = images[labels == 0].mean(axis=0, dtype=np.float64)
     for train, valid in data.folds:
         pictures = valid[valid < data.images]
-        scope = _fit(data.features[train], count, limits=(0.0, 0.0))
+        scope = _fit(data.features[train], count, normal=mean, limits=(0.0, 0.0))
         distances[pictures] = scope.distance(data.features[pictures])
-    return _fit(data.features, count, limits=limits_of(distances))
+    return _fit(data.features, count, normal=mean, limits=limits_of(distances))
 
 
 def limits_of(distances: np.ndarray) -> tuple[float, float]:
@@ -42,11 +44,12 @@ def limits_of(distances: np.ndarray) -> tuple[float, float]:
     return float(np.exp(doubtful)), float(np.exp(max(refused, tail)))
 
 
-def _fit(features: np.ndarray, count: int, *, limits: tuple[float, float]) -> Scope:
+def _fit(features: np.ndarray, count: int, *, normal: np.ndarray, limits: tuple[float, float]) -> Scope:
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = features.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(_LEAST_SCALE)
     pca = PCA(count, svd_solver="randomized", random_state=0).fit((features - mean) / scale)
-    return Scope(mean=mean, scale=scale, components=pca.components_, doubtful=limits[0], refused=limits[1])
+    doubtful, refused = limits
+    return Scope(mean=mean, scale=scale, components=pca.components_, normal=normal, doubtful=doubtful, refused=refused)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from registry.errors import ArtefactError
 # Shares of the way from grey to a pure colour: a stained or badly balanced scan has some, a photograph has more.
 SOME_COLOUR, MUCH_COLOUR = 0.02, 0.08
 _FURTHEST = 20.0  # in standard deviations; one odd feature alone must not decide
-_ARRAYS = ("mean", "scale", "components", "limits")
+_ARRAYS = ("mean", "scale", "components", "normal", "limits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class Scope:
         Of the D features on the training side, (D,).
     components
         Orthonormal principal directions of the features so standardised, (K, D).
+    normal
+        The mean features of its X-rays without pneumonia, (D,): what an explanation compares with.
     doubtful, refused
         The distances above which an answer carries a doubt, and above which there is none.
     """
@@ -49,6 +51,7 @@ class Scope:
     mean: np.ndarray
     scale: np.ndarray
     components: np.ndarray
+    normal: np.ndarray
     doubtful: float
     refused: float
 
@@ -115,7 +118,7 @@ class Scope:
 def write_scope(scope: Scope, path: Path) -> None:
     """Write a scope as plain arrays, without pickle."""
     limits = np.array([scope.doubtful, scope.refused])
-    arrays = {name: getattr(scope, name).astype(np.float32) for name in ("mean", "scale", "components")}
+    arrays = {name: getattr(scope, name).astype(np.float32) for name in _ARRAYS if name != "limits"}
     with path.open("wb") as file:
         np.savez(file, limits=limits, **arrays)
 
@@ -129,8 +132,8 @@ def read_scope(path: Path, *, features: int) -> Scope:
     except Exception as error:
         raise ArtefactError(f"{path.name} does not say what the model was trained on: {error!r}") from error
     limits, components = arrays.pop("limits"), arrays["components"]
-    shapes = (arrays["mean"].shape, arrays["scale"].shape, components.ndim, components.shape[-1:], limits.shape)
+    shapes = [arrays[name].shape for name in ("mean", "scale", "normal")] + [components.shape[1:], limits.shape]
     sound = all(np.isfinite(array).all() for array in (*arrays.values(), limits)) and bool(np.all(arrays["scale"] > 0))
-    if shapes != ((features,), (features,), 2, (features,), (2,)) or not sound:
+    if shapes != [(features,)] * 4 + [(2,)] or not sound:
         raise ArtefactError(f"{path.name} does not fit a model of {features} features; train a new version.")
     return Scope(**arrays, doubtful=float(limits[0]), refused=float(limits[1]))

@@ -16,38 +16,23 @@ from serve import problems
 from serve.access import Access
 from serve.desk import Desk
 from serve.draining import Draining
+from serve.explain_api import explain_router
 from serve.feedback import feedback_router
 from serve.headers import RequestId, SafeHeaders
 from serve.limits import Admission, BoundedBody, Limits
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
+from serve.openapi import picture_body, problem_responses
 from serve.page.routes import add_page
 from serve.predictor import Predictor, reference
-from serve.problems import request_id_of, responses
+from serve.problems import request_id_of
 from serve.records import Recorder
 from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
-from serve.uploads import RAW_TYPES
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
     "never for a decision about a patient. Pictures are neither kept nor logged."
 )
-_BINARY = {"type": "string", "format": "binary"}
-_PREDICT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
-                }
-            },
-            **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
-        },
-    }
-}
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -103,6 +88,7 @@ def create_app(
     problems.install(app)
     app.include_router(_router(desk, metrics))
     app.include_router(feedback_router(recorder, metrics))
+    app.include_router(explain_router(predictor, limits))
     add_page(app, desk=desk, settings=settings)
     return app
 
@@ -115,8 +101,8 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
         "/predict",
         response_model=Prediction | Predictions,
         response_model_exclude_none=True,
-        responses=responses(400, 408, 413, 415, 422, 503),
-        openapi_extra=_PREDICT_BODY,
+        responses=problem_responses(400, 408, 413, 415, 422, 503),
+        openapi_extra=picture_body(),
         summary="Does the picture show pneumonia?",
     )
     async def predict(request: Request) -> Response:
@@ -137,7 +123,7 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
     @router.get(
         "/model",
         response_model=ModelCard,
-        responses=responses(503),
+        responses=problem_responses(503),
         summary="Which model answers, and how well",
     )
     async def model() -> ModelCard:
@@ -149,7 +135,9 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
         """200 as long as the process answers, whether or not it has a model."""
         return Health(status="alive")
 
-    @router.get("/readyz", response_model=Health, responses=responses(503), summary="Is a verified model loaded?")
+    @router.get(
+        "/readyz", response_model=Health, responses=problem_responses(503), summary="Is a verified model loaded?"
+    )
     async def readyz() -> Health:
         """200 once a verified model answers; 503 before that."""
         predictor.served()

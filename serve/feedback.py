@@ -17,7 +17,8 @@ from registry.feedback import Feedback, everything, give
 from registry.settings import SettingsError
 from registry.state import State
 from serve.metrics import Metrics
-from serve.problems import ProblemError, responses
+from serve.openapi import problem_responses
+from serve.problems import ProblemError
 from serve.records import Recorder
 from serve.schemas import FeedbackReceipt, FeedbackSummary, Label, VersionFeedback
 
@@ -43,7 +44,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
     @router.post(
         "/predictions/{prediction_id}/feedback",
         response_model=FeedbackReceipt,
-        responses=responses(404, 413, 422, 503),
+        responses=problem_responses(404, 413, 422, 503),
         summary="Confirm or correct a prediction",
     )
     def say(prediction_id: PredictionId, word: Word) -> FeedbackReceipt:
@@ -74,7 +75,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
     @router.get(
         "/feedback",
         response_model=FeedbackSummary,
-        responses=responses(404, 503),
+        responses=problem_responses(404, 503),
         summary="How often people agreed, by version",
     )
     def summary() -> FeedbackSummary:
@@ -86,7 +87,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
     @router.get(
         "/feedback.csv",
         response_class=Response,
-        responses={**_CSV, **responses(404, 503)},
+        responses={**_CSV, **problem_responses(404, 503)},
         summary="What people said, as labels",
     )
     def export() -> Response:

@@ -113,18 +113,6 @@ class _ProblemResponse(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How OpenAPI describes the problems of some statuses, for a route's `responses`."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": "; ".join(kind.title for kind in KINDS.values() if kind.status == status),
-            "content": {MEDIA_TYPE: {"schema": schema}},
-        }
-        for status in statuses
-    }
-
-
 def request_id_of(request: Request) -> str:
     """The id that `serve.headers.RequestId` gave the request."""
     return str(request.scope.get("state", {}).get("request_id", ""))

@@ -29,10 +29,9 @@ class PredictionWarning(Answer):
     detail: str
 
 
-class Prediction(Answer):
-    """The answer for one picture."""
+class Opinion(Answer):
+    """What a model says of one picture."""
 
-    id: str = Field(description="The request's id and the picture's place in it; feedback names it.")
     label: Label
     probability: FiniteFloat = Field(ge=0, le=1, description="Probability of PNEUMONIA, whatever the label.")
     threshold: FiniteFloat = Field(ge=0, le=1, description="The probability from which the label is PNEUMONIA.")
@@ -40,6 +39,21 @@ class Prediction(Answer):
     model: ModelReference
     request_id: str
     filename: str | None = Field(None, description="As the client named it; absent for a raw body.")
+
+
+class Prediction(Opinion):
+    """The answer for one picture."""
+
+    id: str = Field(description="The request's id and the picture's place in it; feedback names it.")
+
+
+class Explanation(Opinion):
+    """The answer for one picture, and where in it the evidence lies."""
+
+    contributions: list[list[FiniteFloat]] = Field(
+        description="Rows of a grid over the picture, from the top: by how much the log-odds of PNEUMONIA fall where "
+        "the picture is made like an average normal one around that place. Negative where that makes them rise."
+    )
 
 
 class Problem(Answer):
