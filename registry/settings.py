@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     serve_ingress: Literal["python", "haproxy"] = "python"
     log_format: Literal["auto", "json", "text"] = "auto"
     prediction_records: Literal["on", "off"] = "on"
-    api_keys: str | None = None
+    api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from serve.draining import Draining
 from serve.explain_api import explain_router
 from serve.feedback import feedback_router
 from serve.headers import RequestId, SafeHeaders
+from serve.keys import Guard, Keys
 from serve.limits import Admission, BoundedBody, Limits
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
@@ -48,13 +49,15 @@ def create_app(
     behind_serve: bool = False,
     stopping: Path | None = None,
     recorder: Recorder | None = None,
+    keys: Keys | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application over a holder; whoever calls this keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
     `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself. `stopping` is the file
-    whose presence says that no more work is to be begun; `recorder` remembers what is predicted.
+    whose presence says that no more work is to be begun; `recorder` remembers what is predicted;
+    `keys` are asked for where there are any.
     """
     limits, metrics = limits or Limits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
@@ -81,6 +84,7 @@ def create_app(
     # The last one added is the outermost: an id first, so that every refusal below carries it.
     app.add_middleware(Admission, limits=limits, metrics=metrics)
     app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
+    app.add_middleware(Guard, keys=keys)
     app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
     app.add_middleware(Access, metrics=metrics)

@@ -15,6 +15,7 @@ from ray.serve import Application, Deployment
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
+from serve.keys import Keys
 from serve.launch import LOG_SOCKET, STOPPING
 from serve.limits import Limits
 from serve.logs import chosen, set_up
@@ -42,13 +43,14 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 class Webapp:
     """One replica: a model holder, the watcher that keeps it current, and the application over both."""
 
-    def __init__(self, settings: Settings, limits: Limits, folder: Path) -> None:
+    def __init__(self, settings: Settings, limits: Limits, folder: Path, keys: Keys | None) -> None:
         cv2.setNumThreads(1)  # the threads are ours: one picture each
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         set_up(chosen(settings.log_format), folder / LOG_SOCKET)
         self._settings = settings
         self._folder = folder
+        self._keys = keys
         self._limits = limits
         self._holder = Holder()
         self._metrics = Metrics()
@@ -77,6 +79,7 @@ class Webapp:
             behind_serve=True,
             stopping=self._folder / STOPPING,
             recorder=self._recorder,
+            keys=self._keys,
         )
 
     def check_health(self) -> None:
@@ -85,7 +88,7 @@ class Webapp:
             raise RuntimeError("The model watcher has stopped; this replica would never see a promotion.")
 
 
-def build(settings: Settings, folder: Path, limits: Limits | None = None) -> Application:
+def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits: Limits | None = None) -> Application:
     """The application that `ray.serve.run` deploys; its replicas share a folder of this start for metrics and logs."""
     metrics_folder = folder / "metrics"
     metrics_folder.mkdir()
@@ -102,7 +105,7 @@ def build(settings: Settings, folder: Path, limits: Limits | None = None) -> App
         health_check_period_s=10,
         health_check_timeout_s=30,
     )(Webapp)
-    return deployment.bind(settings, limits or Limits(), folder)
+    return deployment.bind(settings, limits or Limits(), folder, keys)
 
 
 def _replicas(settings: Settings) -> dict[str, Any]:

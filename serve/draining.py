@@ -34,20 +34,22 @@ class Draining:
         await respond(refusal, {"Connection": "close"})(scope, receive, send)
 
 
-def drain(flag: Path, url: str, *, seconds: float) -> bool:
+def drain(flag: Path, url: str, *, seconds: float, key: str | None = None) -> bool:
     """Put the flag and wait until no replica has a request open; False if some still have after a time."""
     flag.touch()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if _open_requests(url) <= _OWN_LOOK:
+        if _open_requests(url, key) <= _OWN_LOOK:
             return True
         time.sleep(_LOOK_S)
     return False
 
 
-def _open_requests(url: str) -> float:
+def _open_requests(url: str, key: str | None) -> float:
+    headers = {"X-API-Key": key} if key else {}
+    request = urllib.request.Request(f"{url}/metrics", headers=headers)  # noqa: S310  our own http address
     try:
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:  # noqa: S310  our own http address
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             text = answer.read().decode()
     except OSError:
         return 0  # nobody answers, so nobody waits

@@ -15,6 +15,7 @@ from typing import Any
 
 from registry.settings import Settings
 from serve.draining import drain
+from serve.keys import Keys, read_keys
 from serve.logs import Collector, chosen, formatter
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Running:
     """The application and its Ray, and the folder that exists for as long as they run."""
 
     url: str
+    own_key: str | None
     folder: Path
     collector: Collector
 
@@ -69,7 +71,7 @@ class Running:
         from ray import serve
 
         if ray.is_initialized():
-            if not drain(self.folder / STOPPING, self.url, seconds=DRAIN_S):
+            if not drain(self.folder / STOPPING, self.url, key=self.own_key, seconds=DRAIN_S):
                 log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
             serve.shutdown()
             ray.shutdown()
@@ -79,17 +81,19 @@ class Running:
 
 def start(settings: Settings) -> Running:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
+    keys = read_keys(settings)
+    keys, own_key = keys.with_own() if keys else (None, None)
     folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
-    running = Running(url=url_of(settings), folder=folder, collector=Collector(folder / LOG_SOCKET))
+    running = Running(url=url_of(settings), own_key=own_key, folder=folder, collector=Collector(folder / LOG_SOCKET))
     try:
-        _deploy(settings, folder)
+        _deploy(settings, folder, keys)
     except BaseException:
         running.stop()
         raise
     return running
 
 
-def _deploy(settings: Settings, folder: Path) -> None:
+def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     form = chosen(settings.log_format)
     os.environ.update(_INGRESS[settings.serve_ingress])
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -124,8 +128,8 @@ def _deploy(settings: Settings, folder: Path) -> None:
             "keep_alive_timeout_s": 65,
         },
     )
-    resolved = settings.model_copy(update={"log_format": form})
-    serve.run(build(resolved, folder), name="webapp", route_prefix="/")
+    told = settings.model_copy(update={"log_format": form, "api_keys": None})
+    serve.run(build(told, folder, keys=keys), name="webapp", route_prefix="/")
 
 
 def url_of(settings: Settings) -> str:
@@ -135,10 +139,11 @@ def url_of(settings: Settings) -> str:
     return f"http://{host}:{settings.http_port}"
 
 
-def ask(url: str) -> tuple[int, dict[str, Any]] | None:
+def ask(url: str, *, key: str | None = None) -> tuple[int, dict[str, Any]] | None:
     """Status and JSON of an address, None where nothing answers."""
+    request = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})  # noqa: S310  our own address
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  our own http address
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         try:

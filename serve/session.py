@@ -9,6 +9,7 @@ import threading
 
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
 from serve import launch
+from serve.keys import read_keys
 from serve.logs import chosen, say, set_up
 from serve.mlflow_ui import HOST, MlflowUi, wanted
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
         set_up(chosen(settings.log_format))
+        read_keys(settings)
         _check_ports(settings)
         return _serve(settings)
     except (SettingsError, launch.StartError) as error:
@@ -58,7 +60,7 @@ def _serve(settings: Settings) -> int:
             raise launch.StartError(
                 f"Nothing answers at {launch.url_of(settings)} after {_ALIVE_WITHIN_S:g} s; Ray's log says why."
             )
-        _tell(settings, mlflow_ui, stop)
+        _tell(settings, running, mlflow_ui, stop)
         return _watch_over(settings, mlflow_ui, stop)
     finally:
         say("Stopping …")
@@ -73,7 +75,7 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def _tell(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event) -> None:
+def _tell(settings: Settings, running: launch.Running, mlflow_ui: MlflowUi | None, stop: threading.Event) -> None:
     """Print where everything is, and which version answers or why none does."""
     url = launch.url_of(settings)
     mlflow_address = settings.tracking_uri
@@ -84,13 +86,13 @@ def _tell(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event)
                 break
     if not stop.is_set():
         say(f"\n  Page    {url}\n  API     {url}/docs\n  MLflow  {mlflow_address}\n")
-        say(f"  {_which_version(url, stop)}\n\n  Ctrl-C stops.")
+        say(f"  {_which_version(running, stop)}\n\n  Ctrl-C stops.")
 
 
-def _which_version(url: str, stop: threading.Event) -> str:
+def _which_version(running: launch.Running, stop: threading.Event) -> str:
     detail = "no answer"
     for _ in range(int(_READY_WITHIN_S)):
-        status, body = launch.ask(f"{url}/model") or (0, {})
+        status, body = launch.ask(f"{running.url}/model", key=running.own_key) or (0, {})
         if status == 200:
             failure = body.get("failure")
             note = f"\n  {failure['detail']} {failure['remedy']}" if failure else ""
