@@ -13,7 +13,7 @@ log = logging.getLogger(ACCESS)
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _CLIENT_GONE = 499
-_PAGE = {"/", "/page/result"}
+_PAGE = {"/", "/page/result", "/page/model"}
 
 
 class Access:

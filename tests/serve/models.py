@@ -26,7 +26,19 @@ HELD_OUT = {
     "sensitivity": {"value": 0.952, "low": 0.93, "high": 0.97},
     "specificity": {"value": 0.884, "low": 0.84, "high": 0.92},
 }
-EVALUATION = {"held_out": HELD_OUT}
+HELD_OUT |= {
+    "calibration_error": {"value": 0.021, "low": 0.014, "high": 0.035},
+    "brier": {"value": 0.052, "low": 0.041, "high": 0.063},
+}
+EVALUATION = {
+    "held_out": HELD_OUT,
+    "model": "logistic regression",
+    "scope": {"held_out": {"refused": {"value": 0.004, "low": 0.0, "high": 0.01}}},
+    "data": {
+        "pictures": {"train": {"NORMAL": 600, "PNEUMONIA": 900}, "held-out": {"NORMAL": 150, "PNEUMONIA": 230}},
+        "patients": {"train": 800, "held-out": 210},
+    },
+}
 
 
 @dataclass(frozen=True)
