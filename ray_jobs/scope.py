@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from ray_jobs.evaluate import CONFIDENCE, Estimate
 from ray_jobs.extraction import Table
 from ray_jobs.fit import TrainingSet
+from ray_jobs.trial import smallest_fold
 from registry.scope import Scope
 
 COMPONENTS = 64
@@ -25,7 +26,7 @@ def fit_scope(data: TrainingSet) -> Scope:
     two limits come from distances of pictures as they are, each measured by a fit to the folds without its patient:
     a picture's distance from a fit that saw it says nothing of new ones.
     """
-    count = max(1, min(COMPONENTS, min(len(train) for train, _ in data.folds) // 4))
+    count = max(1, min(COMPONENTS, smallest_fold(data.folds) // 4, data.features.shape[1] // 4))
     distances = np.empty(data.images)
     images, labels = data.features[: data.images], data.labels[: data.images]
     mean = images[labels == 0].mean(axis=0, dtype=np.float64)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.calibration import _sigmoid_calibration
 
 from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
+from ray_jobs.evaluate import best_threshold
 from ray_jobs.extraction import Table
 from ray_jobs.fit import TrainingSet, fit
 from ray_jobs.search_space import FAMILIES, Candidate, Choice, candidates
@@ -79,6 +81,17 @@ def test_a_trial_gives_the_same_scores_again_and_survives_json(data):
     read = trial_from_json(json.loads(json.dumps(trial_to_json(first))))
     np.testing.assert_array_equal(read.scores, first.scores)
     assert (read.candidate, read.fold_auc, read.auc) == (first.candidate, first.fold_auc, first.auc)
+
+
+def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
+    trial = cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds)
+    fitted = fit(trial, data)
+    scores, labels = trial.scores[: data.images], data.labels[: data.images]
+    sigmoid = fitted.estimator.calibrated_classifiers_[0].calibrators[0]
+    assert (sigmoid.a_, sigmoid.b_) == pytest.approx(_sigmoid_calibration(scores, labels), rel=1e-6)
+    probabilities = sigmoid.predict(scores)
+    assert fitted.threshold == best_threshold(labels, probabilities)
+    assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.02)
 
 
 def test_fewer_rows_than_components_leave_fewer_components(data):
