@@ -22,6 +22,7 @@ from ray_jobs.judge import Outcome, judge
 from ray_jobs.plots import plots
 from ray_jobs.prepare import Prepared, Sides, prepare
 from ray_jobs.progress import say
+from ray_jobs.reference import log_reference
 from ray_jobs.runs import ParentRun, parent_run
 from ray_jobs.scope import ScopeRates, fit_scope, scope_rates
 from ray_jobs.search_space import candidates
@@ -57,6 +58,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     shared = ray.put(data)
     fitted, scope = ray.get([_fit.remote(best, shared), _fit_scope.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
+    log_reference(run.mlflow, run.run_id, sides.held_out.features, fitted.estimator)
     rates = scope_rates(scope, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
