@@ -107,6 +107,7 @@ class Collector:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stream = sys.stderr
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._thread = threading.Thread(target=self._run, name="log-collector", daemon=True)
@@ -121,5 +122,5 @@ class Collector:
 
     def _run(self) -> None:
         while line := self._socket.recv(2 * _LONGEST_LINE):
-            sys.stderr.write(line.decode("utf-8", "replace") + "\n")
-            sys.stderr.flush()
+            self._stream.write(line.decode("utf-8", "replace") + "\n")
+            self._stream.flush()

@@ -1,4 +1,4 @@
-"""The drift job over a real registry and real records: no drift, drift, too little to say, and nothing to compare with."""
+"""The drift job over a real registry and real records: drift or none, too little to say, nothing to compare with."""
 
 import sys
 from collections.abc import Callable
