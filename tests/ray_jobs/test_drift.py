@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from registry.bundle import read_bundle
 from registry.feedback import give
 from registry.predictions import Record, find, path_of, write
 from registry.state import open_state
-from registry.versions import client
+from registry.versions import client, production
 from tests.serve.models import Registry, TrainingSet
 
 NOW = datetime.now(UTC)
@@ -25,23 +26,32 @@ def training_set() -> TrainingSet:
     return TrainingSet.generated(patients=24)
 
 
-@pytest.fixture
-def registry(tmp_path: Path, training_set: TrainingSet) -> Registry:
-    registry = Registry.empty(tmp_path, training_set)
-    registry.promote(registry.add(1.0))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Registry:
+    """A registry of two versions; the run of the second keeps a reference."""
+    registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
+    registry.add(1.0)
+    registry.add(1.0)
     return registry
 
 
-@pytest.fixture
-def reference(registry: Registry) -> np.ndarray:
-    """Features of 120 pictures that the version was judged by."""
-    pictures = registry.training_set.features
+@pytest.fixture(scope="module")
+def reference(whole: Registry) -> np.ndarray:
+    """Features of 120 pictures that the second version was judged by."""
+    pictures = whole.training_set.features
     random = np.random.default_rng(1)
     features = pictures[random.integers(0, len(pictures), 120)] + random.normal(0, 0.01, (120, pictures.shape[1]))
-    version = registry.versions[0]
-    estimator = read_bundle(registry.files_of(version), digest=version.digest).estimator
-    log_reference(client(registry.settings), version.run_id, features, estimator)
+    version = whole.versions[1]
+    estimator = read_bundle(whole.files_of(version), digest=version.digest).estimator
+    log_reference(client(whole.settings), version.run_id, features, estimator)
     return features
+
+
+@pytest.fixture
+def registry(whole: Registry, tmp_path: Path) -> Registry:
+    """The registry with the second version in Production, and nothing remembered yet."""
+    whole.promote(whole.versions[1])
+    return replace(whole, settings=whole.settings.model_copy(update={"state_uri": str(tmp_path / "state")}))
 
 
 @pytest.fixture
@@ -58,7 +68,8 @@ def job(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def remember(registry: Registry, features: np.ndarray, *, days_ago: float = 1.0, spec: str | None = None) -> None:
-    version = registry.versions[0]
+    version = production(registry.settings)
+    assert version
     bundle = read_bundle(registry.files_of(version), digest=version.digest)
     state = open_state(registry.settings.state_uri)
     time = NOW - timedelta(days=days_ago)
@@ -96,10 +107,10 @@ def test_pictures_like_those_it_was_judged_by_are_no_drift_and_words_are_reporte
     assert "60 pictures in 7 days" in output
     assert "judged 1 and confirmed 1.000" in output
     assert "no drift" in output
-    (run,) = runs(registry)
+    run = runs(registry)[0]
     assert run.info.status == "FINISHED"
     assert run.data.metrics["drift"] == 0
-    assert run.data.params["version"] == "1"
+    assert run.data.params["version"] == "2"
 
 
 def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
@@ -110,7 +121,7 @@ def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
         job()
     assert stopped.value.code == 3
     assert "verdict     drift" in capsys.readouterr().out
-    (run,) = runs(registry)
+    run = runs(registry)[0]
     assert run.data.metrics["drift"] == 1
     assert run.data.metrics["features_shifted"] > 0.5
 
@@ -126,6 +137,7 @@ def test_too_few_pictures_say_nothing(
 def test_a_version_without_a_reference_and_a_registry_without_production_are_named(
     registry: Registry, job: Callable[..., None]
 ) -> None:
+    registry.promote(registry.versions[0])
     remember(registry, np.repeat(registry.training_set.features, 3, axis=0))
     with pytest.raises(SystemExit, match="train a new version"):
         job()

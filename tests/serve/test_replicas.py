@@ -57,7 +57,6 @@ def running(settings: Settings, log: Path) -> Iterator[launch.Running]:
 @pytest.fixture
 def client(running: launch.Running) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {KEY}"}
-    # A connection a request: Serve's proxy then chooses a replica for each.
     with httpx.Client(base_url=running.url, timeout=60, headers=headers) as client:
         yield client
 
@@ -153,9 +152,8 @@ def test_what_every_replica_answered_is_on_record_and_in_the_log_after_the_stop(
     ids = {client.post("/predict", files={"file": ("Jane.jpeg", image)}).json()["id"] for _ in range(6)}
     running.stop()
     since = datetime.now(UTC) - timedelta(hours=1)
-    recorded = {
-        name for _, table in read(open_state(settings.state_uri), since=since) for name in table["id"].to_pylist()
-    }
+    tables = [table for _, table in read(open_state(settings.state_uri), since=since)]
+    recorded = {name for table in tables for name in table["id"].to_pylist()}
     assert ids <= recorded
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     requests = {line["request_id"]: line for line in lines if line["logger"] == "serve.access"}
