@@ -107,14 +107,18 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     from serve.app import REQUEST_TIMEOUT_S, build
 
     replicas = settings.serve_max_replicas or settings.serve_replicas
-    ray.init(
-        address="local",
-        num_cpus=replicas + 1,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        logging_level=logging.WARNING,
-        log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=replicas + 1,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
+        )
+    except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
+        brief = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StartError(f"Ray did not start on this machine: {brief} Its log folder says more; try again.") from error
     for name in ("ray", "ray.serve"):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(formatter(form))
