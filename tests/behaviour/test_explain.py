@@ -15,8 +15,8 @@ SPREAD = np.array([0.09, 0.075])  # of the planted opacity, down and across
 
 def planted(case: int) -> tuple[np.ndarray, bytes, np.ndarray]:
     """A normal X-ray, the same with a ragged opacity in one lung, and where that stands, down and across."""
-    random = np.random.default_rng(case)
-    pixels = pixels_of(chest_picture(patient=5000 + case, picture=0, label="NORMAL"))
+    random = np.random.default_rng(9000 + case)
+    pixels = pixels_of(chest_picture(patient=9000 + case, picture=0, label="NORMAL"))
     at = np.array([random.uniform(0.34, 0.62), 0.5 + (-1) ** case * random.uniform(0.15, 0.27)])
     down, right = np.mgrid[: pixels.shape[0], : pixels.shape[1]] / pixels.shape[0]
     patch = np.exp(-(((down - at[0]) / SPREAD[0]) ** 2 + ((right - at[1]) / SPREAD[1]) ** 2) / 2)
