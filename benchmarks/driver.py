@@ -23,7 +23,7 @@ from features.spec import FeatureSpec, Jitter
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
 from ray_jobs.extraction import extract_features
-from ray_jobs.state import open_state
+from registry.state import open_state
 
 # Extraction as cheap as it can be, so that 100,000 images take two minutes: memory is what is measured with it.
 TINY = FeatureSpec(

@@ -28,8 +28,8 @@ from ray_jobs.cache import extract_shard
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.extraction import on_workers
 from ray_jobs.prepare import Prepared, prepare
-from ray_jobs.state import open_state
 from registry.settings import ROOT, Settings
+from registry.state import open_state
 
 Shard = tuple[str, list[tuple[str, str]]]
 ROUNDS, MOST_ROUNDS = 5, 8

@@ -32,3 +32,10 @@ class UndecodableImage(ImageError):
 
     status = 422
     code = "undecodable-image"
+
+
+class NotAChestXray(ImageError):
+    """A sound picture, but not one that a model of chest X-rays has anything to say about."""
+
+    status = 422
+    code = "not-a-chest-xray"

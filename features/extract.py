@@ -10,7 +10,7 @@ from features.filter_bank import filter_bank
 from features.hog import hog
 from features.intensity import intensity
 from features.lbp import lbp
-from features.normalise import normalise
+from features.normalise import Normalised, normalise
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
 
@@ -35,7 +35,12 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of grey pixels, 2-D uint8, uint16 or float32, of any size."""
-    plain, local = normalise(pixels, spec.normalise)
+    return describe_normalised(normalise(pixels, spec.normalise), spec)
+
+
+def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
+    """float32 vector (len(spec.names),) of pictures that are normalised already."""
+    plain, local = pictures
     return np.concatenate(
         [
             lbp(plain, spec.lbp),

@@ -29,10 +29,11 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 @dataclass(frozen=True, kw_only=True)
 class JpegHeader:
-    """Size in stored pixels (before the orientation is applied) and the EXIF orientation, 1 to 8."""
+    """Size in stored pixels (before the orientation is applied), colour channels, and the EXIF orientation, 1 to 8."""
 
     width: int
     height: int
+    channels: int
     orientation: int
 
 
@@ -52,7 +53,7 @@ def read_header(data: bytes) -> JpegHeader:
     Raises `UndecodableImage` for a file that is cut short or malformed, `UnsupportedImage` for lossless,
     hierarchical, arithmetic-coded or 12-bit frames.
     """
-    size: tuple[int, int] | None = None
+    size: tuple[int, int, int] | None = None
     turned = 1
     scans = 0
     position = 2
@@ -82,7 +83,7 @@ def read_header(data: bytes) -> JpegHeader:
             position = found.start()
     if size is None or scans == 0:
         raise UndecodableImage("the JPEG ends before any picture data; send the whole file")
-    return JpegHeader(width=size[0], height=size[1], orientation=turned)
+    return JpegHeader(width=size[0], height=size[1], channels=size[2], orientation=turned)
 
 
 def _marker(data: bytes, position: int) -> tuple[int, int]:
@@ -106,12 +107,12 @@ def _segment(data: bytes, position: int) -> bytes:
     return data[position + 2 : position + length]
 
 
-def _frame_size(body: bytes) -> tuple[int, int]:
+def _frame_size(body: bytes) -> tuple[int, int, int]:
     if len(body) < 6:
         raise UndecodableImage("the JPEG's frame header is too short; send the file again")
     if body[0] != 8:
         raise UnsupportedImage(f"a JPEG of {body[0]} bits a sample is not taken; save it with 8 bits, or as PNG")
-    return int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big")
+    return int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"), body[5]
 
 
 def _cut(where: str) -> UndecodableImage:

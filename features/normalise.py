@@ -47,6 +47,11 @@ def normalise(pixels: np.ndarray, settings: Normalise) -> Normalised:
         return Normalised(np.zeros_like(square), np.zeros_like(square))
     square = (square - square.mean(dtype=np.float64)).astype(np.float32)
     plain = square / np.float32(square.std(dtype=np.float64))
+    return Normalised(plain, localise(plain, settings))
+
+
+def localise(plain: np.ndarray, settings: Normalise) -> np.ndarray:
+    """The second picture of `Normalised`, from the first."""
     centred = plain - cv2.GaussianBlur(plain, (0, 0), settings.local)
     deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), settings.local))
-    return Normalised(plain, centred / (deviation + _FLOOR))
+    return centred / (deviation + _FLOOR)

@@ -16,15 +16,17 @@ from features.exif import orientation, upright
 from features.limits import Limits
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
+_COLOUR = 2  # the bit of the colour type that says so
 
 
 @dataclass(frozen=True, kw_only=True)
 class PngHeader:
-    """Size in stored pixels, bits a sample, whether it may hold transparency, EXIF orientation 1 to 8."""
+    """Size in stored pixels, bits a sample, whether it holds colour, EXIF orientation 1 to 8."""
 
     width: int
     height: int
     depth: int
+    coloured: bool
     orientation: int
 
 
@@ -54,7 +56,7 @@ def read_header(data: bytes) -> PngHeader:
     Raises `UndecodableImage` for a file that is cut short, fails a checksum or lacks a needed chunk,
     `UnsupportedImage` for an animation.
     """
-    shape: tuple[int, int, int] | None = None
+    shape: tuple[int, int, int, int] | None = None
     turned = 1
     has_pixels = False
     position = len(MAGIC)
@@ -63,7 +65,7 @@ def read_header(data: bytes) -> PngHeader:
         if shape is None:
             if kind != b"IHDR" or len(body) != 13:
                 raise UndecodableImage("the PNG does not begin with its header; send the file again")
-            shape = struct.unpack_from(">IIB", body)
+            shape = struct.unpack_from(">IIBB", body)
         elif kind == b"IDAT":
             has_pixels = True
         elif kind == b"acTL":
@@ -74,7 +76,9 @@ def read_header(data: bytes) -> PngHeader:
             break
     if not has_pixels:
         raise UndecodableImage("the PNG holds no picture data; send the whole file")
-    return PngHeader(width=shape[0], height=shape[1], depth=shape[2], orientation=turned)
+    return PngHeader(
+        width=shape[0], height=shape[1], depth=shape[2], coloured=bool(shape[3] & _COLOUR), orientation=turned
+    )
 
 
 def _chunk(data: bytes, position: int) -> tuple[bytes, memoryview, int]:

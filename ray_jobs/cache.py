@@ -15,7 +15,7 @@ from features.spec import FeatureSpec, SpecMismatch
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.parquet import publish
-from ray_jobs.state import State
+from registry.state import State
 
 _FINGERPRINT = b"hm-mlflow.spec"
 

@@ -7,6 +7,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,12 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Numbers of one model on some X-rays, at one threshold; `brier` is the mean squared error of the probabilities."""
+    """Numbers of one model on some X-rays, at one threshold.
+
+    `brier` is the mean squared error of the probabilities, `calibration_error` how far on average the share of
+    pneumonia lies from the mean probability, in ten bins of equally many X-rays (Naeini, Cooper, Hauskrecht, 2015,
+    "Obtaining well calibrated probabilities using Bayesian binning", AAAI).
+    """
 
     images: int
     patients: int
@@ -34,6 +40,7 @@ class Evaluation:
     sensitivity: Estimate
     specificity: Estimate
     brier: Estimate
+    calibration_error: Estimate
 
     def metrics(self, prefix: str) -> dict[str, float]:
         """The numbers and the ends of their intervals, flat, as MLflow keeps them."""
@@ -48,7 +55,7 @@ class Evaluation:
         return flat
 
 
-METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier")
+METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier", "calibration_error")
 
 
 def evaluate(
@@ -68,12 +75,15 @@ def evaluate(
     if len(np.unique(labels)) < 2:
         raise ValueError(f"All {len(labels)} X-rays are of one class; an evaluation needs both, add the other.")
     codes = np.unique(patients, return_inverse=True)[1]
-    samples = [
-        _numbers(labels, probabilities, weights, threshold) for weights in patient_weights(labels, codes, seed=seed)
-    ]
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(np.array(samples), [tail, 100 - tail], axis=0)
+    samples = np.array(
+        [_numbers(labels, probabilities, weights, threshold) for weights in patient_weights(labels, codes, seed=seed)]
+    )
     values = _numbers(labels, probabilities, np.ones(len(labels)), threshold)
+    # Chance alone opens gaps between share and probability, once more in each sample: what it adds is taken off.
+    added = samples[:, -1].mean() - values[-1]
+    samples[:, -1] = np.maximum(samples[:, -1] - added, 0.0)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(samples, [tail, 100 - tail], axis=0)
     estimates = {
         name: Estimate(value=float(values[i]), low=float(low[i]), high=float(high[i])) for i, name in enumerate(METRICS)
     }
@@ -104,7 +114,16 @@ def _numbers(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray,
         float(np.average(right[sick], weights=weights[sick])),
         float(np.average(right[~sick], weights=weights[~sick])),
         float(brier_score_loss(labels, probabilities, sample_weight=weights)),
+        calibration_error(labels, probabilities, weights),
     )
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean over bins of |share with pneumonia - mean probability|, all arrays of shape (N,)."""
+    ranks = np.empty(len(labels), dtype=np.intp)
+    ranks[np.argsort(probabilities, kind="stable")] = np.arange(len(labels))
+    gaps = np.bincount(ranks * CALIBRATION_BINS // len(labels), weights=weights * (labels - probabilities))
+    return float(np.abs(gaps).sum() / weights.sum())
 
 
 def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from ray_jobs.cluster import connect, cpus
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
-from ray_jobs.state import State
+from registry.state import State
 
 
 @dataclass(frozen=True, kw_only=True)

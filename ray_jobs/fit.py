@@ -1,5 +1,6 @@
 """The final model of a trial: fitted on all training patients, calibrated and thresholded on scores of unseen ones."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +55,16 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
 
     The sigmoid (Platt, 1999, "Probabilistic outputs for support vector machines") is fitted to out-of-fold scores, so
     that no patient calibrates a model that was trained on that patient; the model itself is then fitted on everyone.
-    The threshold is chosen on the out-of-fold scores of the images as they are, never on the held-out patients.
+    Only images as they are calibrate: scores of jittered views are less sure, and would make all answers so. The
+    threshold is chosen on the out-of-fold scores of the images as they are, never on the held-out patients.
     """
     pipeline = trial.candidate.build(smallest_fold(data.folds))
     estimator = CalibratedClassifierCV(pipeline, method="sigmoid", ensemble=False, cv=data.folds)
-    estimator.fit(data.features, data.labels)
+    weights = (np.arange(len(data.labels)) < data.images).astype(float)
+    with warnings.catch_warnings():
+        # A pipeline takes no weights, so scikit-learn uses them for the sigmoid alone, which is what is wanted here.
+        warnings.filterwarnings("ignore", message=".*sample_weight", category=UserWarning)
+        estimator.fit(data.features, data.labels, sample_weight=weights)
     calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
     probabilities = calibrator.predict(trial.scores[: data.images])
     threshold = best_threshold(data.labels[: data.images], probabilities)

@@ -30,13 +30,16 @@ SCHEMA = pa.schema(
         pa.field("probability", pa.float64()),
         pa.field("label", pa.string()),
         pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("warning", pa.string()),
         pa.field("error", pa.string()),
     ]
 )
 
 
 def predict(source: Source, bundle: Bundle, version: int, *, ray_address: str | None) -> Iterator[pa.RecordBatch]:
-    """One row an image of a source, in the order of their paths; an image that cannot be scored has its error.
+    """One row an image of a source, in the order of their paths.
+
+    An image that cannot be scored, or is no chest X-ray, has its error; one that is scored with a doubt its warning.
 
     Only a few batches are in memory at a time, however many images there are.
     """
@@ -64,10 +67,11 @@ def _row(source: Source, bundle: Bundle, version: int, path: str) -> dict[str, o
     row: dict[str, object] = dict.fromkeys(SCHEMA.names)
     row |= {"path": _text(path), "model_version": version}
     try:
-        probability = float(bundle.predict([source.read(path)])[0])
+        answer = bundle.answer(source.read(path))
     except (EntryError, ImageError) as error:
         return row | {"error": _text(str(error))}
-    return row | {"probability": probability, "label": bundle.label(probability)}
+    warning = " ".join(doubt.detail for doubt in answer.seen.doubts) or None
+    return row | {"probability": answer.probability, "label": answer.label, "warning": warning}
 
 
 def _text(text: str) -> str:

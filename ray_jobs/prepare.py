@@ -13,8 +13,8 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import sides
 from ray_jobs.extraction import Extraction, Table, extract_features, load_table
 from ray_jobs.progress import say
-from ray_jobs.state import State, open_state
 from registry.settings import Settings
+from registry.state import State, open_state
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,10 @@ from ray_jobs.fit import TrainingSet
 from ray_jobs.prepare import Prepared, prepare
 from ray_jobs.runs import ParentRun, parent_run
 from ray_jobs.search_space import Candidate, candidates
-from ray_jobs.state import State
 from ray_jobs.trial import Trial, cross_validate, trial_from_json, trial_to_json
+from registry.bundle import FORMAT
 from registry.settings import Settings
+from registry.state import State
 
 TRIALS = 12
 
@@ -28,7 +29,7 @@ TRIALS = 12
 def training_key(prepared: Prepared, *, kind: str, trials: int, seed: int) -> str:
     """What makes two trainings the same: data, features, search. An interrupted one is found again by it."""
     text = json.dumps(
-        [kind, prepared.settings.model_name, prepared.manifest.digest, DEFAULT_SPEC.fingerprint, trials, seed]
+        [kind, prepared.settings.model_name, prepared.manifest.digest, DEFAULT_SPEC.fingerprint, FORMAT, trials, seed]
     )
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

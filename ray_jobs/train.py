@@ -22,11 +22,14 @@ from ray_jobs.judge import Outcome, judge
 from ray_jobs.plots import plots
 from ray_jobs.prepare import Prepared, Sides, prepare
 from ray_jobs.progress import say
+from ray_jobs.reference import log_reference
 from ray_jobs.runs import ParentRun, parent_run
+from ray_jobs.scope import ScopeRates, fit_scope, scope_rates
 from ray_jobs.search_space import candidates
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
 from ray_jobs.trial import Trial
 from registry.bundle import write_bundle
+from registry.scope import Scope
 from registry.settings import Settings
 from registry.versions import ModelVersion, register, version_of_run
 
@@ -52,11 +55,14 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     best = run_sweep(data, candidates(trials, seed=seed), state=prepared.state, run=run, ray_address=address)[0]
     say(f"fitting {best.candidate} on {data.images} X-rays")
     connect(address)
-    fitted: Fitted = ray.get(_fit.remote(best, data))
+    shared = ray.put(data)
+    fitted, scope = ray.get([_fit.remote(best, shared), _fit_scope.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
+    log_reference(run.mlflow, run.run_id, sides.held_out.features, fitted.estimator)
+    rates = scope_rates(scope, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
-        metrics=_flat(best, evaluations, fitted),
+        metrics=_flat(best, evaluations, fitted) | rates.metrics("held_out"),
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
@@ -65,7 +71,8 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             estimator=fitted.estimator,
             spec=DEFAULT_SPEC,
             threshold=fitted.threshold,
-            evaluation=_card(prepared, best, evaluations),
+            scope=scope,
+            evaluation=_card(prepared, best, evaluations, rates),
             golden_images=golden_images(),
         )
         metrics = {name: getattr(evaluations["held_out"], name).value for name in ("auc", "sensitivity", "specificity")}
@@ -75,6 +82,11 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
 @ray.remote
 def _fit(trial: Trial, data: TrainingSet) -> Fitted:
     return fit(trial, data)
+
+
+@ray.remote
+def _fit_scope(data: TrainingSet) -> Scope:
+    return fit_scope(data)
 
 
 def golden_images() -> list[bytes]:
@@ -105,9 +117,10 @@ def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> di
     return flat
 
 
-def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation]) -> dict:
+def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], rates: ScopeRates) -> dict:
     return {
         **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
+        "scope": {"held_out": asdict(rates)},
         "cross_validation": {"auc": best.auc, "standard_error": best.spread, "folds": FOLDS},
         "model": str(best.candidate),
         "data": {
@@ -126,7 +139,7 @@ def summary(settings: Settings, outcome: Outcome) -> str:
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
-        f"            at threshold {held_out.threshold:.3f}",
+        f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
         f"registered  {outcome.version}, run {outcome.version.run_id}",
         f"gate        {'promoted' if outcome.verdict.promote else 'kept back'}: {outcome.verdict}",
         f"production  {serves if serves else 'nothing'}",

@@ -1,4 +1,4 @@
-"""What a model is on disk: estimator, feature spec, threshold, evaluation and golden answers, under one digest."""
+"""What a model is on disk: estimator, feature spec, threshold, scope, evaluation, golden answers, under one digest."""
 
 import hashlib
 import json
@@ -11,32 +11,47 @@ import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
+from features.colour import colourfulness
+from features.decode import decode
 from features.errors import ImageError
-from features.extract import extract
+from features.extract import describe_normalised, extract
+from features.normalise import Normalised, normalise
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
+from registry.estimator import read_estimator
+from registry.scope import Doubt, Scope, read_scope, write_scope
 
-FORMAT = 1
+FORMAT = 2  # 1 had no scope
 GOLDEN_TOLERANCE = 1e-4
 POSITIVE, NEGATIVE = "PNEUMONIA", "NORMAL"
-
-# What our own pipelines consist of beyond skops' defaults. Fixed here and never read from a model: a list that came
-# with the file would trust whatever the file's author wanted to run.
-TRUSTED_TYPES = (
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """A generated picture and the probability that the model gave it when it was written."""
+    """A generated picture, and the probability and distance that the model gave it when it was written."""
 
     image: bytes
     probability: float
+    distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A picture that the model has something to say about: grey pixels, features (D,), doubts about it."""
+
+    pixels: np.ndarray
+    pictures: Normalised
+    features: np.ndarray
+    doubts: tuple[Doubt, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the model says of a picture: the calibrated probability of pneumonia, and from what it was computed."""
+
+    probability: float
+    label: str
+    seen: Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +64,8 @@ class Bundle:
         A fitted scikit-learn classifier over feature vectors of `spec`, classes 0 (normal) and 1 (pneumonia).
     threshold
         The probability from which the label is PNEUMONIA.
+    scope
+        What the X-rays that it was trained on look like.
     evaluation
         Numbers on held-out patients, as written by the training job.
     """
@@ -56,6 +73,7 @@ class Bundle:
     estimator: BaseEstimator
     spec: FeatureSpec
     threshold: float
+    scope: Scope
     evaluation: dict[str, Any]
     golden: tuple[Golden, ...]
 
@@ -69,8 +87,28 @@ class Bundle:
         # In float32 an answer would depend, in its seventh digit, on how many pictures are asked about at once.
         return np.asarray(self.estimator.predict_proba(features.astype(np.float64))[:, 1], dtype=np.float64)
 
+    def see(self, image: bytes) -> Seen:
+        """Look at an encoded picture, and whether it is in scope.
+
+        Raises
+        ------
+        features.errors.ImageError
+            If it cannot be decoded, or (`NotAChestXray`) is nothing that the model was trained on.
+        """
+        pixels = decode(image)
+        pictures = normalise(pixels, self.spec.normalise)
+        features = describe_normalised(pictures, self.spec)
+        doubts = self.scope.judge(pictures, features, colourfulness(image), self.spec)
+        return Seen(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
+
+    def answer(self, image: bytes) -> Answer:
+        """What anybody who asks about a picture is told; raises as `see` does."""
+        seen = self.see(image)
+        probability = float(self.probability(seen.features[None])[0])
+        return Answer(probability=probability, label=self.label(probability), seen=seen)
+
     def predict(self, images: Sequence[bytes]) -> np.ndarray:
-        """Probability of pneumonia, float64 of shape (N,), for N encoded images; raises features.errors.ImageError."""
+        """Probability, float64 of shape (N,), for N encoded images, whatever they show: for checks, not for people."""
         return self.probability(np.stack([extract(image, self.spec) for image in images]))
 
     def label(self, probability: float) -> str:
@@ -84,6 +122,7 @@ def write_bundle(
     estimator: BaseEstimator,
     spec: FeatureSpec,
     threshold: float,
+    scope: Scope,
     evaluation: dict[str, Any],
     golden_images: Sequence[bytes],
 ) -> str:
@@ -94,19 +133,21 @@ def write_bundle(
     ArtefactError
         If what was written would be refused when read, for example an estimator of a type that is not trusted.
     """
-    bundle = Bundle(estimator=estimator, spec=spec, threshold=threshold, evaluation=evaluation, golden=())
-    expected = bundle.predict(golden_images)
+    features = np.stack([extract(image, spec) for image in golden_images])
+    bundle = Bundle(estimator=estimator, spec=spec, threshold=threshold, scope=scope, evaluation=evaluation, golden=())
+    expected = zip(bundle.probability(features), scope.distance(features), strict=True)
     (folder / "golden").mkdir(parents=True)
     for index, image in enumerate(golden_images):
         (folder / "golden" / f"{index:02d}").write_bytes(image)
     skops.io.dump(estimator, folder / "estimator.skops")
+    write_scope(scope, folder / "scope.npz")
     card = {
         "format": FORMAT,
         "spec": json.loads(spec.to_json()),
         "spec_fingerprint": spec.fingerprint,
         "threshold": threshold,
         "evaluation": evaluation,
-        "golden": [float(probability) for probability in expected],
+        "golden": [{"probability": float(probability), "distance": float(far)} for probability, far in expected],
     }
     (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, allow_nan=False))
     digest = digest_of(folder)
@@ -145,8 +186,12 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
             )
         spec = FeatureSpec.from_json(json.dumps(card["spec"]))
         golden = tuple(
-            Golden(image=(folder / "golden" / f"{index:02d}").read_bytes(), probability=float(probability))
-            for index, probability in enumerate(card["golden"])
+            Golden(
+                image=(folder / "golden" / f"{index:02d}").read_bytes(),
+                probability=float(answer["probability"]),
+                distance=float(answer["distance"]),
+            )
+            for index, answer in enumerate(card["golden"])
         )
         threshold, evaluation, fingerprint = (
             float(card["threshold"]),
@@ -161,27 +206,13 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
         raise ArtefactError(
             f"card.json gives spec {fingerprint}, its families have {spec.fingerprint}; train a new version."
         )
-    estimator = _read_estimator(folder / "estimator.skops")
-    bundle = Bundle(estimator=estimator, spec=spec, threshold=threshold, evaluation=evaluation, golden=golden)
+    estimator = read_estimator(folder / "estimator.skops")
+    scope = read_scope(folder / "scope.npz", features=len(spec.names))
+    bundle = Bundle(
+        estimator=estimator, spec=spec, threshold=threshold, scope=scope, evaluation=evaluation, golden=golden
+    )
     _check_golden(bundle)
     return bundle
-
-
-def _read_estimator(path: Path) -> BaseEstimator:
-    """Load a skops file that holds only the types that our pipelines consist of."""
-    try:
-        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
-        if unknown:
-            raise ArtefactError(f"{path.name} holds types that are not trusted: {', '.join(unknown)}")
-        estimator = skops.io.load(path, trusted=list(TRUSTED_TYPES))
-    except ArtefactError:
-        raise
-    # A foreign file can fail anywhere inside the reader: zip, JSON, a type that is gone. Each means the same to us.
-    except Exception as error:
-        raise ArtefactError(f"{path.name} is not a skops file that can be read: {error!r}") from error
-    if not hasattr(estimator, "predict_proba"):
-        raise ArtefactError(f"{path.name} holds a {type(estimator).__name__}, not a classifier with probabilities.")
-    return estimator
 
 
 def _check_golden(bundle: Bundle) -> None:
@@ -190,11 +221,12 @@ def _check_golden(bundle: Bundle) -> None:
         raise ArtefactError(
             "The model has no golden images, so nothing shows that it answers here as where it was trained."
         )
+    expected = np.array([(golden.probability, golden.distance) for golden in bundle.golden])
     try:
-        answers = bundle.predict([golden.image for golden in bundle.golden])
+        features = np.stack([extract(golden.image, bundle.spec) for golden in bundle.golden])
+        answers = np.column_stack([bundle.probability(features), bundle.scope.distance(features)])
     except (ImageError, SpecMismatch, ValueError) as error:
         raise ArtefactError(f"The model cannot answer its golden images: {error}") from error
-    expected = np.array([golden.probability for golden in bundle.golden])
     worst = float(np.max(np.abs(answers - expected)))
     if not worst <= GOLDEN_TOLERANCE:
         raise ArtefactError(

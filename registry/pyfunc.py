@@ -18,7 +18,11 @@ from registry.bundle import Bundle, digest_of, read_bundle
 
 
 class PneumoniaModel(PythonModel):
-    """One input column `image` (binary, an encoded X-ray); columns `probability` and `label` out, a row an image."""
+    """One input column `image` (binary, an encoded X-ray); columns `probability` and `label` out, a row an image.
+
+    A picture that is no chest X-ray is the caller's error, like one that cannot be decoded: the whole request is
+    answered 400 with the reason. A missing number in a row would too easily be averaged away.
+    """
 
     bundle: Bundle
 
@@ -30,11 +34,11 @@ class PneumoniaModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Probability and label of each image of the column `image`; an image that is none is the caller's error."""
         try:
-            probabilities = self.bundle.predict(list(model_input["image"]))
+            answers = [self.bundle.answer(image) for image in model_input["image"]]
         except ImageError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
-        labels = [self.bundle.label(probability) for probability in probabilities]
-        return pd.DataFrame({"probability": probabilities, "label": labels})
+        columns = {"probability": [a.probability for a in answers], "label": [a.label for a in answers]}
+        return pd.DataFrame(columns)
 
 
 set_model(PneumoniaModel())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
     serve_replicas: int = Field(1, ge=1, le=64)
+    serve_max_replicas: int | None = Field(None, ge=1, le=64)
+    serve_ingress: Literal["python", "haproxy"] = "python"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    prediction_records: Literal["on", "off"] = "on"
+    api_keys: SecretStr | None = None
+    api_keys_file: Path | None = None
 
     @model_validator(mode="after")
     def _cloud_names_its_tracking_server(self) -> Self:
@@ -40,6 +46,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 "EXECUTION_ENVIRONMENT is 'cloud' but MLFLOW_TRACKING_URI_CLOUD is not set; "
                 "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.local"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _most_replicas_are_not_fewer_than_the_least(self) -> Self:
+        if self.serve_max_replicas is not None and self.serve_max_replicas < self.serve_replicas:
+            raise ValueError(
+                f"SERVE_MAX_REPLICAS is {self.serve_max_replicas}, below SERVE_REPLICAS, {self.serve_replicas}; "
+                "raise it, or leave it out for a fixed number"
             )
         return self
 

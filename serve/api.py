@@ -1,9 +1,11 @@
 """The HTTP application: routes over a model holder, with nothing of Ray, so that it also runs by itself."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -11,45 +13,30 @@ from fastapi.responses import JSONResponse, Response
 
 from registry.settings import Settings
 from serve import problems
-from serve.limits import Admission, BoundedBody, Limits, RequestId, SafeHeaders
+from serve.access import Access
+from serve.desk import Desk
+from serve.draining import Draining
+from serve.explain_api import explain_router
+from serve.feedback import feedback_router
+from serve.headers import RequestId, SafeHeaders
+from serve.keys import Guard, Keys
+from serve.limits import Admission, BoundedBody, Limits
+from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
+from serve.openapi import picture_body, problem_responses
 from serve.page.routes import add_page
 from serve.predictor import Predictor, reference
 from serve.problems import request_id_of
+from serve.records import Recorder
 from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
-from serve.uploads import RAW_TYPES, read_pictures
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
     "never for a decision about a patient. Pictures are neither kept nor logged."
 )
-_BINARY = {"type": "string", "format": "binary"}
-_PREDICT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
-                }
-            },
-            **{media_type: {"schema": _BINARY} for media_type in RAW_TYPES},
-        },
-    }
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
-
-
-def _problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": "; ".join(kind.title for kind in problems.KINDS.values() if kind.status == status),
-            "content": {problems.MEDIA_TYPE: {"schema": schema}},
-        }
-        for status in statuses
-    }
 
 
 def create_app(
@@ -57,20 +44,29 @@ def create_app(
     *,
     settings: Settings,
     limits: Limits | None = None,
+    metrics: Metrics | None = None,
     threads: int | None = None,
     behind_serve: bool = False,
+    stopping: Path | None = None,
+    recorder: Recorder | None = None,
+    keys: Keys | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application over a holder; whoever calls this keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
-    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself.
+    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself. `stopping` is the file
+    whose presence says that no more work is to be begun; `recorder` remembers what is predicted;
+    `keys` are asked for where there are any.
     """
-    limits = limits or Limits()
+    limits, metrics = limits or Limits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
+    desk = Desk(predictor, limits=limits, metrics=metrics, recorder=recorder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if recorder:
+            recorder.start()
         try:
             if around is None:
                 yield
@@ -79,30 +75,38 @@ def create_app(
                     yield
         finally:
             predictor.close()
+            if recorder:
+                await asyncio.to_thread(recorder.stop)
 
     app = FastAPI(
         title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
     )
     # The last one added is the outermost: an id first, so that every refusal below carries it.
-    app.add_middleware(Admission, limits=limits)
-    app.add_middleware(BoundedBody, limits=limits)
+    app.add_middleware(Admission, limits=limits, metrics=metrics)
+    app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
+    app.add_middleware(Guard, keys=keys)
+    app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(Access, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
-    app.include_router(_router(predictor, limits))
-    add_page(app, predictor=predictor, settings=settings, limits=limits)
+    app.include_router(_router(desk, metrics))
+    app.include_router(feedback_router(recorder, metrics))
+    app.include_router(explain_router(predictor, limits))
+    add_page(app, desk=desk, settings=settings)
     return app
 
 
-def _router(predictor: Predictor, limits: Limits) -> APIRouter:
+def _router(desk: Desk, metrics: Metrics) -> APIRouter:
     router = APIRouter()
+    predictor = desk.predictor
 
     @router.post(
         "/predict",
         response_model=Prediction | Predictions,
         response_model_exclude_none=True,
-        responses=_problem_responses(400, 408, 413, 415, 422, 503),
-        openapi_extra=_PREDICT_BODY,
+        responses=problem_responses(400, 408, 413, 415, 422, 503),
+        openapi_extra=picture_body(),
         summary="Does the picture show pneumonia?",
     )
     async def predict(request: Request) -> Response:
@@ -111,20 +115,19 @@ def _router(predictor: Predictor, limits: Limits) -> APIRouter:
         Several parts named `file` get `results`, one answer or problem each, in order, all by the same model.
         JPEG, PNG and DICOM are taken, told apart by their content.
         """
-        served = predictor.served()
-        request_id = request_id_of(request)
-        pictures = await read_pictures(request, limits)
-        answers = await predictor.answer(served, pictures, request_id)
-        if len(answers) > 1:
-            return _json(Predictions(results=answers, model=reference(served), request_id=request_id))
-        if isinstance(answers[0], Problem):
-            return problems.respond(answers[0])
-        return _json(answers[0])
+        answered = await desk.answer(request)
+        results = answered.results
+        if len(results) > 1:
+            model = reference(answered.served)
+            return _json(Predictions(results=results, model=model, request_id=request_id_of(request)))
+        if isinstance(results[0], Problem):
+            return problems.respond(results[0])
+        return _json(results[0])
 
     @router.get(
         "/model",
         response_model=ModelCard,
-        responses=_problem_responses(503),
+        responses=problem_responses(503),
         summary="Which model answers, and how well",
     )
     async def model() -> ModelCard:
@@ -137,12 +140,17 @@ def _router(predictor: Predictor, limits: Limits) -> APIRouter:
         return Health(status="alive")
 
     @router.get(
-        "/readyz", response_model=Health, responses=_problem_responses(503), summary="Is a verified model loaded?"
+        "/readyz", response_model=Health, responses=problem_responses(503), summary="Is a verified model loaded?"
     )
     async def readyz() -> Health:
         """200 once a verified model answers; 503 before that."""
         predictor.served()
         return Health(status="ready")
+
+    @router.get("/metrics", response_class=Response, responses=_METRICS, summary="Numbers for Prometheus")
+    def show_metrics() -> Response:
+        """Requests, latencies, refusals, scores, swaps and versions, added up over all replicas of this node."""
+        return Response(metrics.render(), media_type=MEDIA_TYPE)
 
     return router
 

@@ -1,9 +1,11 @@
 """The Ray Serve deployment: binds the HTTP application and the model watcher to a replica, nothing more."""
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import cv2
 from fastapi import FastAPI
@@ -11,9 +13,15 @@ from ray import serve
 from ray.serve import Application, Deployment
 
 from registry.settings import Settings
+from registry.state import open_state
 from serve.api import create_app
+from serve.keys import Keys
+from serve.launch import LOG_SOCKET, STOPPING
 from serve.limits import Limits
+from serve.logs import chosen, set_up
+from serve.metrics import FOLDER_VARIABLE, Metrics
 from serve.model import Holder
+from serve.records import Recorder
 from serve.watcher import watch
 
 # Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
@@ -21,6 +29,8 @@ from serve.watcher import watch
 MAX_ONGOING_REQUESTS = 256
 MAX_QUEUED_REQUESTS = 256
 REQUEST_TIMEOUT_S = 60.0
+TARGET_ONGOING_REQUESTS = 4
+GRACE_S = 30.0
 
 # Uploads are few and large: given back to the system at once, they do not stay with the process as its peak.
 _MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
@@ -33,15 +43,23 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 class Webapp:
     """One replica: a model holder, the watcher that keeps it current, and the application over both."""
 
-    def __init__(self, settings: Settings, limits: Limits) -> None:
+    def __init__(self, settings: Settings, limits: Limits, folder: Path, keys: Keys | None) -> None:
         cv2.setNumThreads(1)  # the threads are ours: one picture each
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
-        _log_to_stderr()
+        set_up(chosen(settings.log_format), folder / LOG_SOCKET)
         self._settings = settings
+        self._folder = folder
+        self._keys = keys
         self._limits = limits
         self._holder = Holder()
-        self._watcher = watch(self._holder, settings)
+        self._metrics = Metrics()
+        self._recorder = (
+            Recorder(partial(open_state, settings.state_uri), self._metrics)
+            if settings.prediction_records == "on"
+            else None
+        )
+        self._watcher = watch(self._holder, settings, self._metrics)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         @asynccontextmanager
@@ -53,7 +71,15 @@ class Webapp:
                 self._watcher.stop()
 
         return create_app(
-            self._holder, settings=self._settings, limits=self._limits, around=watching, behind_serve=True
+            self._holder,
+            settings=self._settings,
+            limits=self._limits,
+            metrics=self._metrics,
+            around=watching,
+            behind_serve=True,
+            stopping=self._folder / STOPPING,
+            recorder=self._recorder,
+            keys=self._keys,
         )
 
     def check_health(self) -> None:
@@ -62,25 +88,33 @@ class Webapp:
             raise RuntimeError("The model watcher has stopped; this replica would never see a promotion.")
 
 
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("serve")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-
-
-def build(settings: Settings, limits: Limits | None = None) -> Application:
-    """The application that `ray.serve.run` deploys."""
+def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits: Limits | None = None) -> Application:
+    """The application that `ray.serve.run` deploys; its replicas share a folder of this start for metrics and logs."""
+    metrics_folder = folder / "metrics"
+    metrics_folder.mkdir()
     deployment: Deployment = serve.deployment(
         name="webapp",
-        num_replicas=settings.serve_replicas,
-        ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": _MEMORY}},
+        **_replicas(settings),
+        ray_actor_options={
+            "num_cpus": 1,
+            "runtime_env": {"env_vars": {**_MEMORY, FOLDER_VARIABLE: str(metrics_folder)}},
+        },
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=MAX_QUEUED_REQUESTS,
-        graceful_shutdown_timeout_s=30,
+        graceful_shutdown_timeout_s=GRACE_S,
         health_check_period_s=10,
         health_check_timeout_s=30,
     )(Webapp)
-    return deployment.bind(settings, limits or Limits())
+    return deployment.bind(settings, limits or Limits(), folder, keys)
+
+
+def _replicas(settings: Settings) -> dict[str, Any]:
+    """A fixed number, or Serve's own scaling by how many requests are under way a replica."""
+    if settings.serve_max_replicas is None:
+        return {"num_replicas": settings.serve_replicas}
+    scaling = {
+        "min_replicas": settings.serve_replicas,
+        "max_replicas": settings.serve_max_replicas,
+        "target_ongoing_requests": TARGET_ONGOING_REQUESTS,
+    }
+    return {"autoscaling_config": scaling}

@@ -3,17 +3,39 @@
 import json
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from registry.settings import Settings
+from serve.draining import drain
+from serve.keys import Keys, read_keys
+from serve.logs import Collector, chosen, formatter
+
+log = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
 _MIB = 2**20
+LOG_SOCKET, STOPPING = "log", "stopping"
+DRAIN_S = 30.0
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
+
+
+# HAProxy binds ports for its statistics on every address, even with a loopback host: for containers only.
+_INGRESS = {
+    "python": {},
+    "haproxy": {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    },
+}
 
 
 class StartError(RuntimeError):
@@ -34,8 +56,46 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
             ) from error
 
 
-def start(settings: Settings) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The application and its Ray, and the folder that exists for as long as they run."""
+
+    url: str
+    own_key: str | None
+    folder: Path
+    collector: Collector
+
+    def stop(self) -> None:
+        """Let what is under way be answered, then stop the application and its Ray."""
+        import ray
+        from ray import serve
+
+        if ray.is_initialized():
+            if not drain(self.folder / STOPPING, self.url, key=self.own_key, seconds=DRAIN_S):
+                log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
+            serve.shutdown()
+            ray.shutdown()
+        self.collector.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start(settings: Settings) -> Running:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
+    keys = read_keys(settings)
+    keys, own_key = keys.with_own() if keys else (None, None)
+    folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
+    running = Running(url=url_of(settings), own_key=own_key, folder=folder, collector=Collector(folder / LOG_SOCKET))
+    try:
+        _deploy(settings, folder, keys)
+    except BaseException:
+        running.stop()
+        raise
+    return running
+
+
+def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
+    form = chosen(settings.log_format)
+    os.environ.update(_INGRESS[settings.serve_ingress])
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
@@ -46,13 +106,23 @@ def start(settings: Settings) -> None:
 
     from serve.app import REQUEST_TIMEOUT_S, build
 
-    ray.init(
-        address="local",
-        num_cpus=settings.serve_replicas + 1,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        logging_level=logging.WARNING,
-    )
+    replicas = settings.serve_max_replicas or settings.serve_replicas
+    try:
+        ray.init(
+            address="local",
+            num_cpus=replicas + 1,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
+        )
+    except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
+        brief = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StartError(f"Ray did not start on this machine: {brief} Its log folder says more; try again.") from error
+    for name in ("ray", "ray.serve"):
+        for handler in logging.getLogger(name).handlers:
+            handler.setFormatter(formatter(form))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         proxy_location="HeadOnly",
         http_options={
@@ -62,17 +132,8 @@ def start(settings: Settings) -> None:
             "keep_alive_timeout_s": 65,
         },
     )
-    serve.run(build(settings), name="webapp", route_prefix="/")
-
-
-def stop() -> None:
-    """Drain and stop the application, then its Ray."""
-    import ray
-    from ray import serve
-
-    if ray.is_initialized():
-        serve.shutdown()
-        ray.shutdown()
+    told = settings.model_copy(update={"log_format": form, "api_keys": None})
+    serve.run(build(told, folder, keys=keys), name="webapp", route_prefix="/")
 
 
 def url_of(settings: Settings) -> str:
@@ -82,10 +143,11 @@ def url_of(settings: Settings) -> str:
     return f"http://{host}:{settings.http_port}"
 
 
-def ask(url: str) -> tuple[int, dict[str, Any]] | None:
+def ask(url: str, *, key: str | None = None) -> tuple[int, dict[str, Any]] | None:
     """Status and JSON of an address, None where nothing answers."""
+    request = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})  # noqa: S310  our own address
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  our own http address
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         try:

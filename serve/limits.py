@@ -1,18 +1,13 @@
-"""ASGI middleware that keeps the server standing: request ids, bounded bodies, bounded work, safe headers."""
+"""ASGI middleware that keeps the server standing: bounded bodies, bounded work, bounded time."""
 
 import asyncio
-import re
-import uuid
 from dataclasses import dataclass
-from typing import ClassVar
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.metrics import Metrics
 from serve.problems import problem, respond
 
-REQUEST_ID_HEADER = "X-Request-ID"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
 _MIB = 2**20
 
@@ -29,82 +24,27 @@ class Limits:
         What all uploads in progress may hold in memory together.
     upload_s
         How long a client may take to send its request.
+    answer_s
+        How long a request may be in work. Less than Serve's own limit, whose answer is no problem document.
     in_work
         How many requests may be computed or wait for a thread; the next one is turned away at once.
     files
         How many pictures one request may hold.
+    pictures
+        How many pictures of all requests in work may be computed or wait for a thread.
     """
 
     body_bytes: int = 48 * _MIB
     buffered_bytes: int = 256 * _MIB
     upload_s: float = 30.0
+    answer_s: float = 25.0
     in_work: int = 32
     files: int = 64
+    pictures: int = 128
 
 
 def _request_id(scope: Scope) -> str:
     return str(scope["state"]["request_id"])
-
-
-class RequestId:
-    """Gives each request an id, the client's own where it is a plain one, and returns it as `X-Request-ID`.
-
-    `echoed` says that a proxy in front returns the id that the request came with, as Ray Serve's does: then it is not
-    returned twice.
-    """
-
-    def __init__(self, app: ASGIApp, *, echoed: bool = False) -> None:
-        self.app = app
-        self.echoed = echoed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start" and not (self.echoed and given == request_id):
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
-            await send(message)
-
-        await self.app(scope, receive, send_with_id)
-
-
-class SafeHeaders:
-    """Tells browsers to run, frame and guess nothing beyond our own files, and caches to keep no answer."""
-
-    _HEADERS: ClassVar[dict[str, str]] = {
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-        ),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    }
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(self._HEADERS)
-                headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
-            await send(message)
-
-        await self.app(scope, receive, send_safely)
 
 
 class _GoneError(Exception):
@@ -123,9 +63,10 @@ class BoundedBody:
     see a broken connection instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
         self.app = app
         self.limits = limits
+        self.metrics = metrics
         self.buffered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -175,13 +116,17 @@ class BoundedBody:
                 self._release(chunks)
                 continue
             chunks.append(chunk)
-            self.buffered += len(chunk)
+            self._hold(len(chunk))
             if self.buffered > self.limits.buffered_bytes:
                 raise _OverBudgetError
         return size <= self.limits.body_bytes
 
+    def _hold(self, size: int) -> None:
+        self.buffered += size
+        self.metrics.buffered.set(self.buffered)
+
     def _release(self, chunks: list[bytes]) -> None:
-        self.buffered -= sum(map(len, chunks))
+        self._hold(-sum(map(len, chunks)))
         chunks.clear()
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,11 +143,16 @@ class BoundedBody:
 
 
 class Admission:
-    """Turns a request away at once when as many as allowed are in work; waiting longer would only make all late."""
+    """Turns a request away at once when as many as allowed are in work; waiting longer would only make all late.
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    What is let in and not answered in time is ended with the same status: pictures that still wait for a thread are
+    then taken off the queue, so that a server that has fallen behind does not work for clients who have given up.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
         self.app = app
         self.limits = limits
+        self.metrics = metrics
         self.in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -211,11 +161,27 @@ class Admission:
             return
         if self.in_work >= self.limits.in_work:
             detail = f"{self.in_work} requests are in work, the limit here; try again shortly."
-            refusal = problem("busy", detail, request_id=_request_id(scope))
-            await respond(refusal)(scope, receive, send)
+            await respond(problem("busy", detail, request_id=_request_id(scope)))(scope, receive, send)
             return
-        self.in_work += 1
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        self._count(1)
         try:
-            await self.app(scope, receive, send)
+            async with asyncio.timeout(self.limits.answer_s) as limit:
+                await self.app(scope, receive, watched)
+        except TimeoutError:
+            if begun or not limit.expired():
+                raise
+            detail = f"No answer was ready after {self.limits.answer_s:g} s; try again, with fewer pictures at once."
+            await respond(problem("too-slow", detail, request_id=_request_id(scope)))(scope, receive, send)
         finally:
-            self.in_work -= 1
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.in_work += change
+        self.metrics.in_work.set(self.in_work)

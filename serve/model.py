@@ -7,6 +7,8 @@ from typing import Literal
 from registry.bundle import Bundle
 from registry.versions import ModelVersion
 
+FailureCode = Literal["registry-unreachable", "no-production-version", "refused", "not-fetched"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
@@ -22,7 +24,7 @@ class Served:
 class Failure:
     """Why Production is not what is served; `version` is None where not even its number could be learnt."""
 
-    code: Literal["registry-unreachable", "no-production-version", "refused", "not-fetched"]
+    code: FailureCode
     version: int | None
     detail: str
     remedy: str

@@ -4,16 +4,31 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
 
 from features.errors import ImageError
+from registry.bundle import Answer
 from serve.model import Holder, Served
 from serve.problems import ProblemError, of_error, problem
-from serve.schemas import ModelReference, Prediction, Problem
+from serve.schemas import ModelReference, Prediction, PredictionWarning, Problem
 from serve.uploads import Picture
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a picture, and the features (D,) that its answer was computed from, if it has one."""
+
+    result: Prediction | Problem
+    features: np.ndarray | None = None
 
 
 class Predictor:
@@ -34,21 +49,28 @@ class Predictor:
             raise ProblemError("no-model", detail)
         return served
 
-    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Prediction | Problem]:
+    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Outcome]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._pool, answer_one, served, picture, request_id) for picture in pictures]
+        jobs = [
+            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, index)
+            for index, picture in enumerate(pictures)
+        ]
         return list(await asyncio.gather(*jobs))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What some other work on a picture gives, done in the same threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """Let running work end and take no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction | Problem:
-    """The answer of one model for one picture, or the problem with the picture."""
+def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Problem:
+    """What some work on a picture gives, or the problem with the picture."""
     try:
-        probability = float(served.bundle.predict([picture.data])[0])
+        return work()
     except ImageError as error:
         return of_error(error, request_id=request_id, filename=picture.filename)
     except Exception as error:
@@ -57,18 +79,34 @@ def answer_one(served: Served, picture: Picture, request_id: str) -> Prediction 
         log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
         refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
         return of_error(refusal, request_id=request_id, filename=picture.filename)
-    if not math.isfinite(probability):
+
+
+def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> Outcome:
+    """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
+    answer = guarded(lambda: served.bundle.answer(picture.data), picture, request_id)
+    if isinstance(answer, Problem):
+        return Outcome(result=answer)
+    said = told(served, answer, picture, request_id)
+    if isinstance(said, Problem):
+        return Outcome(result=said)
+    return Outcome(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.seen.features)
+
+
+def told(served: Served, answer: Answer, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
+    """What everybody who asks about a picture is told; a problem where the model's answer is not a number."""
+    if not math.isfinite(answer.probability):
         extra = {} if picture.filename is None else {"filename": picture.filename}
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
         return problem("no-finite-answer", detail, request_id=request_id, **extra)
-    return Prediction(
-        label=served.bundle.label(probability),  # type: ignore[arg-type]
-        probability=probability,
-        threshold=served.bundle.threshold,
-        model=reference(served),
-        request_id=request_id,
-        filename=picture.filename,
-    )
+    return {
+        "label": answer.label,
+        "probability": answer.probability,
+        "threshold": served.bundle.threshold,
+        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.seen.doubts],
+        "model": reference(served),
+        "request_id": request_id,
+        "filename": picture.filename,
+    }
 
 
 def reference(served: Served) -> ModelReference:

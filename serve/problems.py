@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from features.errors import ImageError
 from serve.schemas import Problem
@@ -32,7 +33,10 @@ KINDS: dict[str, Kind] = {
     "malformed-form": Kind(400, "The multipart form cannot be read"),
     "no-file": Kind(422, "No picture was sent"),
     "too-many-files": Kind(413, "Too many pictures in one request"),
+    "no-key": Kind(401, "An API key is needed"),
     "not-found": Kind(404, "No such page"),
+    "unknown-prediction": Kind(404, "No such prediction", 3),
+    "not-recorded": Kind(404, "Predictions are not recorded here"),
     "method-not-allowed": Kind(405, "The method is not allowed here"),
     "slow-upload": Kind(408, "The upload took too long", 1),
     "body-too-large": Kind(413, "The request is too large"),
@@ -40,10 +44,14 @@ KINDS: dict[str, Kind] = {
     "unsupported-image": Kind(415, "Not a picture of a type that is taken"),
     "unsupported-media-type": Kind(415, "Not a media type that is taken"),
     "undecodable-image": Kind(422, "The picture cannot be decoded"),
+    "not-a-chest-xray": Kind(422, "The picture is not a chest X-ray as the model knows them"),
     "no-finite-answer": Kind(422, "The model has no answer for this picture"),
     "invalid-request": Kind(422, "The request is not valid"),
     "no-model": Kind(503, "No model is loaded yet", 2),
     "busy": Kind(503, "The server is at its limit", 1),
+    "too-slow": Kind(503, "The answer took too long", 5),
+    "store-away": Kind(503, "The store of predictions does not answer", 5),
+    "stopping": Kind(503, "The server is about to stop", 5),
     "internal-error": Kind(500, "The server failed"),
 }
 
@@ -87,12 +95,26 @@ def respond(document: Problem, headers: Mapping[str, str] | None = None) -> Resp
     sent = dict(headers or {})
     if retry_after is not None:
         sent["Retry-After"] = str(retry_after)
+    if document.status == http.HTTPStatus.UNAUTHORIZED:
+        sent["WWW-Authenticate"] = 'Bearer realm="hm-mlflow"'
     content = document.model_dump(mode="json", exclude_none=True)
-    return JSONResponse(content, status_code=document.status, media_type=MEDIA_TYPE, headers=sent)
+    return _ProblemResponse(content, document.code, status_code=document.status, headers=sent)
+
+
+class _ProblemResponse(JSONResponse):
+    """A problem document; the request's state learns its code, for the metrics and the log."""
+
+    def __init__(self, content: dict[str, Any], code: str, *, status_code: int, headers: dict[str, str]) -> None:
+        super().__init__(content, status_code=status_code, media_type=MEDIA_TYPE, headers=headers)
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem"] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def request_id_of(request: Request) -> str:
-    """The id that `serve.limits.RequestId` gave the request."""
+    """The id that `serve.headers.RequestId` gave the request."""
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 

@@ -22,15 +22,38 @@ class ModelReference(Answer):
     run_id: str
 
 
-class Prediction(Answer):
-    """The answer for one picture."""
+class PredictionWarning(Answer):
+    """Why an answer should be taken with caution."""
+
+    code: Literal["unlike-training", "coloured"]
+    detail: str
+
+
+class Opinion(Answer):
+    """What a model says of one picture."""
 
     label: Label
     probability: FiniteFloat = Field(ge=0, le=1, description="Probability of PNEUMONIA, whatever the label.")
     threshold: FiniteFloat = Field(ge=0, le=1, description="The probability from which the label is PNEUMONIA.")
+    warnings: list[PredictionWarning] = Field(default_factory=list, description="Empty for a usual picture.")
     model: ModelReference
     request_id: str
     filename: str | None = Field(None, description="As the client named it; absent for a raw body.")
+
+
+class Prediction(Opinion):
+    """The answer for one picture."""
+
+    id: str = Field(description="The request's id and the picture's place in it; feedback names it.")
+
+
+class Explanation(Opinion):
+    """The answer for one picture, and where in it the evidence lies."""
+
+    contributions: list[list[FiniteFloat]] = Field(
+        description="Rows of a grid over the picture, from the top: by how much the log-odds of PNEUMONIA fall where "
+        "the picture is made like an average normal one around that place. Negative where that makes them rise."
+    )
 
 
 class Problem(Answer):
@@ -53,6 +76,33 @@ class Predictions(Answer):
     results: list[Prediction | Problem]
     model: ModelReference
     request_id: str
+
+
+class FeedbackReceipt(Answer):
+    """What is now kept under a prediction's id."""
+
+    prediction_id: str
+    version: int
+    predicted: Label
+    label: Label = Field(description="What the person says it is.")
+    confirmed: bool
+    time: datetime
+
+
+class VersionFeedback(Answer):
+    """How often people agreed with a version."""
+
+    version: int
+    confirmed: int
+    corrected: int
+    missed_pneumonia: int = Field(description="Corrected from NORMAL to PNEUMONIA.")
+    false_alarms: int = Field(description="Corrected from PNEUMONIA to NORMAL.")
+
+
+class FeedbackSummary(Answer):
+    """What people said of predictions, by the version that made them."""
+
+    versions: list[VersionFeedback]
 
 
 class FailureReport(Answer):

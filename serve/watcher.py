@@ -13,6 +13,7 @@ from registry.errors import ArtefactError
 from registry.settings import Settings
 from registry.versions import ModelVersion, production
 from serve.cache import VerifiedCache, cache_folder
+from serve.metrics import Metrics
 from serve.model import Failure, Holder, Served
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,18 @@ class Watcher:
     """
 
     def __init__(
-        self, holder: Holder, *, lookup: Callable[[], ModelVersion | None], cache: VerifiedCache, poll_s: float = POLL_S
+        self,
+        holder: Holder,
+        *,
+        lookup: Callable[[], ModelVersion | None],
+        cache: VerifiedCache,
+        metrics: Metrics | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
         self.holder = holder
+        self._metrics = metrics or Metrics()
+        self._metrics.version.set(0)
+        self._metrics.following.set(0)
         self._lookup = lookup
         self._cache = cache
         self._poll_s = poll_s
@@ -79,8 +89,7 @@ class Watcher:
             self._fail("no-production-version", None, "No version is in Production.")
             return
         if self._serves(wanted):
-            self.holder.failure = None
-            self._refused = None
+            self._follows()
         elif not self._waits(wanted):
             self._replace(wanted)
 
@@ -99,19 +108,28 @@ class Watcher:
         try:
             bundle = self._cache.obtain(wanted)
             warm_up(bundle)
+            if self._outdated(wanted):
+                return
         except ArtefactError as error:
             self._fail("refused", wanted, str(error))
         except Exception as error:  # whatever a store, a disk or a model can raise: what is served stays
             self._fail("not-fetched", wanted, f"{wanted} could not be fetched and tried: {_brief(error)}")
         else:
             self._swap(wanted, bundle, "registry")
-            self.holder.failure = None
-            self._refused = None
+            self._follows()
             return
         self._refusals = self._refusals + 1 if self._refused == _identity(wanted) else 1
         self._refused = _identity(wanted)
         self._skips = int(min(2**self._refusals, max(1.0, _LONGEST_PAUSE_S / self._poll_s)))
         self._recall()
+
+    def _outdated(self, wanted: ModelVersion) -> bool:
+        """Whether Production moved on while this version was fetched: a slow replica must not go back to it."""
+        try:
+            now = self._lookup()
+        except (MlflowException, OSError, RuntimeError, ValueError):
+            return False  # nothing newer is known
+        return now is not None and _identity(now) != _identity(wanted)
 
     def _recall(self) -> None:
         """With nothing served yet, take the last verified copy on disk; a model that serves is never replaced by it."""
@@ -126,7 +144,17 @@ class Watcher:
     def _swap(self, version: ModelVersion, bundle: Bundle, source: Literal["registry", "disk"]) -> None:
         before = self.holder.served
         self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
+        self._metrics.version.set(version.version)
+        self._metrics.swaps.labels(source).inc()
         log.info("Serving %s (from %s); before: %s.", version, source, before.version if before else "none")
+
+    def _follows(self) -> None:
+        """What Production names is what serves."""
+        if self.holder.failure:
+            log.info("Production is followed again; before: %s.", self.holder.failure.code)
+        self.holder.failure = None
+        self._refused = None
+        self._metrics.following.set(1)
 
     def _fail(self, code: str, version: ModelVersion | None, detail: str) -> None:
         known = self.holder.failure
@@ -140,6 +168,8 @@ class Watcher:
             since=known.since if known and same else _now(),
         )
         self.holder.failure = failure
+        self._metrics.swap_failures.labels(code).inc()
+        self._metrics.following.set(0)
         if not same:
             served = self.holder.served
             kept = f"{served.version} keeps serving" if served else "no model serves yet"
@@ -160,10 +190,10 @@ def warm_up(bundle: Bundle) -> None:
         bundle.predict([golden.image for golden in bundle.golden])
 
 
-def watch(holder: Holder, settings: Settings) -> Watcher:
+def watch(holder: Holder, settings: Settings, metrics: Metrics) -> Watcher:
     """A watcher, not yet started, of the registry that the settings name."""
     cache = VerifiedCache(settings, cache_folder(settings))
-    return Watcher(holder, lookup=lambda: production(settings), cache=cache)
+    return Watcher(holder, lookup=lambda: production(settings), cache=cache, metrics=metrics)
 
 
 def _identity(version: ModelVersion) -> tuple[int, str]:

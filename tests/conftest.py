@@ -13,7 +13,11 @@ from sklearn.preprocessing import StandardScaler
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.split import folds
+from ray_jobs.fit import FOLDS, TrainingSet
+from ray_jobs.scope import fit_scope
 from registry.bundle import write_bundle
+from registry.scope import Scope
 from registry.settings import ROOT, Settings
 from registry.versions import client
 
@@ -35,7 +39,21 @@ def fitted(xrays: tuple[list[bytes], np.ndarray]):
 
 
 @pytest.fixture(scope="session")
-def make_bundle(fitted, xrays: tuple[list[bytes], np.ndarray]):
+def scope(xrays: tuple[list[bytes], np.ndarray]) -> Scope:
+    """What those X-rays look like."""
+    images, labels = xrays
+    return scope_of(np.stack([extract(image, DEFAULT_SPEC) for image in images]), labels)
+
+
+def scope_of(features: np.ndarray, labels: np.ndarray) -> Scope:
+    """The scope of pictures without views, each of a patient of its own; features (N, D), labels (N,)."""
+    count = len(labels)
+    parts = folds(labels, np.arange(count), FOLDS)
+    return fit_scope(TrainingSet(features=features, labels=labels, folds=parts, images=count))
+
+
+@pytest.fixture(scope="session")
+def make_bundle(fitted, scope: Scope, xrays: tuple[list[bytes], np.ndarray]):
     """Write a sound bundle into a folder; returns its digest."""
 
     def make(folder: Path, *, threshold: float = 0.5, estimator=fitted) -> str:
@@ -44,6 +62,7 @@ def make_bundle(fitted, xrays: tuple[list[bytes], np.ndarray]):
             estimator=estimator,
             spec=DEFAULT_SPEC,
             threshold=threshold,
+            scope=scope,
             evaluation={"held_out": {"auc": {"value": 0.97, "low": 0.95, "high": 0.99}}},
             golden_images=xrays[0][:3],
         )

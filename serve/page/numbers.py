@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from serve.page.words import percent
+from serve.model import Served
+from serve.page.words import WORDS, percent
 
-SHOWN = ("auc", "sensitivity", "specificity", "accuracy")
+SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
+_SHARES = ("sensitivity", "specificity", "accuracy")
 
 
 def evaluation_rows(evaluation: dict[str, Any], language: str) -> list[tuple[str, str, str]]:
@@ -23,6 +25,31 @@ def evaluation_rows(evaluation: dict[str, Any], language: str) -> list[tuple[str
     return rows
 
 
+def facts(served: Served, language: str) -> list[tuple[str, str]]:
+    """(word, value) of what a version is and learnt from, as far as it carries it."""
+    version, bundle = served.version, served.bundle
+    evaluation = bundle.evaluation
+    rows = [
+        ("fact.model", str(evaluation.get("model", version.name))),
+        ("fact.version", f"{version.version}"),
+        ("fact.trained", version.created.strftime("%d/%m/%Y" if language == "pt" else "%Y-%m-%d")),
+        ("fact.threshold", percent(bundle.threshold, language)),
+        ("fact.features", str(len(bundle.spec.names))),
+    ]
+    data = evaluation.get("data", {})
+    for side in ("train", "held-out"):
+        pictures, patients = data.get("pictures", {}).get(side), data.get("patients", {}).get(side)
+        if pictures and patients:
+            values = {"pictures": sum(pictures.values()), "patients": patients, "pneumonia": pictures["PNEUMONIA"]}
+            rows.append((f"fact.{side}", WORDS[language]["of_patients"].format(**values)))
+    rates = evaluation.get("scope", {}).get("held_out", {})
+    for name in ("refused", "doubtful"):
+        number = _number(rates, name)
+        if number:
+            rows.append((f"fact.{name}", percent(number[0], language)))
+    return rows
+
+
 def _number(evaluation: dict[str, Any], name: str) -> tuple[float, float | None, float | None] | None:
     found = evaluation.get(name)
     if isinstance(found, dict):
@@ -31,7 +58,7 @@ def _number(evaluation: dict[str, Any], name: str) -> tuple[float, float | None,
 
 
 def _text(name: str, value: float, language: str) -> str:
-    if name != "auc":
+    if name in _SHARES:
         return percent(value, language)
     text = f"{value:.3f}"
     return text.replace(".", ",") if language == "pt" else text

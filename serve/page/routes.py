@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
@@ -10,31 +10,30 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from registry.settings import Settings
-from serve.limits import Limits
+from serve.desk import Desk
+from serve.model import FailureCode
 from serve.page.api_page import describe
-from serve.page.numbers import evaluation_rows
+from serve.page.numbers import evaluation_rows, facts
 from serve.page.words import LANGUAGES, WORDS, choose_language, percent
-from serve.predictor import Predictor
 from serve.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.schemas import Prediction, Problem
-from serve.uploads import read_pictures
 
 HERE = Path(__file__).parent
+_FAILURES = get_args(FailureCode)
 _RETRY = {code: kind.retry_after_s for code, kind in KINDS.items() if kind.retry_after_s}
 
 
-def add_page(app: FastAPI, *, predictor: Predictor, settings: Settings, limits: Limits) -> None:
+def add_page(app: FastAPI, *, desk: Desk, settings: Settings) -> None:
     """Add the page to an application."""
-    page = _Page(predictor, settings)
+    page = _Page(desk, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     async def answers(request: Request) -> Sequence[Prediction | Problem]:
-        request_id = request_id_of(request)
         try:
-            served = predictor.served()
-            return await predictor.answer(served, await read_pictures(request, limits), request_id)
+            return (await desk.answer(request)).results
         except ProblemError as error:
-            return [of_error(error, request_id=request_id)]
+            request.scope["state"]["problem"] = error.code
+            return [of_error(error, request_id=request_id_of(request))]
 
     @app.get("/", include_in_schema=False)
     async def show(request: Request) -> HTMLResponse:
@@ -56,6 +55,10 @@ def add_page(app: FastAPI, *, predictor: Predictor, settings: Settings, limits: 
             headers = {"Retry-After": str(_RETRY[result.code])} if result.code in _RETRY else {}
         return page.render(template, request, status=status, headers=headers, result=result)
 
+    @app.get("/page/model", include_in_schema=False)
+    async def about(request: Request) -> HTMLResponse:
+        return page.render("about.html", request)
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         return page.render("api.html", request, operations=describe(app.openapi()), kinds=KINDS)
@@ -64,8 +67,9 @@ def add_page(app: FastAPI, *, predictor: Predictor, settings: Settings, limits: 
 class _Page:
     """Renders templates with what every one of them needs."""
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
-        self._predictor = predictor
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        self._holder = desk.predictor.holder
+        self._remembers = desk.recorder is not None
         tracking = settings.tracking_uri
         self._mlflow = tracking if tracking.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
         self._environment = Environment(
@@ -88,13 +92,17 @@ class _Page:
         """A template as a response, in the language of the request."""
         language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
         words = WORDS[language]
-        served = self._predictor.holder.served
+        served, failure = self._holder.served, self._holder.failure
         html = self._environment.get_template(template).render(
             w=words,
             language=language,
             languages=LANGUAGES,
             path=request.url.path if request.method == "GET" else "/",
             served=served,
+            failure=failure,
+            failures=_FAILURES,
+            remembers=self._remembers,
+            facts=facts(served, language) if served else [],
             numbers=evaluation_rows(served.bundle.evaluation, language) if served else [],
             mlflow=self._mlflow,
             base=str(request.base_url).rstrip("/"),

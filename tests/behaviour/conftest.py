@@ -13,6 +13,7 @@ from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.extraction import Table
 from ray_jobs.fit import TrainingSet, fit
+from ray_jobs.scope import fit_scope
 from ray_jobs.search_space import candidates
 from ray_jobs.trial import cross_validate
 from registry.bundle import Bundle
@@ -39,7 +40,14 @@ def model_of(paths: Sequence[str], images: Sequence[bytes]) -> Bundle:
     )
     data = TrainingSet.of(table, seed=0)
     fitted = fit(cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds), data)
-    return Bundle(estimator=fitted.estimator, spec=DEFAULT_SPEC, threshold=fitted.threshold, evaluation={}, golden=())
+    return Bundle(
+        estimator=fitted.estimator,
+        spec=DEFAULT_SPEC,
+        threshold=fitted.threshold,
+        scope=fit_scope(data),
+        evaluation={},
+        golden=(),
+    )
 
 
 def pixels_of(image: bytes) -> np.ndarray:

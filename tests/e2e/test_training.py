@@ -91,7 +91,8 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
         for name in ("dataset.digest", "spec_fingerprint", "mlflow.source.git.commit", "package.scikit-learn"):
             assert run.data.tags[name]
     assert {"auc", "fold_0_auc"} <= set(nested[0].data.metrics)
-    assert {"held_out_auc", "held_out_sensitivity_low", "cv_auc"} <= set(parent.data.metrics)
+    expected = {"held_out_auc", "held_out_sensitivity_low", "held_out_refused", "held_out_calibration_error", "cv_auc"}
+    assert expected <= set(parent.data.metrics)
     assert parent.inputs.dataset_inputs[0].dataset.digest == parent.data.tags["dataset.digest"][:36]
     pictures = {item.path for item in mlflow_client.list_artifacts(version.run_id, "held_out")}
     assert pictures == {"held_out/roc.png", "held_out/calibration.png", "held_out/confusion.png"}

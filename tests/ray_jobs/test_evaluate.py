@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.evaluate import best_threshold, evaluate
+from ray_jobs.evaluate import METRICS, best_threshold, calibration_error, evaluate
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 PROBABILITIES = np.array([0.1, 0.2, 0.7, 0.6, 0.8, 0.9])
@@ -20,13 +20,31 @@ def test_the_numbers_are_those_computed_by_hand():
     assert (found.images, found.patients, found.pneumonia) == (6, 6, 3)
 
 
+def test_the_calibration_error_is_the_mean_gap_between_share_and_probability_over_bins_of_equal_size():
+    probabilities = np.repeat([0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95], 2)
+    labels = np.array([0, 0] * 5 + [1, 1] * 5)
+    gaps = [0.05, 0.15, 0.25, 0.35, 0.45, 0.45, 0.35, 0.25, 0.15, 0.05]
+    assert calibration_error(labels, probabilities, np.ones(20)) == pytest.approx(np.mean(gaps))
+    heavy = np.repeat([3.0, *[1.0] * 9], 2)
+    assert calibration_error(labels, probabilities, heavy) == pytest.approx((sum(gaps) + 2 * gaps[0]) / 12)
+
+
+def test_a_calibrated_model_has_an_interval_that_reaches_nought_and_a_boastful_one_has_not():
+    random = np.random.default_rng(0)
+    honest = random.uniform(0.02, 0.98, 600)
+    labels = (random.random(600) < honest).astype(int)
+    boastful = 1 / (1 + np.exp(-4 * np.log(honest / (1 - honest))))
+    assert evaluate(labels, honest, np.arange(600), threshold=0.5).calibration_error.low < 0.02
+    assert evaluate(labels, boastful, np.arange(600), threshold=0.5).calibration_error.low > 0.1
+
+
 def test_a_probability_at_the_threshold_counts_as_pneumonia():
     assert evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.6).sensitivity.value == 1.0
 
 
 def test_every_interval_holds_its_value():
     found = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65)
-    for name in ("auc", "accuracy", "sensitivity", "specificity", "brier"):
+    for name in METRICS:
         estimate = getattr(found, name)
         assert estimate.low <= estimate.value <= estimate.high
 

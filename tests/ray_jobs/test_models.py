@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.calibration import _sigmoid_calibration
 
 from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
+from ray_jobs.evaluate import best_threshold
 from ray_jobs.extraction import Table
 from ray_jobs.fit import TrainingSet, fit
 from ray_jobs.search_space import FAMILIES, Candidate, Choice, candidates
@@ -81,6 +83,17 @@ def test_a_trial_gives_the_same_scores_again_and_survives_json(data):
     assert (read.candidate, read.fold_auc, read.auc) == (first.candidate, first.fold_auc, first.auc)
 
 
+def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
+    trial = cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds)
+    fitted = fit(trial, data)
+    scores, labels = trial.scores[: data.images], data.labels[: data.images]
+    sigmoid = fitted.estimator.calibrated_classifiers_[0].calibrators[0]
+    assert (sigmoid.a_, sigmoid.b_) == pytest.approx(_sigmoid_calibration(scores, labels), rel=1e-6)
+    probabilities = sigmoid.predict(scores)
+    assert fitted.threshold == best_threshold(labels, probabilities)
+    assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.02)
+
+
 def test_fewer_rows_than_components_leave_fewer_components(data):
     pipeline = Candidate(family="svm", parameters={"components": 256, "C": 1.0, "gamma": 1e-4}).build(30)
     rows = np.linspace(0, len(data.labels) - 1, 30).astype(int)
@@ -89,7 +102,7 @@ def test_fewer_rows_than_components_leave_fewer_components(data):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data, xrays, tmp_path):
+def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data, scope, xrays, tmp_path):
     candidate = Candidate(family=family, parameters=FAMILIES[family].first)
     fitted = fit(cross_validate(candidate, data.features, data.labels, data.folds), data)
     assert 0 < fitted.threshold < 1
@@ -99,6 +112,7 @@ def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data
         estimator=fitted.estimator,
         spec=DEFAULT_SPEC,
         threshold=fitted.threshold,
+        scope=scope,
         evaluation={},
         golden_images=xrays[0][:2],
     )

@@ -14,9 +14,9 @@ from ray_jobs.dataset.split import folds
 from ray_jobs.fit import TrainingSet
 from ray_jobs.runs import CANDIDATE_TAG, parent_run
 from ray_jobs.search_space import candidates
-from ray_jobs.state import open_state
 from ray_jobs.sweep import run_sweep
 from ray_jobs.trial import cross_validate
+from registry.state import open_state
 from registry.versions import client
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from registry.settings import Settings
 from registry.versions import fetch, register
+from tests.behaviour.not_xrays import generated
 from tests.conftest import new_run
 
 
@@ -58,8 +59,14 @@ def test_mlflow_models_serve_gives_the_same_probabilities(settings, version, add
     assert answer.status_code == 200, answer.text
     bundle = fetch(settings, version, tmp_path / "fetched")
     for row, image in zip(answer.json()["predictions"], images, strict=True):
-        probability = float(bundle.predict([image])[0])
-        assert row["probability"] == pytest.approx(probability, abs=1e-6)
-        assert row["label"] == bundle.label(probability)
-    broken = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(b"nothing").decode()]]}}
-    assert httpx.post(f"{address}/invocations", json=broken, timeout=60).status_code == 400
+        expected = bundle.answer(image)
+        assert row["probability"] == pytest.approx(expected.probability, abs=1e-6)
+        assert row["label"] == expected.label
+    for wrong, reason in (
+        (b"nothing", "not JPEG, PNG or DICOM"),
+        (generated("hand", 1)[0], "not like the chest X-rays"),
+    ):
+        broken = {"dataframe_split": {"columns": ["image"], "data": [*rows, [base64.b64encode(wrong).decode()]]}}
+        refused = httpx.post(f"{address}/invocations", json=broken, timeout=60)
+        assert refused.status_code == 400
+        assert reason in refused.text

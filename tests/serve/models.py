@@ -14,9 +14,11 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle, write_bundle
+from registry.scope import Scope
 from registry.settings import Settings
 from registry.versions import ModelVersion, client, register
 from serve.model import Served
+from tests.conftest import scope_of
 
 HELD_OUT = {
     "auc": {"value": 0.973, "low": 0.961, "high": 0.984},
@@ -24,7 +26,19 @@ HELD_OUT = {
     "sensitivity": {"value": 0.952, "low": 0.93, "high": 0.97},
     "specificity": {"value": 0.884, "low": 0.84, "high": 0.92},
 }
-EVALUATION = {"held_out": HELD_OUT}
+HELD_OUT |= {
+    "calibration_error": {"value": 0.021, "low": 0.014, "high": 0.035},
+    "brier": {"value": 0.052, "low": 0.041, "high": 0.063},
+}
+EVALUATION = {
+    "held_out": HELD_OUT,
+    "model": "logistic regression",
+    "scope": {"held_out": {"refused": {"value": 0.004, "low": 0.0, "high": 0.01}}},
+    "data": {
+        "pictures": {"train": {"NORMAL": 600, "PNEUMONIA": 900}, "held-out": {"NORMAL": 150, "PNEUMONIA": 230}},
+        "patients": {"train": 800, "held-out": 210},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class TrainingSet:
     images: list[bytes]
     features: np.ndarray
     labels: np.ndarray
+    scope: Scope
 
     @classmethod
     def generated(cls, *, patients: int) -> "TrainingSet":
@@ -41,7 +56,8 @@ class TrainingSet:
             chest_picture(patient=patient, picture=0, label="PNEUMONIA" if patient % 2 else "NORMAL")
             for patient in range(patients)
         ]
-        return cls(images, np.stack([extract(image) for image in images]), np.arange(patients) % 2)
+        features, labels = np.stack([extract(image) for image in images]), np.arange(patients) % 2
+        return cls(images, features, labels, scope_of(features, labels))
 
     def write(self, folder: Path, *, strength: float = 1.0, threshold: float = 0.5) -> str:
         """Fit a model (`strength` is the inverse of its regularisation), write its bundle and return the digest."""
@@ -52,6 +68,7 @@ class TrainingSet:
             estimator=estimator,
             spec=DEFAULT_SPEC,
             threshold=threshold,
+            scope=self.scope,
             evaluation=EVALUATION,
             golden_images=self.images[:3],
         )

@@ -16,6 +16,7 @@ from serve.api import create_app
 from serve.limits import Limits
 from serve.model import Failure, Holder, Served
 from serve.problems import KINDS
+from tests.serve.gate import Gate
 from tests.serve.malformed import png_of
 from tests.serve.models import TrainingSet
 
@@ -132,23 +133,6 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
         assert int(refused.headers["retry-after"]) > 0
 
 
-class Gate:
-    """A bundle that answers only when it is let."""
-
-    def __init__(self, model: Served) -> None:
-        self._bundle = model.bundle
-        self.entered = threading.Semaphore(0)
-        self.open = threading.Event()
-
-    def predict(self, images: list[bytes]) -> np.ndarray:
-        self.entered.release()
-        self.open.wait(30)
-        return self._bundle.predict(images)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._bundle, name)
-
-
 def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_time_to_come_back(
     model: Served, settings: Settings, xray: bytes
 ) -> None:
@@ -194,14 +178,12 @@ def test_an_answer_under_way_stays_with_the_model_that_it_began_with(
 
 
 class Broken:
-    """A bundle whose model gives what JSON cannot carry, or fails."""
-
-    threshold = 0.5
+    """An estimator that gives what JSON cannot carry, or fails."""
 
     def __init__(self, result: Callable[[], np.ndarray]) -> None:
         self._result = result
 
-    def predict(self, images: list[bytes]) -> np.ndarray:
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
         return self._result()
 
 
@@ -209,11 +191,12 @@ def _fail() -> np.ndarray:
     raise ZeroDivisionError("what nobody foresaw")
 
 
-@pytest.mark.parametrize("result", [lambda: np.array([math.nan]), _fail], ids=["nan", "exception"])
+@pytest.mark.parametrize("result", [lambda: np.full((1, 2), math.nan), _fail], ids=["nan", "exception"])
 def test_what_breaks_a_prediction_is_a_problem_of_the_picture_and_never_nan(
     model: Served, settings: Settings, xray: bytes, result: Callable[[], np.ndarray]
 ) -> None:
-    holder = Holder(served=replace(model, bundle=Broken(result)))  # type: ignore[arg-type]
+    bundle = replace(model.bundle, estimator=Broken(result))  # type: ignore[arg-type]
+    holder = Holder(served=replace(model, bundle=bundle))
     answer = TestClient(create_app(holder, settings=settings)).post("/predict", files=[jpeg_part(xray)])
     assert answer.status_code == 422
     assert "NaN" not in answer.text
@@ -272,7 +255,10 @@ def test_every_answer_forbids_framing_sniffing_and_foreign_code(client: TestClie
 
 def test_the_description_lists_every_route_and_each_status_that_problems_have(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/model", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        *("/predict", "/explain", "/model", "/healthz", "/readyz", "/metrics"),
+        *("/predictions/{prediction_id}/feedback", "/feedback", "/feedback.csv"),
+    }
     described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
-    assert {kind.status for code, kind in KINDS.items()} - described == {404, 405, 500}
+    assert {kind.status for code, kind in KINDS.items()} - described == {401, 404, 405, 500}
     assert "multipart/form-data" in json.dumps(document["paths"]["/predict"]["post"]["requestBody"])

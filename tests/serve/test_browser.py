@@ -1,26 +1,27 @@
 """The page in a real browser: upload one and many, an error, both languages, a phone, and the version that changes."""
 
-import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import uvicorn
+from fastapi import FastAPI
 
 from registry.settings import Settings
+from registry.state import open_state
 from serve.api import create_app
-from serve.model import Holder, Served
+from serve.keys import read_keys
+from serve.metrics import Metrics
+from serve.model import Failure, Holder, Served
+from serve.records import Recorder
+from tests.serve.live import CHROMIUM, chromium, running
 from tests.serve.models import TrainingSet
-from tests.serve.waiting import until
+from tests.serve.pictures import write_uploads
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; install Debian's package chromium")
 
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 
@@ -30,24 +31,22 @@ def held(model: Served) -> Holder:
 
 
 @pytest.fixture(scope="module")
-def url(held: Holder) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(held, settings=Settings()), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+def app(held: Holder, tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    metrics, folder = Metrics(), tmp_path_factory.mktemp("memory")
+    recorder = Recorder(lambda: open_state(str(folder)), metrics)
+    return create_app(held, settings=Settings(), metrics=metrics, recorder=recorder)
+
+
+@pytest.fixture(scope="module")
+def url(app: FastAPI) -> Iterator[str]:
+    with running(app) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -64,16 +63,24 @@ def page(browser, url: str) -> Iterator[object]:
 
 
 @pytest.fixture
-def files(tmp_path: Path, training_set: TrainingSet) -> list[str]:
-    paths = [tmp_path / f"chest-{index}.jpeg" for index in range(2)]
-    for path, image in zip(paths, training_set.images, strict=False):
-        path.write_bytes(image)
-    (tmp_path / "notes.txt").write_text("not a picture")
-    return [str(path) for path in [*paths, tmp_path / "notes.txt"]]
+def files(tmp_path: Path, training_set: TrainingSet) -> dict[str, str]:
+    paths = write_uploads(tmp_path, training_set)
+    return dict(zip(("normal", "pneumonia", "unusual", "photograph", "text"), paths, strict=True))
 
 
-def test_one_x_ray_shows_label_probability_and_the_picture_itself(page, files: list[str]) -> None:
-    page.set_input_files("#file", files[1])
+def serious(page) -> list[str]:
+    """What axe-core finds serious or worse on a page as it stands."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['target']}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def test_one_x_ray_shows_label_probability_and_the_picture_itself(page, files: dict[str, str]) -> None:
+    page.set_input_files("#file", files["pneumonia"])
     card = page.locator(".card")
     card.wait_for()
     assert card.locator(".label").inner_text() == "Pneumonia"
@@ -83,14 +90,125 @@ def test_one_x_ray_shows_label_probability_and_the_picture_itself(page, files: l
     assert "version 7" in card.inner_text()
 
 
-def test_several_files_become_a_table_in_their_order_with_an_error_in_its_row(page, files: list[str]) -> None:
-    page.set_input_files("#file", files)
-    playwright_api.expect(page.locator("tbody tr")).to_have_count(3)
-    assert page.locator("tbody th").all_inner_texts() == ["chest-0.jpeg", "chest-1.jpeg", "notes.txt"]
-    assert "not a JPEG" in page.locator("tbody tr.problem").inner_text()
-    playwright_api.expect(page.locator("#status")).to_have_text("3 analysed.")
+def test_several_files_become_a_table_in_their_order_with_refusals_in_their_rows(page, files: dict[str, str]) -> None:
+    page.set_input_files("#file", list(files.values()))
+    playwright_api.expect(page.locator("tbody tr")).to_have_count(5)
+    names = [Path(path).name for path in files.values()]
+    playwright_api.expect(page.locator("#status")).to_have_text("5 analysed.")
+    assert [text.strip() for text in page.locator("tbody th").all_inner_texts()] == names
+    rows = page.locator("tbody tr")
+    assert "some colour" in rows.nth(2).inner_text()
+    assert "does not look like a chest X-ray" in rows.nth(3).inner_text()
+    assert "not a JPEG" in rows.nth(4).inner_text()
+    assert serious(page) == []
     page.click("#clear")
     assert page.locator("#results").is_hidden()
+
+
+def test_the_evidence_lies_over_the_picture_by_itself_and_can_be_taken_off(page, files: dict[str, str]) -> None:
+    page.set_input_files("#file", files["pneumonia"])
+    overlay = page.locator(".card img.overlay")
+    overlay.wait_for()
+    assert overlay.evaluate("image => image.naturalWidth") > 0
+    assert "no outline" in page.locator(".card figcaption").inner_text()
+    assert serious(page) == []
+    button = page.locator(".card [data-evidence]")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.focus()
+    page.keyboard.press("Enter")
+    playwright_api.expect(overlay).to_have_count(0)
+    assert page.locator(".card figcaption").is_hidden()
+    page.keyboard.press("Enter")
+    playwright_api.expect(overlay).to_have_count(1)
+
+
+def test_a_row_shows_its_evidence_in_a_dialog_that_the_keyboard_closes(page, files: dict[str, str]) -> None:
+    page.set_input_files("#file", [files["normal"], files["pneumonia"]])
+    button = page.get_by_role("button", name="Evidence chest-1.jpeg")
+    button.click()
+    page.locator("#evidence img.overlay").wait_for()
+    assert page.locator("#evidence").is_visible()
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    assert page.locator("#evidence").is_hidden()
+    assert button.evaluate("button => button === document.activeElement")
+
+
+def test_a_correction_is_kept_and_counted_for_the_version(page, files: dict[str, str], url: str) -> None:
+    page.set_input_files("#file", files["pneumonia"])
+    judge = page.locator(".card .judge")
+    judge.get_by_role("button", name="Right").click()
+    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Kept: confirmed.")
+    judge.get_by_role("button", name="Wrong").click()
+    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Kept: corrected.")
+    assert judge.get_by_role("button", name="Wrong").get_attribute("aria-pressed") == "true"
+    assert judge.get_by_role("button", name="Right").get_attribute("aria-pressed") == "false"
+    (version,) = page.request.get(f"{url}/feedback").json()["versions"]
+    assert (version["version"], version["confirmed"], version["corrected"]) == (7, 0, 1)
+    assert version["false_alarms"] == 1
+
+
+def test_a_photograph_is_refused_kindly_and_a_strange_picture_carries_its_warning(page, files: dict[str, str]) -> None:
+    page.set_input_files("#file", files["photograph"])
+    page.locator(".card.problem").wait_for()
+    assert "Send a frontal chest X-ray" in page.locator(".card").inner_text()
+    assert page.locator(".card .judge").count() == 0
+    assert serious(page) == []
+    page.set_input_files("#file", files["unusual"])
+    page.locator(".card .warnings li").wait_for()
+    assert page.locator(".card .warnings li").get_attribute("data-warning") == "coloured"
+
+
+def test_in_portuguese_every_word_of_a_result_is(browser, url: str, files: dict[str, str]) -> None:
+    page = browser.new_page(locale="pt-BR")
+    page.goto(url)
+    page.set_input_files("#file", files["pneumonia"])
+    page.locator(".card img.overlay").wait_for()
+    card = page.locator(".card").inner_text()
+    assert "probabilidade de pneumonia" in card
+    assert "Mostrar só a radiografia" in card
+    page.get_by_role("button", name="Certo").click()
+    playwright_api.expect(page.locator(".judge-said")).to_have_text("Guardado: confirmado.")
+    page.locator("summary").click()
+    assert "Não é um dispositivo médico" in page.locator(".about").inner_text()
+    assert page.locator("html").get_attribute("lang") == "pt-BR"
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_and_the_models_card_have_nothing_serious_for_axe_in_light_and_dark(
+    browser, url: str, scheme: str
+) -> None:
+    page = browser.new_page(locale="en-GB", color_scheme=scheme)
+    page.goto(url)
+    page.click("summary")
+    assert "Calibration error" in page.locator(".about").inner_text()
+    assert "[0.961, 0.984]" in page.locator(".about").inner_text()
+    assert serious(page) == []
+    page.goto(f"{url}/docs")
+    assert serious(page) == []
+    page.close()
+
+
+def test_where_a_key_is_asked_for_the_page_asks_once_and_goes_on(browser, held: Holder, files: dict[str, str]) -> None:
+    keys = read_keys(Settings(api_keys="clinic:0123456789abcdef"))
+    with running(create_app(held, settings=Settings(), keys=keys)) as url:
+        page = browser.new_page(locale="en-GB")
+        page.goto(url)
+        page.set_input_files("#file", files["pneumonia"])
+        page.locator("#key-dialog").wait_for()
+        assert serious(page) == []
+        page.fill("#key", "wrong")
+        page.keyboard.press("Enter")
+        page.locator("#key-wrong").wait_for()
+        page.fill("#key", "0123456789abcdef")
+        page.keyboard.press("Enter")
+        page.locator(".card img.overlay").wait_for()
+        page.reload()
+        page.set_input_files("#file", files["normal"])
+        page.locator(".card.normal").wait_for()
+        assert page.locator("#key-dialog").is_hidden()
+        page.close()
 
 
 def test_a_dropped_file_is_analysed_and_an_error_says_what_is_wrong(page) -> None:
@@ -113,8 +231,14 @@ def test_the_footer_follows_the_version_without_a_reload(page, held: Holder, mod
     try:
         playwright_api.expect(page.locator("#serving")).to_contain_text("version 8", timeout=30_000)
         playwright_api.expect(page.locator("#announce")).to_have_text("Now answering: version 8")
+        playwright_api.expect(page.locator("#about-model")).to_have_attribute("data-version", "8")
+        now = datetime.now(UTC)
+        held.failure = Failure(code="refused", version=9, detail="Refused.", remedy="Go back.", since=now)
+        playwright_api.expect(page.locator("#notice")).to_contain_text("did not pass its checks", timeout=30_000)
+        held.failure = None
+        playwright_api.expect(page.locator("#notice")).to_be_empty(timeout=30_000)
     finally:
-        held.served = model
+        held.served, held.failure = model, None
 
 
 def test_the_keyboard_alone_reaches_the_upload_and_the_language_switch_turns_the_page(page) -> None:
@@ -130,8 +254,11 @@ def test_the_keyboard_alone_reaches_the_upload_and_the_language_switch_turns_the
     assert "Esta radiografia" in page.locator("h1").inner_text()
 
 
-def test_a_phone_shows_the_page_without_scrolling_sideways(page, files: list[str]) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.set_input_files("#file", files[0])
-    page.locator(".card").wait_for()
+def test_a_phone_shows_the_page_without_scrolling_sideways(page, files: dict[str, str]) -> None:
+    page.set_viewport_size({"width": 390, "height": 740})
+    page.set_input_files("#file", files["normal"])
+    page.locator(".card img.overlay").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.set_input_files("#file", list(files.values()))
+    page.locator("tbody tr").nth(4).wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

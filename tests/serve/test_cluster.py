@@ -29,13 +29,13 @@ def registry(registry_template: Registry) -> Registry:
 def url(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     state = tmp_path_factory.mktemp("state")
     settings = registry.settings.model_copy(update={"http_port": free_port(), "state_uri": str(state)})
-    launch.start(settings)
+    running = launch.start(settings)
     try:
         address = launch.url_of(settings)
         assert launch.wait_for(f"{address}/readyz", seconds=120)
         yield address
     finally:
-        launch.stop()
+        running.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from registry.bundle import read_bundle
 from registry.settings import Settings
 from registry.versions import ModelVersion, production
 from serve.cache import VerifiedCache
+from serve.metrics import Metrics
 from serve.mlflow_ui import MlflowUi
 from serve.model import Holder
 from serve.watcher import Watcher
@@ -207,3 +208,39 @@ def test_a_registry_that_goes_away_leaves_the_model_serving_and_a_cold_start_tak
     stranger = watcher_of(remote.model_copy(update={"model_name": "another"}), tmp_path / "cache")
     stranger.step()
     assert version_served(stranger) is None
+
+
+def test_a_version_that_production_left_while_it_was_fetched_is_not_taken(registry: Registry, tmp_path: Path) -> None:
+    first, second, third = registry.versions[:3]
+    answers = iter([first, first, second, third, third, third])
+    cache = VerifiedCache(registry.settings, tmp_path / "cache")
+    watcher = Watcher(Holder(), lookup=lambda: next(answers), cache=cache)
+    watcher.step()
+    assert version_served(watcher) == first.version
+    watcher.step()  # asked for the second, and while it was fetched Production became the third
+    assert version_served(watcher) == first.version
+    watcher.step()
+    assert version_served(watcher) == third.version
+
+
+def test_metrics_and_log_tell_of_a_failure_to_follow_and_of_its_end(
+    registry: Registry, tmp_path: Path, corrupt: ModelVersion, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="serve")
+    metrics, cache = Metrics(), VerifiedCache(registry.settings, tmp_path / "cache")
+    watcher = Watcher(Holder(), lookup=lambda: production(registry.settings), cache=cache, metrics=metrics)
+    watcher.step()
+    registry.promote(corrupt)
+    watcher.step()
+    text = metrics.render().decode()
+    assert 'hm_swap_failures_total{code="refused"} 1.0' in text
+    assert "hm_following_production 0.0" in text
+    assert f"hm_serving_version {float(registry.versions[0].version)}" in text
+    registry.promote(registry.versions[0])
+    watcher.step()
+    text = metrics.render().decode()
+    assert "hm_following_production 1.0" in text
+    assert 'hm_swaps_total{source="registry"} 1.0' in text
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("keeps serving" in message for message in messages)
+    assert any("followed again; before: refused" in message for message in messages)

@@ -1,22 +1,24 @@
 // Sends dropped or chosen X-rays one by one, shows each answer as the server renders it, and follows the model's version.
 "use strict";
 
+import { askPatiently, fill } from "./ask.js";
+import { onCard, onRow } from "./evidence.js";
+import { follow } from "./follow.js";
+import { listen } from "./judge.js";
+
 const form = document.getElementById("upload");
 const input = document.getElementById("file");
 const statusLine = document.getElementById("status");
+const bar = document.getElementById("progress");
 const results = document.getElementById("results");
 const cards = document.getElementById("cards");
 const words = form.dataset;
 const AT_ONCE = 2;
-const TRIES = 6;
-const POLL_MS = 3000;
 let round = 0;
 let previews = [];
 
 form.classList.add("live");
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+document.documentElement.classList.add("js");
 
 function fromTemplate(id, filename) {
   const node = document.getElementById(id).content.cloneNode(true);
@@ -31,27 +33,18 @@ function parse(html, kind) {
   return holder.content.querySelector(kind === "row" ? "tr" : "article");
 }
 
-async function ask(file, kind) {
-  for (let attempt = 1; attempt <= TRIES; attempt += 1) {
-    const body = new FormData();
-    body.append("file", file, file.name);
-    try {
-      const response = await fetch(`/page/result?lang=${words.language}&as=${kind}`, { method: "POST", body });
-      const wait = Number(response.headers.get("Retry-After"));
-      if (response.status === 503 && wait && attempt < TRIES) {
-        statusLine.textContent = words.waiting;
-        await pause(1000 * wait);
-        continue;
-      }
-      const type = response.headers.get("Content-Type") || "";
-      if (type.startsWith("text/html")) return parse(await response.text(), kind);
-      return refusal(await response.json(), file, kind);
-    } catch (error) {
-      if (attempt === TRIES || !navigator.onLine) break;
-      await pause(500 * attempt);
-    }
+async function answerFor(file, kind) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  try {
+    const address = `/page/result?lang=${words.language}&as=${kind}`;
+    const response = await askPatiently(address, { method: "POST", body }, () => { statusLine.textContent = words.waiting; });
+    const type = response.headers.get("Content-Type") || "";
+    if (type.startsWith("text/html")) return parse(await response.text(), kind);
+    return refusal(await response.json(), file, kind);
+  } catch (error) {
+    return fromTemplate(`offline-${kind}`, file.name);
   }
-  return fromTemplate(`offline-${kind}`, file.name);
 }
 
 // A request that was refused before any page was rendered, such as one that is too large, answers with a problem document.
@@ -63,31 +56,41 @@ function refusal(problem, file, kind) {
   return node;
 }
 
+function keep(url) {
+  previews.push(url);
+  return url;
+}
+
 function preview(file) {
   if (!["image/jpeg", "image/png"].includes(file.type)) return null;
   const image = document.createElement("img");
-  image.src = URL.createObjectURL(file);
+  image.src = keep(URL.createObjectURL(file));
   image.alt = words.preview;
   image.addEventListener("error", () => image.remove());
-  previews.push(image.src);
   return image;
 }
 
 function decorate(node, file, kind) {
   const image = preview(file);
-  if (!image) return node;
+  listen(node);
   if (kind === "row") {
-    image.className = "thumb";
-    image.alt = "";
-    node.querySelector("th").prepend(image);
+    if (image) {
+      image.className = "thumb";
+      image.alt = "";
+      node.querySelector("th").prepend(image);
+    }
+    onRow(node, file, keep);
     return node;
   }
   const place = node.querySelector("[data-picture]");
-  if (place) {
+  if (place && image) {
     place.hidden = false;
+    const figure = node.querySelector("[data-figure]");
+    if (figure) figure.hidden = false;
     image.addEventListener("error", () => { place.hidden = true; });
     place.replaceChildren(image);
   }
+  onCard(node, file, image, keep);
   return node;
 }
 
@@ -96,6 +99,7 @@ function clear() {
   previews = [];
   cards.replaceChildren();
   statusLine.textContent = "";
+  bar.hidden = true;
   results.hidden = true;
 }
 
@@ -115,13 +119,18 @@ async function analyse(files) {
   body.append(...places);
   let done = 0;
   let next = 0;
-  const say = () => { statusLine.textContent = fill(words.working, { done, total: files.length }); };
+  const say = () => {
+    statusLine.textContent = fill(words.working, { done, total: files.length });
+    bar.max = files.length;
+    bar.value = done;
+    bar.hidden = files.length === 1;
+  };
   say();
   const worker = async () => {
     while (next < files.length && mine === round) {
       const index = next;
       next += 1;
-      const node = decorate(await ask(files[index], kind), files[index], kind);
+      const node = decorate(await answerFor(files[index], kind), files[index], kind);
       if (mine !== round) return;
       places[index].replaceWith(node);
       results.hidden = false;
@@ -131,6 +140,7 @@ async function analyse(files) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   if (mine !== round) return;
+  bar.hidden = true;
   statusLine.textContent = files.length === 1 ? "" : fill(words.finished, { total: files.length });
   if (kind === "card") results.scrollIntoView({ block: "nearest" });
 }
@@ -160,24 +170,4 @@ window.addEventListener("drop", (event) => {
 });
 window.addEventListener("paste", (event) => analyse([...event.clipboardData.files]));
 
-const serving = document.getElementById("serving");
-const announce = document.getElementById("announce");
-async function follow() {
-  if (!document.hidden) {
-    try {
-      const response = await fetch("/model", { cache: "no-store" });
-      if (response.ok) show(await response.json());
-      else if (response.status === 503) serving.textContent = serving.dataset.none;
-    } catch (error) { /* The next look tells; an upload says by itself that the server is away. */ }
-  }
-  setTimeout(follow, POLL_MS);
-}
-function show(model) {
-  serving.textContent = `${serving.dataset.name} ${model.name}, ${serving.dataset.word} ${model.version}`;
-  if (serving.dataset.version === String(model.version)) return;
-  serving.dataset.version = String(model.version);
-  announce.textContent = fill(serving.dataset.changed, { version: model.version });
-  serving.classList.add("fresh");
-  setTimeout(() => serving.classList.remove("fresh"), 8000);
-}
 follow();

@@ -1,4 +1,4 @@
-"""Where a job keeps what it can resume from: a folder or a bucket, behind one Arrow filesystem."""
+"""Where jobs keep what they can resume from, and serving what it remembers: a folder or a bucket."""
 
 import os
 from dataclasses import dataclass

@@ -1,0 +1,142 @@
+"""Compare what serving saw with what Production was judged by: `python -m ray_jobs.drift --since 7`."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.utils.time import get_current_time_millis
+
+from features.spec import DEFAULT_SPEC
+from ray_jobs.cli import run_job
+from ray_jobs.reference import read_reference
+from ray_jobs.shift import LEAST, SHARE, Verdict, agreement, compare
+from registry.feedback import everything
+from registry.predictions import matrix, read
+from registry.settings import Settings
+from registry.state import State, open_state
+from registry.versions import ModelVersion, client, production
+
+DRIFT = 3
+MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
+_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a version answered in a period: features (N, D), probabilities (N,), and people's words."""
+
+    features: np.ndarray
+    scores: np.ndarray
+    confirmed: int
+    words: int
+
+
+def seen(state: State, version: ModelVersion, since: datetime) -> Seen:
+    """The records and words on a version from a time on; records of another feature spec say nothing of it."""
+    features = [np.zeros((0, len(DEFAULT_SPEC.names)), np.float32)]
+    scores = [np.zeros(0)]
+    for spec, table in read(state, since=since):
+        mine = table.filter(np.asarray(table.column("version")) == version.version)
+        if spec == version.spec_fingerprint and len(mine):
+            features.append(matrix(mine))
+            scores.append(mine.column("probability").to_numpy())
+    words = [word for word in everything(state) if word.version == version.version and word.predicted_at >= since]
+    return Seen(
+        features=np.concatenate(features),
+        scores=np.concatenate(scores),
+        confirmed=sum(word.confirms for word in words),
+        words=len(words),
+    )
+
+
+def report(version: ModelVersion, found: Seen, verdict: Verdict | None, *, days: float) -> str:
+    """What a person wants to know."""
+    lines = [f"{version}: {len(found.scores)} pictures in {days:g} days"]
+    if found.words:
+        share, low, high = agreement(found.confirmed, found.words)
+        lines.append(
+            f"people      judged {found.words} and confirmed {share:.3f} ({low:.3f} to {high:.3f}); "
+            "whom they judge is their choice, so this is no estimate of accuracy on all"
+        )
+    if verdict is None:
+        lines.append(f"verdict     none: {LEAST} pictures are the least that says something")
+        return "\n".join(lines)
+    worst = np.argsort(-verdict.features.psi)[: min(_SHOWN, int(verdict.features.shifted.sum()))]
+    lines += [
+        f"scores      stability index {verdict.scores.psi[0]:.3f}, p {verdict.scores.p[0]:.2g}",
+        f"features    {verdict.share:.1%} shifted, drift from {SHARE:.0%}",
+        *(f"            {DEFAULT_SPEC.names[index]}: {verdict.features.psi[index]:.2f}" for index in worst),
+        f"verdict     {'drift' if verdict.drift else 'no drift'}",
+    ]
+    return "\n".join(lines)
+
+
+def keep(settings: Settings, version: ModelVersion, found: Seen, verdict: Verdict | None, text: str) -> str:
+    """Keep a comparison as a run beside the version's own; return its id."""
+    mlflow_client: MlflowClient = client(settings)
+    experiment = mlflow_client.get_run(version.run_id).info.experiment_id
+    run = mlflow_client.create_run(experiment, run_name="drift", tags={"kind": "drift"})
+    metrics = {"pictures": float(len(found.scores)), "words": float(found.words), "confirmed": float(found.confirmed)}
+    if verdict:
+        metrics |= {
+            "drift": float(verdict.drift),
+            "features_shifted": verdict.share,
+            "score_psi": float(verdict.scores.psi[0]),
+            "score_p": float(verdict.scores.p[0]),
+        }
+    now = get_current_time_millis()
+    mlflow_client.log_batch(
+        run.info.run_id,
+        params=[Param("version", str(version.version))],
+        metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+    )
+    mlflow_client.log_text(run.info.run_id, text, "drift.txt")
+    mlflow_client.set_terminated(run.info.run_id)
+    return str(run.info.run_id)
+
+
+def main() -> None:
+    """The job."""
+    run_job(
+        _job,
+        module="ray_jobs.drift",
+        description="Compare what serving saw with what Production was judged by; exit code 3 where it has drifted.",
+        data=False,
+        arguments=_arguments,
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", type=_days, default=7.0, metavar="DAYS", help="how far back to look (7)")
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days <= 3650:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days between 0 and 3650")
+    return days
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    version = production(settings)
+    if version is None:
+        raise LookupError(f"No version of {settings.model_name} is in Production; train one with ray_jobs.train.")
+    found = seen(open_state(settings.state_uri), version, datetime.now(UTC) - timedelta(days=options.since))
+    verdict = None
+    if len(found.scores) >= LEAST:
+        reference = read_reference(settings, version)
+        chosen = np.random.default_rng(0).permutation(len(found.scores))[:MOST]
+        verdict = compare(reference.features, found.features[chosen], reference.scores, found.scores[chosen])
+    text = report(version, found, verdict, days=options.since)
+    run_id = keep(settings, version, found, verdict, text)
+    print(f"{text}\nkept        run {run_id}")
+    if verdict and verdict.drift:
+        sys.exit(DRIFT)
+
+
+if __name__ == "__main__":
+    main()

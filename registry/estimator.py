@@ -1,0 +1,35 @@
+"""A fitted classifier in a skops file, read without running anything that the file brings along."""
+
+from pathlib import Path
+
+import skops.io
+from sklearn.base import BaseEstimator
+
+from registry.errors import ArtefactError
+
+# What our own pipelines consist of beyond skops' defaults. Fixed here and never read from a model: a list that came
+# with the file would trust whatever the file's author wanted to run.
+TRUSTED_TYPES = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
+
+
+def read_estimator(path: Path) -> BaseEstimator:
+    """Load a skops file that holds only the types that our pipelines consist of; raises ArtefactError for any other."""
+    try:
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        if unknown:
+            raise ArtefactError(f"{path.name} holds types that are not trusted: {', '.join(unknown)}")
+        estimator = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except ArtefactError:
+        raise
+    # A foreign file can fail anywhere inside the reader: zip, JSON, a type that is gone. Each means the same to us.
+    except Exception as error:
+        raise ArtefactError(f"{path.name} is not a skops file that can be read: {error!r}") from error
+    if not hasattr(estimator, "predict_proba"):
+        raise ArtefactError(f"{path.name} holds a {type(estimator).__name__}, not a classifier with probabilities.")
+    return estimator

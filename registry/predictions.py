@@ -1,0 +1,135 @@
+"""The memory of serving: what was predicted and from which features, in Parquet files below STATE_URI; no pictures."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow.fs import FileInfo, FileSelector, FileType
+
+from registry.state import State
+
+FOLDER = "predictions/records"
+_SPEC = b"hm-mlflow.spec"
+SUMMARY = ("id", "time", "version", "probability", "label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One answered picture; `features` is float32 of shape (D,) by the spec of that fingerprint."""
+
+    id: str
+    time: datetime
+    version: int
+    probability: float
+    label: str
+    spec: str
+    features: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a record says without its features."""
+
+    id: str
+    time: datetime
+    version: int
+    probability: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How much is remembered: the oldest files go first."""
+
+    days: float = 30.0
+    size: int = 2**30
+
+
+def path_of(state: State, begun: datetime, writer: str) -> str:
+    """The file of a writer that it began at a time; the names of a folder sort by time."""
+    return state.path(FOLDER, begun.strftime("%Y-%m-%d"), f"{begun.strftime('%H%M%S.%f')}-{writer}.parquet")
+
+
+def write(state: State, path: str, records: Sequence[Record]) -> None:
+    """Write records of one spec as a file, whole or not at all; written again, it is replaced."""
+    spec, width = records[0].spec, len(records[0].features)
+    matrix = np.stack([record.features for record in records]).astype(np.float32)
+    table = pa.table(
+        {
+            "id": [record.id for record in records],
+            "time": pa.array([record.time for record in records], pa.timestamp("us", "UTC")),
+            "version": pa.array([record.version for record in records], pa.int64()),
+            "probability": pa.array([record.probability for record in records], pa.float64()),
+            "label": [record.label for record in records],
+            "features": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
+        }
+    ).replace_schema_metadata({_SPEC: spec.encode()})
+    content = io.BytesIO()
+    # Floats byte by byte, text by dictionary: as the feature cache keeps them, 0.6 of the size.
+    pq.write_table(
+        table,
+        content,
+        compression="zstd",
+        use_dictionary=["label"],
+        use_byte_stream_split=["features.list.element"],
+    )
+    state.write(path, content.getvalue())
+
+
+def files(state: State) -> list[FileInfo]:
+    """Every file of records, oldest first."""
+    selector = FileSelector(state.path(FOLDER), recursive=True, allow_not_found=True)
+    found = state.filesystem.get_file_info(selector)
+    kept = [info for info in found if info.type == FileType.File and info.path.endswith(".parquet")]
+    return sorted(kept, key=lambda info: info.path)
+
+
+def read(state: State, *, since: datetime) -> Iterator[tuple[str, pa.Table]]:
+    """(spec fingerprint, rows) of each file that holds any from a time on, in the order of time."""
+    # A file is begun at most an hour before its last row; a day's margin costs nothing.
+    earliest = state.path(FOLDER, (since - timedelta(days=1)).strftime("%Y-%m-%d"))
+    for info in files(state):
+        if info.path < earliest:
+            continue
+        with state.filesystem.open_input_file(info.path) as file:
+            table = pq.read_table(file)
+        recent = table.filter(pc.greater_equal(table.column("time"), pa.scalar(since, pa.timestamp("us", "UTC"))))
+        if len(recent):
+            yield (table.schema.metadata or {}).get(_SPEC, b"").decode(), recent
+
+
+def matrix(table: pa.Table) -> np.ndarray:
+    """The features of rows, float32 of shape (N, D)."""
+    values = table.column("features").combine_chunks()
+    return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
+
+
+def find(state: State, prediction_id: str) -> Said | None:
+    """What was said under an id, newest first; None where nothing is kept under it."""
+    for info in reversed(files(state)):
+        with state.filesystem.open_input_file(info.path) as file:
+            table = pq.read_table(file, columns=list(SUMMARY))
+        rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
+        if rows:
+            return Said(**rows[-1])
+    return None
+
+
+def prune(state: State, bounds: Bounds, *, now: datetime | None = None) -> int:
+    """Remove files beyond the bounds, oldest first; return how many."""
+    oldest = state.path(FOLDER, ((now or datetime.now(UTC)) - timedelta(days=bounds.days)).strftime("%Y-%m-%d"))
+    found = files(state)
+    excess = sum(info.size for info in found) - bounds.size
+    removed = 0
+    for info in found:
+        if info.path >= oldest and excess <= 0:
+            break
+        state.filesystem.delete_file(info.path)
+        excess -= info.size
+        removed += 1
+    return removed

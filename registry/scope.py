@@ -1,0 +1,139 @@
+"""Whether a picture is like the chest X-rays that a model was trained on, and if not, in which way it differs.
+
+The measure is what of a picture's features lies outside the principal components of the training side's: J. E. Jackson,
+G. S. Mudholkar, "Control procedures for residuals associated with principal component analysis", Technometrics 21(3),
+1979. It needs no examples of what is not a chest X-ray, so nothing has to be guessed about what people may send.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from features.errors import NotAChestXray
+from features.extract import describe_normalised
+from features.normalise import Normalised
+from features.spec import FeatureSpec
+from registry.errors import ArtefactError
+
+# Shares of the way from grey to a pure colour: a stained or badly balanced scan has some, a photograph has more.
+SOME_COLOUR, MUCH_COLOUR = 0.02, 0.08
+_FURTHEST = 20.0  # in standard deviations; one odd feature alone must not decide
+_ARRAYS = ("mean", "scale", "components", "normal", "limits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """Why an answer should be taken with caution."""
+
+    code: Literal["unlike-training", "coloured"]
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What chest X-rays look like to a model.
+
+    Attributes
+    ----------
+    mean, scale
+        Of the D features on the training side, (D,).
+    components
+        Orthonormal principal directions of the features so standardised, (K, D).
+    normal
+        The mean features of its X-rays without pneumonia, (D,): what an explanation compares with.
+    doubtful, refused
+        The distances above which an answer carries a doubt, and above which there is none.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    components: np.ndarray
+    normal: np.ndarray
+    doubtful: float
+    refused: float
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """How far features (N, D) lie from the training side's, (N,): root mean square of what components leave."""
+        standard = np.clip((features - self.mean) / self.scale, -_FURTHEST, _FURTHEST)
+        inside = standard @ self.components.T
+        outside = np.square(standard).sum(axis=1) - np.square(inside).sum(axis=1)
+        return np.asarray(np.sqrt(np.maximum(outside, 0.0) / standard.shape[1]))
+
+    def judge(self, pictures: Normalised, features: np.ndarray, colour: float, spec: FeatureSpec) -> tuple[Doubt, ...]:
+        """The doubts about one picture: its features are of shape (D,), `colour` is `features.colour.colourfulness`.
+
+        Raises
+        ------
+        NotAChestXray
+            Saying what the picture is instead: blank, in colour, inverted, turned, or unlike the training side.
+        """
+        if not np.any(pictures.plain):
+            raise NotAChestXray("the picture is blank: every pixel has the same grey; send the radiograph itself")
+        if colour > MUCH_COLOUR:
+            raise NotAChestXray("the picture is in colour, and radiographs are grey; send the radiograph itself")
+        distance = float(self.distance(features[None])[0])
+        # Written so that a distance that is not a number is refused.
+        if not distance <= self.doubtful:
+            mended = self._mended(pictures, spec)
+            if mended:
+                raise NotAChestXray(mended)
+        if not distance <= self.refused:
+            raise NotAChestXray(
+                "the picture is not like the chest X-rays that the model was trained on: it lies at "
+                f"{distance:.2f} from them, the limit is {self.refused:.2f}; send a frontal chest X-ray of a child, "
+                "whole, upright and without a frame"
+            )
+        return tuple(self._doubts(distance, colour))
+
+    def _mended(self, pictures: Normalised, spec: FeatureSpec) -> str | None:
+        """What one simple change would make a usual chest X-ray of the picture; None if nothing does."""
+        plain, local = pictures
+        changes = [("with black and white exchanged; invert it, so that bone is white", Normalised(-plain, -local))]
+        for turns, how in ((1, "turned on its side"), (2, "upside down"), (3, "turned on its side")):
+            turned = Normalised(*(np.ascontiguousarray(np.rot90(picture, turns)) for picture in pictures))
+            changes.append((f"{how}; turn it upright", turned))
+        distances = self.distance(np.stack([describe_normalised(changed, spec) for _, changed in changes]))
+        best = int(np.argmin(distances))
+        if distances[best] <= self.doubtful:
+            return f"the picture looks like a chest X-ray {changes[best][0]}"
+        return None
+
+    def _doubts(self, distance: float, colour: float) -> list[Doubt]:
+        doubts = list[Doubt]()
+        if distance > self.doubtful:
+            detail = (
+                f"The picture is unusual beside those that the model was trained on: it lies at {distance:.2f} from "
+                f"them, few do beyond {self.doubtful:.2f}. The model's numbers may not hold for it."
+            )
+            doubts.append(Doubt(code="unlike-training", detail=detail))
+        if colour > SOME_COLOUR:
+            detail = "The picture has some colour, and radiographs are grey. Send the file that the detector wrote."
+            doubts.append(Doubt(code="coloured", detail=detail))
+        return doubts
+
+
+def write_scope(scope: Scope, path: Path) -> None:
+    """Write a scope as plain arrays, without pickle."""
+    limits = np.array([scope.doubtful, scope.refused])
+    arrays = {name: getattr(scope, name).astype(np.float32) for name in _ARRAYS if name != "limits"}
+    with path.open("wb") as file:
+        np.savez(file, limits=limits, **arrays)
+
+
+def read_scope(path: Path, *, features: int) -> Scope:
+    """Read what `write_scope` wrote, for a model of so many features; raises ArtefactError for anything else."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
+    # A foreign file can fail anywhere inside the reader: zip, header, dtype. Each means the same to us.
+    except Exception as error:
+        raise ArtefactError(f"{path.name} does not say what the model was trained on: {error!r}") from error
+    limits, components = arrays.pop("limits"), arrays["components"]
+    shapes = [arrays[name].shape for name in ("mean", "scale", "normal")] + [components.shape[1:], limits.shape]
+    sound = all(np.isfinite(array).all() for array in (*arrays.values(), limits)) and bool(np.all(arrays["scale"] > 0))
+    if shapes != [(features,)] * 4 + [(2,)] or not sound:
+        raise ArtefactError(f"{path.name} does not fit a model of {features} features; train a new version.")
+    return Scope(**arrays, doubtful=float(limits[0]), refused=float(limits[1]))

@@ -1,0 +1,81 @@
+"""ASGI middleware that sees every request: counts it, measures it, and writes its one line to the log."""
+
+import logging
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.logs import ACCESS
+from serve.metrics import Metrics
+
+log = logging.getLogger(ACCESS)
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_CLIENT_GONE = 499
+_PAGE = {"/", "/page/result", "/page/model"}
+
+
+class Access:
+    """What metrics and log tell of a request: method, route, status, time, id and version, never what it carried."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, begun = 0, time.perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self.metrics.open.inc()
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:
+            status = 500
+            scope["state"]["problem"] = "internal-error"
+            raise
+        finally:
+            self.metrics.open.dec()
+            self._note(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        state, route = scope["state"], route_of(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self.metrics.requests.labels(method, route, str(status)).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        if "problem" in state:
+            self.metrics.refusals.labels(state["problem"]).inc()
+        fields: dict[str, Any] = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "request_id": state.get("request_id", ""),
+            "version": state.get("version"),
+        }
+        if "problem" in state:
+            fields["problem"] = state["problem"]
+        if "key" in state:
+            fields["key"] = state["key"]
+        dull = method in ("GET", "HEAD") and status < 400
+        log.log(logging.DEBUG if dull else logging.INFO, "request", extra={"fields": fields})
+
+
+def route_of(scope: Scope) -> str:
+    """The route that a request met, as declared, with its parameters unfilled; `unmatched` for an address of nobody."""
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path)
+    path = str(scope["path"])
+    if path.startswith("/static/"):
+        return "/static"
+    # Refused before it was routed, as a request that is too large is.
+    return path if path in _PAGE or path in scope["app"].openapi()["paths"] else "unmatched"

@@ -1,0 +1,79 @@
+"""What serving counts and measures for Prometheus, added up over all replicas of a node."""
+
+import os
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+_SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SCORES = tuple(round(0.05 * step, 2) for step in range(1, 21))
+# A label's values must stay few: a process that has met this many versions calls further ones "other".
+_VERSIONS = 64
+
+
+class Metrics:
+    """Every metric of one replica; `render` shows those of all replicas that share its folder.
+
+    Where the environment names a folder (`launch` makes one a start), each replica keeps its numbers in files there,
+    and whichever replica Prometheus reaches adds all of them up: counters outlive their replica, gauges do not.
+    Without a folder there is one process, and it shows its own. The client reads the variable when it is imported.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._labelled: set[int] = set()
+        self.requests = self._counter("hm_requests", "Requests answered", "method", "route", "status")
+        self.seconds = self._histogram("hm_request_seconds", "From a request to its answer", "route", buckets=_SECONDS)
+        self.open = self._gauge("hm_requests_open", "Requests that have arrived and have no answer yet")
+        self.in_work = self._gauge("hm_requests_in_work", "Requests that are let into work")
+        self.pictures = self._gauge("hm_pictures_in_work", "Pictures that are computed or wait for a thread")
+        self.buffered = self._gauge("hm_buffered_bytes", "Bytes that uploads and the requests in work hold")
+        self.refusals = self._counter("hm_refusals", "Problems sent, of requests and of single pictures", "code")
+        self.scores = self._histogram("hm_score", "Probability of pneumonia of answers", "version", buckets=_SCORES)
+        self.warnings = self._counter("hm_warnings", "Warnings that answers carried", "code")
+        self.records = self._counter("hm_records", "Prediction records, by what became of them", "outcome")
+        self.feedback = self._counter("hm_feedback", "Words of people on predictions", "version", "verdict")
+        self.version = self._gauge("hm_serving_version", "Version that a replica answers with, 0 for none", "liveall")
+        self.following = self._gauge(
+            "hm_following_production", "1 while every replica serves what Production names, else 0", "livemin"
+        )
+        self.swaps = self._counter("hm_swaps", "Models taken into service, from the registry or from disk", "source")
+        self.swap_failures = self._counter("hm_swap_failures", "Failed attempts to follow Production", "code")
+
+    def version_label(self, version: int) -> str:
+        """A version as a label's value."""
+        if len(self._labelled) < _VERSIONS:
+            self._labelled.add(version)
+        return str(version) if version in self._labelled else "other"
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        folder = os.environ.get(FOLDER_VARIABLE)
+        if not folder:
+            return generate_latest(self._registry)
+        forget_the_dead(Path(folder))
+        together = CollectorRegistry()
+        MultiProcessCollector(together, folder)
+        return generate_latest(together)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self._registry)
+
+    def _histogram(self, name: str, meaning: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, meaning, labels, registry=self._registry, buckets=buckets)
+
+    def _gauge(self, name: str, meaning: str, over_replicas: str = "livesum") -> Gauge:
+        return Gauge(name, meaning, registry=self._registry, multiprocess_mode=over_replicas)  # type: ignore[arg-type]
+
+
+def forget_the_dead(folder: Path) -> None:
+    """Remove the gauges of replicas that are gone; what they counted stays."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))

@@ -1,0 +1,74 @@
+// The overlay of where the evidence lies: in place on a card, in a dialog from a table's row.
+"use strict";
+
+import { askPatiently, busy, isBusy } from "./ask.js";
+
+const dialog = document.getElementById("evidence");
+const words = document.getElementById("upload").dataset;
+const statusLine = document.getElementById("status");
+
+async function overlayOf(file, keep) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  const response = await askPatiently("/explain", { method: "POST", body });
+  if (!response.ok) throw new Error(response.status);
+  const image = document.createElement("img");
+  image.src = keep(URL.createObjectURL(await response.blob()));
+  image.alt = words.overlay;
+  image.className = "overlay";
+  await image.decode();
+  return image;
+}
+
+// `plain` is the picture itself, where the browser can show it: a DICOM file has only its overlay.
+export function onCard(card, file, plain, keep) {
+  const button = card.querySelector("[data-evidence]");
+  if (!button) return;
+  const place = card.querySelector("[data-picture]");
+  const caption = card.querySelector("[data-caption]");
+  card.querySelector("[data-figure]").hidden = false;
+  let overlay = null;
+  const show = (on) => {
+    place.replaceChildren(...(on ? [overlay] : [plain].filter(Boolean)));
+    caption.hidden = !on;
+    button.setAttribute("aria-pressed", String(on));
+    button.textContent = on && plain ? words.plain : words.evidence;
+  };
+  const toggle = async () => {
+    if (isBusy(button)) return null;
+    if (overlay) return show(button.getAttribute("aria-pressed") !== "true" || !plain);
+    busy(button, true);
+    button.textContent = words.explaining;
+    try {
+      overlay = await overlayOf(file, keep);
+    } catch (error) {
+      button.textContent = words.evidence;
+      statusLine.textContent = words.offline;
+      return null;
+    } finally {
+      busy(button, false);
+    }
+    return show(true);
+  };
+  button.addEventListener("click", toggle);
+  toggle();
+}
+
+export function onRow(row, file, keep) {
+  const button = row.querySelector("[data-evidence]");
+  button?.addEventListener("click", async () => {
+    if (isBusy(button)) return;
+    busy(button, true);
+    statusLine.textContent = words.explaining;
+    try {
+      const overlay = await overlayOf(file, keep);
+      statusLine.textContent = "";
+      document.getElementById("evidence-picture").replaceChildren(overlay);
+      dialog.showModal();
+    } catch (error) {
+      statusLine.textContent = words.offline;
+    } finally {
+      busy(button, false);
+    }
+  });
+}

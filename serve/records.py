@@ -1,0 +1,149 @@
+"""Writes what was predicted to STATE_URI, beside the requests: they only put a record into a bounded queue."""
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from registry.predictions import Bounds, Record, Said, find, path_of, prune, write
+from registry.state import State
+from serve.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_ROWS = 512
+_FILE_S = 3600.0
+_FLUSH_S = 2.0
+_PRUNE_S = 3600.0
+_RECENT = 5_000
+_DUTY = 20  # writing the growing file again may take this part of the time, so that a slow store is written less often
+
+
+class Recorder:
+    """The writer of one replica.
+
+    Its newest records are in one file, written anew every few seconds until it is full or an hour old: what was
+    predicted is found by every replica within seconds, and the files stay few. What finds the queue full, because the
+    store is away or too slow, is lost and counted: nobody waits for the memory.
+    """
+
+    def __init__(
+        self,
+        open_state: Callable[[], State],
+        metrics: Metrics,
+        *,
+        bounds: Bounds | None = None,
+        waiting: int = 1_000,
+        flush_s: float = _FLUSH_S,
+    ) -> None:
+        self._open_state = open_state
+        self._metrics = metrics
+        self._bounds = bounds or Bounds()
+        self._flush_s = flush_s
+        self._queue: queue.Queue[Record] = queue.Queue(waiting)
+        self._recent: OrderedDict[str, Said] = OrderedDict()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._state: State | None = None
+        self._writer = f"{socket.gethostname()}-{os.getpid()}"
+        self._file: list[Record] = []
+        self._written = 0
+        self._begun = datetime.now(UTC)
+        self._broken = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is there, then end."""
+        self._stopped.set()
+        if self._thread:
+            self._thread.join(timeout=30)
+
+    def offer(self, record: Record) -> None:
+        """Take a record if there is room for it."""
+        try:
+            self._queue.put_nowait(record)
+        except queue.Full:
+            self._metrics.records.labels("lost").inc()
+            return
+        self._recent[record.id] = Said(
+            id=record.id,
+            time=record.time,
+            version=record.version,
+            probability=record.probability,
+            label=record.label,
+        )
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+
+    def find(self, prediction_id: str) -> Said | None:
+        """What was said under an id, by this replica a moment ago or by any other; raises OSError without the store."""
+        return self._recent.get(prediction_id) or find(self.state(), prediction_id)
+
+    def state(self) -> State:
+        """The store; raises OSError or SettingsError where it cannot be opened."""
+        if self._state is None:
+            self._state = self._open_state()
+        return self._state
+
+    def _run(self) -> None:
+        pause, pruned = self._flush_s, -_PRUNE_S
+        while not self._stopped.wait(pause):
+            pause = self._try(self._flush)
+            if time.monotonic() - pruned > _PRUNE_S:
+                self._try(self._prune)
+                pruned = time.monotonic()
+        self._try(self._flush)
+        self._metrics.records.labels("lost").inc(self._queue.qsize() + len(self._file) - self._written)
+
+    def _try(self, step: Callable[[], None]) -> float:
+        """Do a step; return how long to wait for the next, which the store's speed decides."""
+        begun = time.monotonic()
+        try:
+            step()
+        # A store can fail in any way, and the thread has to outlive it; the log tells once, and again when it is over.
+        except Exception as error:
+            if not self._broken:
+                log.warning("Predictions cannot be recorded: %s; it is tried again.", type(error).__name__)
+                log.debug("The store's own words.", exc_info=True)
+            self._broken = True
+        else:
+            if self._broken:
+                log.warning("Predictions are recorded again.")
+            self._broken = False
+        return max(self._flush_s, _DUTY * (time.monotonic() - begun))
+
+    def _flush(self) -> None:
+        while True:
+            self._fill()
+            if len(self._file) == self._written:
+                return
+            write(self.state(), path_of(self.state(), self._begun, self._writer), self._file)
+            self._metrics.records.labels("written").inc(len(self._file) - self._written)
+            self._written = len(self._file)
+
+    def _fill(self) -> None:
+        """Move records from the queue to the file; begin a new one where the old is full, old or of another spec."""
+        while not self._queue.empty():
+            record = self._queue.queue[0]
+            old = (datetime.now(UTC) - self._begun).total_seconds() > _FILE_S
+            full = len(self._file) >= _ROWS or (self._file and (old or self._file[0].spec != record.spec))
+            if full and self._written < len(self._file):
+                return  # not on disk yet
+            if full or not self._file:
+                self._file, self._written, self._begun = [], 0, datetime.now(UTC)
+            self._file.append(self._queue.get_nowait())
+
+    def _prune(self) -> None:
+        removed = prune(self.state(), self._bounds)
+        if removed:
+            log.info("Removed %d files of old prediction records.", removed)

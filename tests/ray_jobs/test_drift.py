@@ -1,0 +1,148 @@
+"""The drift job over a real registry and real records: drift or none, too little to say, nothing to compare with."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ray_jobs import drift
+from ray_jobs.reference import log_reference
+from registry.bundle import read_bundle
+from registry.feedback import give
+from registry.predictions import Record, find, path_of, write
+from registry.state import open_state
+from registry.versions import client, production
+from tests.serve.models import Registry, TrainingSet
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def training_set() -> TrainingSet:
+    return TrainingSet.generated(patients=24)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Registry:
+    """A registry of two versions; the run of the second keeps a reference."""
+    registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
+    registry.add(1.0)
+    registry.add(1.0)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def reference(whole: Registry) -> np.ndarray:
+    """Features of 120 pictures that the second version was judged by."""
+    pictures = whole.training_set.features
+    random = np.random.default_rng(1)
+    features = pictures[random.integers(0, len(pictures), 120)] + random.normal(0, 0.01, (120, pictures.shape[1]))
+    version = whole.versions[1]
+    estimator = read_bundle(whole.files_of(version), digest=version.digest).estimator
+    log_reference(client(whole.settings), version.run_id, features, estimator)
+    return features
+
+
+@pytest.fixture
+def registry(whole: Registry, tmp_path: Path) -> Registry:
+    """The registry with the second version in Production, and nothing remembered yet."""
+    whole.promote(whole.versions[1])
+    return replace(whole, settings=whole.settings.model_copy(update={"state_uri": str(tmp_path / "state")}))
+
+
+@pytest.fixture
+def job(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The command in this process, on the registry's settings."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.settings.tracking_uri)
+    monkeypatch.setenv("STATE_URI", registry.settings.state_uri)
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["drift", *arguments])
+        drift.main()
+
+    return run
+
+
+def remember(registry: Registry, features: np.ndarray, *, days_ago: float = 1.0, spec: str | None = None) -> None:
+    version = production(registry.settings)
+    assert version
+    bundle = read_bundle(registry.files_of(version), digest=version.digest)
+    state = open_state(registry.settings.state_uri)
+    time = NOW - timedelta(days=days_ago)
+    records = [
+        Record(
+            id=f"{days_ago}-{spec}.{index}",
+            time=time,
+            version=version.version,
+            probability=float(score),
+            label=bundle.label(score),
+            spec=spec or version.spec_fingerprint,
+            features=row,
+        )
+        for index, (row, score) in enumerate(zip(features, bundle.probability(features), strict=True))
+    ]
+    write(state, path_of(state, time, f"w{spec}"), records)
+
+
+def runs(registry: Registry) -> list:
+    return client(registry.settings).search_runs([registry.experiment], "tags.kind = 'drift'")
+
+
+def test_pictures_like_those_it_was_judged_by_are_no_drift_and_words_are_reported(
+    registry: Registry, reference: np.ndarray, job: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember(registry, reference[::2])
+    remember(registry, reference[:60] + 100, days_ago=20)  # long ago
+    remember(registry, reference[:60] + 100, spec="another")
+    state = open_state(registry.settings.state_uri)
+    said = find(state, "1.0-None.0")
+    assert said
+    give(state, said, said.label)
+    job("--since", "7")
+    output = capsys.readouterr().out
+    assert "60 pictures in 7 days" in output
+    assert "judged 1 and confirmed 1.000" in output
+    assert "no drift" in output
+    run = runs(registry)[0]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["drift"] == 0
+    assert run.data.params["version"] == "2"
+
+
+def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
+    registry: Registry, reference: np.ndarray, job: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember(registry, reference[::2] * 1.5 + 0.2)
+    with pytest.raises(SystemExit) as stopped:
+        job()
+    assert stopped.value.code == 3
+    assert "verdict     drift" in capsys.readouterr().out
+    run = runs(registry)[0]
+    assert run.data.metrics["drift"] == 1
+    assert run.data.metrics["features_shifted"] > 0.5
+
+
+def test_too_few_pictures_say_nothing(
+    registry: Registry, reference: np.ndarray, job: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember(registry, reference[:10] + 100)
+    job()
+    assert "the least that says something" in capsys.readouterr().out
+
+
+def test_a_version_without_a_reference_and_a_registry_without_production_are_named(
+    registry: Registry, job: Callable[..., None]
+) -> None:
+    registry.promote(registry.versions[0])
+    remember(registry, np.repeat(registry.training_set.features, 3, axis=0))
+    with pytest.raises(SystemExit, match="train a new version"):
+        job()
+    client(registry.settings).delete_registered_model_alias("pneumonia", "production")
+    with pytest.raises(SystemExit, match="No version of pneumonia is in Production"):
+        job()
+    with pytest.raises(SystemExit):
+        job("--since", "-1")

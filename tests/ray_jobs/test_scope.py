@@ -1,0 +1,66 @@
+"""Fitting a scope: its limits and rates by hand, and that no patient judges a fit that saw him."""
+
+import numpy as np
+import pytest
+
+from ray_jobs.dataset.split import folds
+from ray_jobs.fit import TrainingSet
+from ray_jobs.scope import fit_scope, limits_of, share
+
+RANDOM = np.random.default_rng(0)
+
+
+def drawn(count: int, *, seed: int) -> np.ndarray:
+    """Rows of forty features that go into six directions, with a little noise."""
+    directions = np.random.default_rng(99).standard_normal((6, 40))
+    random = np.random.default_rng(seed)
+    return random.standard_normal((count, 6)) @ directions + 0.3 * random.standard_normal((count, 40))
+
+
+def training(features: np.ndarray, views: int = 0) -> TrainingSet:
+    count = len(features) // (1 + views)
+    labels, patients = np.arange(count) % 2, np.arange(count) // 4
+    labels, patients = np.tile(labels, 1 + views), np.tile(patients, 1 + views)
+    return TrainingSet(features=features, labels=labels, folds=folds(labels, patients, 5), images=count)
+
+
+def test_limits_are_quantiles_and_never_closer_than_a_tail_of_few_would_put_them():
+    logarithms = np.linspace(-1.0, 1.0, 1001)
+    doubtful, refused = limits_of(np.exp(logarithms))
+    assert np.log(doubtful) == pytest.approx(0.95)
+    assert np.log(refused) == pytest.approx(3.5 * logarithms.std())  # 2.02, where the quantile would be 0.99
+    heavy = np.concatenate([np.zeros(990), np.full(10, 5.0)])
+    assert np.log(limits_of(np.exp(heavy))[1]) == pytest.approx(5.0)
+
+
+def test_the_limits_hold_for_rows_that_no_fit_saw_and_other_rows_lie_beyond():
+    scope = fit_scope(training(drawn(400, seed=1)))
+    fresh = scope.distance(drawn(2000, seed=2))
+    assert np.mean(fresh > scope.refused) < 0.01
+    assert 0.005 < np.mean(fresh > scope.doubtful) < 0.06
+    assert np.all(scope.distance(RANDOM.standard_normal((200, 40)) * drawn(400, seed=1).std(axis=0)) > scope.refused)
+
+
+def test_limits_come_from_rows_left_out_not_from_rows_that_were_fitted():
+    features = drawn(60, seed=3)
+    scope = fit_scope(training(features))
+    assert np.quantile(scope.distance(features), 0.975) < 0.95 * scope.doubtful
+
+
+def test_views_are_part_of_what_is_usual_but_not_of_limits_nor_of_the_normal_picture():
+    pictures, views = drawn(200, seed=4), drawn(200, seed=5) + 8 * np.eye(40)[:1]
+    alone, both = fit_scope(training(pictures)), fit_scope(training(np.concatenate([pictures, views]), views=1))
+    moved = drawn(200, seed=6) + 8 * np.eye(40)[:1]
+    assert np.mean(both.distance(moved) > both.refused) < np.mean(alone.distance(moved) > alone.refused)
+    np.testing.assert_allclose(both.normal, pictures[::2].mean(axis=0))
+
+
+def test_a_share_has_the_interval_of_that_many_patients():
+    found = share(np.array([True] + [False] * 99), patients=10)
+    assert found.value == 0.01
+    assert found.low < 0.01 < found.high
+    none = share(np.zeros(50, bool), patients=20)
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))  # the chance of none among 20 is 2.5 % there
+    every = share(np.ones(50, bool), patients=20)
+    assert (every.high, every.low) == (1.0, pytest.approx(0.025 ** (1 / 20)))

@@ -1,0 +1,61 @@
+"""How far columns have moved, on cases computed by hand and on samples whose shift is known."""
+
+import numpy as np
+import pytest
+
+from ray_jobs.shift import BINS, agreement, compare, shift, stability_index
+
+
+def test_the_stability_index_is_the_sum_over_bins_of_what_moved_times_its_log_ratio() -> None:
+    reference = np.repeat(np.arange(10.0), 100)[:, None]  # 100 in each of ten bins
+    today = np.repeat(np.arange(10.0), [200, *[100] * 8, 0])[:, None]  # the last bin's went to the first
+    total = 1000 + BINS / 2
+    expected, first, last = 100.5 / total, 200.5 / total, 0.5 / total
+    by_hand = (first - expected) * np.log(first / expected) + (last - expected) * np.log(last / expected)
+    by_chance = 9 * (1 / 1000 + 1 / 1000)
+    assert stability_index(reference, today)[0] == pytest.approx(by_hand - by_chance, abs=1e-12)
+    assert stability_index(reference, reference)[0] == 0
+
+
+def test_samples_of_one_distribution_are_not_called_shifted_and_moved_ones_are() -> None:
+    random = np.random.default_rng(4)
+    reference = random.normal(size=(1000, 300))
+    today = random.normal(size=(200, 300))
+    today[:, :30] += 1.0
+    found = shift(reference, today)
+    assert found.shifted[:30].all()
+    assert not found.shifted[30:].any()
+    assert found.psi[30:].mean() < 0.02
+
+
+def test_small_samples_give_no_large_index_by_chance() -> None:
+    random = np.random.default_rng(5)
+    index = stability_index(random.normal(size=(1000, 500)), random.normal(size=(50, 500)))
+    assert np.mean(index) < 0.1
+    assert np.mean(index >= 0.25) < 0.05
+
+
+def test_columns_that_never_vary_are_no_shift() -> None:
+    found = shift(np.zeros((100, 2)), np.zeros((60, 2)))
+    assert not found.shifted.any()
+    assert np.isfinite(found.psi).all()
+
+
+def test_drift_is_many_features_or_the_scores() -> None:
+    random = np.random.default_rng(6)
+    reference, today = random.normal(size=(500, 100)), random.normal(size=(100, 100))
+    scores, scores_today = random.uniform(size=500), random.uniform(size=100)
+    assert not compare(reference, today, scores, scores_today).drift
+    few = today.copy()
+    few[:, :4] += 3
+    assert compare(reference, few, scores, scores_today).share == 0.04
+    assert not compare(reference, few, scores, scores_today).drift
+    few[:, 4] += 3
+    assert compare(reference, few, scores, scores_today).drift
+    assert compare(reference, today, scores, scores_today**4).drift
+
+
+def test_agreement_has_wilsons_interval() -> None:
+    share, low, high = agreement(9, 10)
+    assert share == 0.9
+    assert (low, high) == (pytest.approx(0.5958, abs=1e-4), pytest.approx(0.9821, abs=1e-4))

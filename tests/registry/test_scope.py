@@ -1,0 +1,143 @@
+"""What is in scope: the distance by hand, each verdict, and the file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from features.errors import NotAChestXray
+from features.extract import describe_normalised
+from features.normalise import Normalised, normalise
+from features.spec import DEFAULT_SPEC
+from registry.bundle import Bundle, digest_of, read_bundle
+from registry.errors import ArtefactError
+from registry.scope import MUCH_COLOUR, SOME_COLOUR, Scope, read_scope, write_scope
+from tests.behaviour.conftest import pixels_of, png_of
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, make_bundle) -> Bundle:
+    return read_bundle(tmp_path / "bundle", digest=make_bundle(tmp_path / "bundle"))
+
+
+def flat(**changed: object) -> Scope:
+    """Four features, of which the first is the only direction that the training side went into."""
+    known = {
+        "mean": np.array([1.0, 0.0, 0.0, 0.0]),
+        "scale": np.array([1.0, 1.0, 2.0, 1.0]),
+        "components": np.array([[1.0, 0.0, 0.0, 0.0]]),
+        "normal": np.zeros(4),
+        "doubtful": 1.0,
+        "refused": 2.0,
+    }
+    return Scope(**known | changed)
+
+
+def test_the_distance_is_what_components_leave_and_one_odd_feature_is_bounded():
+    scope = flat()
+    assert scope.distance(np.array([[9.0, 0.0, 0.0, 0.0]]))[0] == 0.0  # along the component
+    assert scope.distance(np.array([[1.0, 3.0, 8.0, 0.0]]))[0] == pytest.approx(2.5)  # √((3² + 4²) / 4)
+    assert scope.distance(np.array([[1.0, 1e9, 0.0, 0.0]]))[0] == pytest.approx(10.0)  # √(20² / 4)
+
+
+def judged(bundle: Bundle, pictures: Normalised, colour: float = 0.0):
+    return bundle.scope.judge(pictures, describe_normalised(pictures, DEFAULT_SPEC), colour, DEFAULT_SPEC)
+
+
+def seen(image: bytes) -> Normalised:
+    return normalise(pixels_of(image), DEFAULT_SPEC.normalise)
+
+
+def test_a_usual_x_ray_has_no_doubt_and_a_stricter_limit_makes_one(bundle, xrays):
+    assert judged(bundle, seen(xrays[0][0])) == ()
+    strict = replace(bundle, scope=replace(bundle.scope, doubtful=0.0))
+    (doubt,) = judged(strict, seen(xrays[0][0]))
+    assert doubt.code == "unlike-training"
+    with pytest.raises(NotAChestXray, match=r"not like the chest X-rays .* the limit is 0\.00"):
+        judged(replace(bundle, scope=replace(bundle.scope, doubtful=0.0, refused=0.0)), seen(xrays[0][0]))
+
+
+def test_a_distance_that_is_no_number_is_refused(bundle, xrays):
+    broken = replace(bundle, scope=replace(bundle.scope, mean=np.full(len(DEFAULT_SPEC.names), np.nan)))
+    with pytest.raises(NotAChestXray):
+        judged(broken, seen(xrays[0][0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda pixels: 255 - pixels, "black and white exchanged; invert it"),
+        (lambda pixels: pixels[::-1, ::-1], "upside down; turn it upright"),
+        (np.rot90, "turned on its side; turn it upright"),
+        (lambda pixels: np.rot90(pixels, 3), "turned on its side; turn it upright"),
+        (lambda pixels: np.full_like(pixels, 90), "blank"),
+    ],
+    ids=["inverted", "upside down", "left", "right", "blank"],
+)
+def test_the_reason_says_what_to_mend(bundle, xrays, change, reason):
+    with pytest.raises(NotAChestXray, match=reason):
+        bundle.answer(png_of(change(pixels_of(xrays[0][0]))))
+
+
+def test_a_stained_picture_is_doubtful_and_a_coloured_one_refused(bundle, xrays):
+    (doubt,) = judged(bundle, seen(xrays[0][0]), colour=(SOME_COLOUR + MUCH_COLOUR) / 2)
+    assert doubt.code == "coloured"
+    red = cv2.cvtColor(pixels_of(xrays[0][0]), cv2.COLOR_GRAY2BGR)
+    red[:, :, :2] //= 2
+    with pytest.raises(NotAChestXray, match="in colour"):
+        bundle.answer(cv2.imencode(".png", red)[1].tobytes())
+
+
+def test_a_scope_comes_back_from_its_file(tmp_path):
+    write_scope(flat(), tmp_path / "scope.npz")
+    found = read_scope(tmp_path / "scope.npz", features=4)
+    assert (found.doubtful, found.refused) == (1.0, 2.0)
+    for name in ("mean", "scale", "components", "normal"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(flat(), name))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"mean": np.zeros(3)},
+        {"components": np.zeros((1, 3))},
+        {"components": np.zeros(4)},
+        {"normal": np.full(4, np.nan)},
+        {"scale": np.array([1.0, 0.0, 1.0, 1.0])},
+        {"refused": np.inf},
+    ],
+    ids=["narrow", "narrow components", "flat components", "not finite", "no scale", "no limit"],
+)
+def test_a_scope_that_does_not_fit_the_model_is_refused(tmp_path, changed):
+    write_scope(flat(**changed), tmp_path / "scope.npz")
+    with pytest.raises(ArtefactError, match=r"scope\.npz does not fit a model of 4 features"):
+        read_scope(tmp_path / "scope.npz", features=4)
+
+
+def test_a_pickle_in_place_of_a_scope_is_refused_unread(tmp_path):
+    np.savez(tmp_path / "scope.npz", mean=np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(ArtefactError, match="does not say what the model was trained on"):
+        read_scope(tmp_path / "scope.npz", features=4)
+    (tmp_path / "scope.npz").write_bytes(b"\x80\x05cposix\nsystem\nX\x02\x00\x00\x00id\x85R.")
+    with pytest.raises(ArtefactError, match="does not say what the model was trained on"):
+        read_scope(tmp_path / "scope.npz", features=4)
+
+
+def test_another_scope_under_the_same_card_is_refused_by_its_golden_answers(tmp_path, make_bundle):
+    folder = tmp_path / "bundle"
+    digest = make_bundle(folder)
+    scope = read_bundle(folder, digest=digest).scope
+    write_scope(replace(scope, mean=scope.mean + scope.scale), folder / "scope.npz")
+    with pytest.raises(ArtefactError, match="Golden answers differ"):
+        read_bundle(folder, digest=digest_of(folder))
+
+
+def test_a_model_of_the_time_before_scopes_is_refused_with_the_remedy(tmp_path, make_bundle):
+    folder = tmp_path / "bundle"
+    make_bundle(folder)
+    card = folder / "card.json"
+    card.write_text(card.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(ArtefactError, match=r"format 1; this code reads 2\. Train a new version"):
+        read_bundle(folder, digest=digest_of(folder))

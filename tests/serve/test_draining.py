@@ -1,0 +1,139 @@
+"""Stopping: what is under way is answered, what is new is turned away, and the signal reaches whoever drains."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from registry.settings import ROOT, Settings
+from serve.api import create_app
+from serve.limits import Limits
+from serve.model import Holder, Served
+from tests.serve.gate import Gate
+from tests.serve.models import Registry
+from tests.serve.waiting import free_port, until
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def test_once_it_is_to_stop_new_work_and_the_readiness_probe_are_turned_away_and_what_is_under_way_is_answered(
+    model: Served, settings: Settings, tmp_path: Path
+) -> None:
+    gate, flag, answers = Gate(model), tmp_path / "stopping", []
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    image = model.bundle.golden[0].image
+    with TestClient(create_app(holder, settings=settings, stopping=flag)) as client:
+        assert client.get("/readyz").status_code == 200
+        thread = threading.Thread(
+            target=lambda: answers.append(client.post("/predict", content=image, headers=JPEG).status_code)
+        )
+        thread.start()
+        assert gate.entered.acquire(timeout=30)
+        flag.touch()
+        refused = client.post("/predict", content=image, headers=JPEG)
+        probe = client.get("/readyz")
+        assert client.get("/healthz").status_code == 200
+        gate.open.set()
+        thread.join(30)
+    for answer in (refused, probe):
+        assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
+        assert int(answer.headers["retry-after"]) > 0
+    assert answers == [200]
+
+
+def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
+    model: Served, settings: Settings
+) -> None:
+    gate = Gate(model)
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    image = model.bundle.golden[0].image
+    limits = Limits(in_work=1, answer_s=0.2)
+    with TestClient(create_app(holder, settings=settings, limits=limits, threads=1)) as client:
+        for _ in range(3):
+            answer = client.post("/predict", content=image, headers=JPEG)
+            assert (answer.status_code, answer.json()["code"]) == (503, "too-slow")
+            assert int(answer.headers["retry-after"]) > 0
+        gate.open.set()
+        until(lambda: client.post("/predict", content=image, headers=JPEG).status_code == 200)
+
+
+@pytest.fixture
+def served_by_command(registry_template: Registry, tmp_path: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """`python -m serve` in a process group of its own, once it is ready."""
+    registry_template.promote(registry_template.versions[0])
+    port = free_port()
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": registry_template.settings.tracking_uri,
+        "STATE_URI": str(tmp_path / "state"),
+        "HTTP_PORT": str(port),
+        "MLFLOW_PORT": str(free_port()),
+    }
+    log = (tmp_path / "serve.log").open("wb")
+    command = [sys.executable, "-m", "serve"]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        until(lambda: process.poll() is not None or _status(f"{url}/readyz") == 200, seconds=180)
+        assert process.poll() is None, (tmp_path / "serve.log").read_text()
+        yield process, url
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(90)
+        log.close()
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url, timeout=5).status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def test_a_signal_to_the_whole_group_drains_every_request_that_was_let_in(
+    served_by_command: tuple[subprocess.Popen, str], registry_template: Registry, tmp_path: Path
+) -> None:
+    process, url = served_by_command
+    files = [("file", (f"{index}.jpeg", image)) for index, image in enumerate(registry_template.training_set.images)]
+    outcomes: list[list[object]] = [[] for _ in range(4)]
+
+    def load(seen: list[object]) -> None:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            while True:
+                try:
+                    answer = client.post("/predict", files=files)
+                except httpx.HTTPError as error:
+                    seen.append(type(error).__name__)
+                    return
+                seen.append(answer.status_code)
+                if answer.status_code != 200:
+                    assert answer.json()["code"] in ("stopping", "busy")
+                    assert int(answer.headers["retry-after"]) > 0
+                    time.sleep(0.5)
+
+    threads = [threading.Thread(target=load, args=(seen,)) for seen in outcomes]
+    for thread in threads:
+        thread.start()
+    until(lambda: all(len(seen) > 2 for seen in outcomes))
+    os.killpg(process.pid, signal.SIGTERM)
+    for thread in threads:
+        thread.join(90)
+    assert process.wait(90) == 0
+    text = (tmp_path / "serve.log").read_text().splitlines()
+    lines = [json.loads(line) for line in text if line.startswith("{") and '"route": "/predict"' in line]
+    assert {line["status"] for line in lines} <= {200, 503}
+    let_in = [line for line in lines if line["status"] == 200]
+    assert sum(seen.count(200) for seen in outcomes) == len(let_in)
+    for seen in outcomes:
+        assert set(seen[:-1]) <= {200, 503}

@@ -1,0 +1,201 @@
+"""What serving remembers, and people's words on it, over HTTP."""
+
+import csv
+import io
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from registry.predictions import Bounds, Record, files, matrix, read
+from registry.settings import Settings
+from registry.state import State, open_state
+from serve.api import create_app
+from serve.metrics import Metrics
+from serve.model import Holder, Served
+from serve.records import Recorder
+from tests.serve.models import TrainingSet
+from tests.serve.waiting import until
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return open_state(str(tmp_path / "memory"))
+
+
+@pytest.fixture
+def client(holder: Holder, settings: Settings, state: State) -> Iterator[TestClient]:
+    with with_memory(holder, settings, state) as client:
+        yield client
+
+
+def with_memory(holder: Holder, settings: Settings, state: State) -> TestClient:
+    metrics = Metrics()
+    recorder = Recorder(lambda: state, metrics, flush_s=0.05)
+    return TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder))
+
+
+def predict(client: TestClient, image: bytes, request_id: str = "req-1") -> dict:
+    answer = client.post("/predict", files=[("file", ("Jane.jpeg", image))], headers={"X-Request-ID": request_id})
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def counted(metrics_text: str, name: str) -> dict[tuple[str, ...], float]:
+    return {
+        tuple(sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(metrics_text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_nothing_that_names_a_person(
+    client: TestClient, state: State, model: Served, training_set: TrainingSet
+) -> None:
+    files_sent = [("file", ("Jane.jpeg", image)) for image in training_set.images[:2]]
+    files_sent.insert(1, ("file", ("Jane.txt", b"no picture")))
+    results = client.post("/predict", files=files_sent, headers={"X-Request-ID": "abc"}).json()["results"]
+    client.post("/", files=files_sent[:1])
+    assert [results[0]["id"], results[2]["id"]] == ["abc.0", "abc.2"]
+    until(lambda: sum(len(table) for _, table in read(state, since=LONG_AGO)) == 3)
+    ((spec, table),) = read(state, since=LONG_AGO)
+    assert spec == model.version.spec_fingerprint
+    rows = table.drop_columns("features").to_pylist()
+    assert [rows[0]["id"], rows[1]["id"]] == ["abc.0", "abc.2"]
+    assert rows[0].keys() == {"id", "time", "version", "probability", "label"}
+    assert rows[1]["probability"] == results[2]["probability"]
+    assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=1e-9)
+    assert b"Jane" not in Path(files(state)[0].path).read_bytes()
+
+
+def test_a_person_confirms_corrects_and_corrects_again_and_the_last_word_counts(
+    client: TestClient, training_set: TrainingSet
+) -> None:
+    prediction = predict(client, training_set.images[1])
+    assert prediction["label"] == "PNEUMONIA"
+    address = f"/predictions/{prediction['id']}/feedback"
+    first = client.post(address, json={"label": "PNEUMONIA"})
+    assert first.status_code == 200
+    assert (first.json()["confirmed"], first.json()["version"]) == (True, 7)
+    assert client.post(address, json={"label": "PNEUMONIA"}).json() == first.json()
+    second = client.post(address, json={"label": "NORMAL"}).json()
+    assert (second["confirmed"], second["predicted"], second["label"]) == (False, "PNEUMONIA", "NORMAL")
+    (version,) = client.get("/feedback").json()["versions"]
+    assert version == {"version": 7, "confirmed": 0, "corrected": 1, "missed_pneumonia": 0, "false_alarms": 1}
+    assert counted(client.get("/metrics").text, "hm_feedback_total") == {("7", "confirmed"): 1, ("7", "corrected"): 1}
+    export = client.get("/feedback.csv")
+    assert export.headers["content-type"].startswith("text/csv")
+    (row,) = csv.DictReader(io.StringIO(export.text))
+    assert row["prediction_id"] == "req-1.0"
+    assert (row["version"], row["predicted"], row["label"]) == ("7", "PNEUMONIA", "NORMAL")
+    assert float(row["probability"]) == prediction["probability"]
+
+
+def test_a_word_reaches_a_prediction_that_another_replica_made(
+    client: TestClient, holder: Holder, settings: Settings, state: State, training_set: TrainingSet
+) -> None:
+    prediction = predict(client, training_set.images[0])
+    with with_memory(holder, settings, state) as other:
+
+        def word() -> int:
+            return other.post(f"/predictions/{prediction['id']}/feedback", json={"label": "NORMAL"}).status_code
+
+        until(lambda: word() == 200)
+        assert other.get("/feedback").json() == client.get("/feedback").json()
+
+
+def test_words_on_nothing_or_with_nothing_to_say_are_problems(client: TestClient) -> None:
+    unknown = client.post("/predictions/nobody.0/feedback", json={"label": "NORMAL"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown-prediction")
+    assert int(unknown.headers["retry-after"]) > 0
+    for address, body in (
+        ("nobody.0", {"label": "MAYBE"}),
+        ("nobody.0", {}),
+        ("nobody.0", {"label": "NORMAL", "name": "Jane"}),
+        ("nobody", {"label": "NORMAL"}),
+        ("a b.0", {"label": "NORMAL"}),
+    ):
+        answer = client.post(f"/predictions/{address}/feedback", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert client.get("/feedback").json() == {"versions": []}
+
+
+def test_where_nothing_is_recorded_the_routes_say_so(holder: Holder, settings: Settings) -> None:
+    client = TestClient(create_app(holder, settings=settings))
+    answers = [client.post("/predictions/a.0/feedback", json={"label": "NORMAL"})]
+    answers += [client.get("/feedback"), client.get("/feedback.csv")]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-recorded")
+
+
+def record(number: int, *, spec: str = "s") -> Record:
+    return Record(
+        id=f"r.{number}",
+        time=datetime.now(UTC),
+        version=1,
+        probability=0.5,
+        label="NORMAL",
+        spec=spec,
+        features=np.full(3, number, dtype=np.float32),
+    )
+
+
+def test_predictions_are_answered_while_the_store_is_away_and_recorded_once_it_is_back(
+    holder: Holder, settings: Settings, state: State, training_set: TrainingSet
+) -> None:
+    away = threading.Event()
+    away.set()
+
+    def opened() -> State:
+        if away.is_set():
+            raise OSError("away")
+        return state
+
+    metrics = Metrics()
+    recorder = Recorder(opened, metrics, flush_s=0.05)
+    with TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder)) as client:
+        prediction = predict(client, training_set.images[0])
+        answer = client.post(f"/predictions/{prediction['id']}/feedback", json={"label": "NORMAL"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "store-away")
+        away.clear()
+        until(lambda: files(state))
+        until(lambda: counted(client.get("/metrics").text, "hm_records_total") == {("written",): 1})
+
+
+def test_what_finds_the_queue_full_is_counted_and_nobody_waits(state: State) -> None:
+    metrics = Metrics()
+    recorder = Recorder(lambda: state, metrics, waiting=3)
+    for number in range(5):
+        recorder.offer(record(number))
+    assert counted(metrics.render().decode(), "hm_records_total") == {("lost",): 2}
+    recorder.start()
+    recorder.stop()
+    assert counted(metrics.render().decode(), "hm_records_total") == {("lost",): 2, ("written",): 3}
+
+
+def test_a_file_holds_at_most_512_records_of_one_spec_and_stopping_writes_the_rest(state: State) -> None:
+    recorder = Recorder(lambda: state, Metrics(), waiting=2_000)
+    for number in range(600):
+        recorder.offer(record(number))
+    recorder.offer(record(600, spec="t"))
+    recorder.start()
+    recorder.stop()
+    tables = list(read(state, since=LONG_AGO))
+    assert [(spec, len(table)) for spec, table in tables] == [("s", 512), ("s", 88), ("t", 1)]
+    assert [int(row[0]) for _, table in tables for row in matrix(table)] == list(range(601))
+
+
+def test_old_files_are_removed_while_it_runs(state: State) -> None:
+    recorder = Recorder(lambda: state, Metrics(), bounds=Bounds(size=0), flush_s=0.05)
+    recorder.offer(record(1))
+    recorder.start()
+    until(lambda: recorder.find("r.1") and files(state) == [])
+    recorder.stop()

@@ -1,0 +1,164 @@
+"""Two replicas behind one address: one picture of both in the metrics, the log and the memory, whoever answers."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from registry.predictions import read
+from registry.settings import Settings
+from registry.state import open_state
+from serve import launch
+from tests.serve.models import Registry
+from tests.serve.waiting import free_port, until
+
+REPLICAS = 2
+KEY = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def settings(registry_template: Registry, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    registry_template.promote(registry_template.versions[0])
+    return Settings(
+        mlflow_tracking_uri=registry_template.settings.mlflow_tracking_uri,
+        state_uri=str(tmp_path_factory.mktemp("state")),
+        http_port=free_port(),
+        serve_replicas=REPLICAS,
+        log_format="json",
+        api_keys=f"tests:{KEY}",
+    )
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def running(settings: Settings, log: Path) -> Iterator[launch.Running]:
+    with log.open("w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        running = launch.start(settings)
+        try:
+            assert launch.wait_for(f"{running.url}/readyz", seconds=120)
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture
+def client(running: launch.Running) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=running.url, timeout=60, headers=headers) as client:
+        yield client
+
+
+def samples(client: httpx.Client, name: str) -> dict[tuple[tuple[str, str], ...], float]:
+    text = client.get("/metrics").text
+    return {
+        tuple(sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def versions(client: httpx.Client) -> list[float]:
+    """What each replica serves."""
+    return sorted(samples(client, "hm_serving_version").values())
+
+
+def replicas() -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if any("ServeReplica:webapp" in part for part in process.cmdline())
+    ]
+
+
+def predictions(client: httpx.Client) -> float:
+    route = (("method", "POST"), ("route", "/predict"), ("status", "200"))
+    return samples(client, "hm_requests_total").get(route, 0)
+
+
+def test_all_replicas_follow_a_promotion_and_a_rollback_and_the_metrics_show_each_of_them(
+    client: httpx.Client, registry_template: Registry
+) -> None:
+    first, second = registry_template.versions[:2]
+    for version in (first, second, first):
+        registry_template.promote(version)
+        until(lambda version=version: versions(client) == [version.version] * REPLICAS)
+    until(lambda: samples(client, "hm_following_production") == {(): 1})
+    assert samples(client, "hm_swaps_total")[("source", "registry"),] >= 3 * REPLICAS - 1
+
+
+def test_the_counts_of_all_replicas_add_up_whichever_is_asked(
+    client: httpx.Client, registry_template: Registry
+) -> None:
+    before, image = predictions(client), registry_template.training_set.images[0]
+    for _ in range(20):
+        assert client.post("/predict", files={"file": ("a.jpeg", image)}).status_code == 200
+    assert [predictions(client) for _ in range(6)] == [before + 20] * 6
+
+
+def test_a_word_on_a_prediction_is_taken_whichever_replica_made_it(
+    client: httpx.Client, registry_template: Registry
+) -> None:
+    image = registry_template.training_set.images[1]
+    ids = [client.post("/predict", files={"file": ("a.jpeg", image)}).json()["id"] for _ in range(4)]
+
+    def word(prediction_id: str) -> int:
+        return client.post(f"/predictions/{prediction_id}/feedback", json={"label": "NORMAL"}).status_code
+
+    for prediction_id in ids:
+        until(lambda prediction_id=prediction_id: word(prediction_id) == 200)
+    assert sum(entry["confirmed"] + entry["corrected"] for entry in client.get("/feedback").json()["versions"]) == 4
+
+
+def test_a_replica_that_was_killed_comes_back_on_the_version_in_production_and_its_counts_stay(
+    client: httpx.Client, registry_template: Registry
+) -> None:
+    newest = registry_template.versions[2]
+    registry_template.promote(newest)
+    until(lambda: versions(client) == [newest.version] * REPLICAS)
+    counted, victim = predictions(client), replicas()[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    seen = set()
+
+    def back() -> bool:
+        try:
+            seen.update(versions(client))
+        except httpx.HTTPError:
+            return False
+        return len(replicas()) == REPLICAS and versions(client) == [newest.version] * REPLICAS
+
+    until(back, seconds=120)
+    assert seen <= {0, newest.version}
+    assert predictions(client) == counted
+
+
+def test_what_every_replica_answered_is_on_record_and_in_the_log_after_the_stop(
+    running: launch.Running, client: httpx.Client, registry_template: Registry, settings: Settings, log: Path
+) -> None:
+    image = registry_template.training_set.images[2]
+    ids = {client.post("/predict", files={"file": ("Jane.jpeg", image)}).json()["id"] for _ in range(6)}
+    running.stop()
+    since = datetime.now(UTC) - timedelta(hours=1)
+    tables = [table for _, table in read(open_state(settings.state_uri), since=since)]
+    recorded = {name for table in tables for name in table["id"].to_pylist()}
+    assert ids <= recorded
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    requests = {line["request_id"]: line for line in lines if line["logger"] == "serve.access"}
+    for prediction_id in ids:
+        line = requests[prediction_id.rpartition(".")[0]]
+        assert (line["route"], line["status"], line["key"]) == ("/predict", 200, "tests")
+    assert "Jane" not in log.read_text()
+    assert KEY not in log.read_text()
