@@ -120,12 +120,17 @@ def _webapp(*, login: bool) -> Service:
         processes=4096,
         environment={
             "MLFLOW_TRACKING_URI": Ref("mlflow", "url"),
+            "STATE_URI": Ref("state", "uri"),
             "SERVE_REPLICAS": "2",
+            "SERVE_INGRESS": "haproxy",
+            "LOG_FORMAT": "json",
+            "API_KEYS": "off",  # said, because it listens on every address of its container
             **_account("serving", login=login),
         },
         secrets=_login_file("mlflow-serving-password", login=login),
         ports=(Port(name="http", number=8080, public=True),),
         health=Health(command=("healthy", "http://127.0.0.1:8080/healthz"), start_period=90),
+        buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),
         stop_timeout=60,
