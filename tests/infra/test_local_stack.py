@@ -28,6 +28,7 @@ ONE_WORKER = {
         *("hm-mlflow-minio", "hm-mlflow-postgres", "hm-mlflow-postgres-postgresql", "hm-mlflow-webapp"),
         *("hm-mlflow-minio-secrets", "hm-mlflow-minio-buckets-secrets", "hm-mlflow-mlflow-secrets"),
         *("hm-mlflow-postgres-secrets", "hm-mlflow-ray-head-secrets", "hm-mlflow-ray-worker-secrets"),
+        "hm-mlflow-webapp-secrets",
     },
 }
 MORE_IN_THE_LARGE_ONE = {
@@ -35,7 +36,7 @@ MORE_IN_THE_LARGE_ONE = {
         *("hm-mlflow-jupyter", "hm-mlflow-ray-worker-2", "hm-mlflow-ray-worker-3", "hm-mlflow-ray-worker-4"),
     },
     "Image": {"jupyter"},
-    "Volume": {"hm-mlflow-jupyter", "hm-mlflow-jupyter-secrets", "hm-mlflow-webapp-secrets"},
+    "Volume": {"hm-mlflow-jupyter", "hm-mlflow-jupyter-secrets"},
 }
 
 WAITS = {
@@ -45,7 +46,7 @@ WAITS = {
     "mlflow": {"minio-buckets", "postgres"},
     "ray-head": {"minio-buckets"},
     "ray-worker-1": {"minio-buckets", "ray-head"},
-    "webapp": {"mlflow"},
+    "webapp": {"minio-buckets", "mlflow"},
 }
 
 
@@ -140,7 +141,10 @@ def test_what_is_uploaded_is_secret_and_nothing_else_is_or_tells_one(settings: d
 def test_each_service_gets_its_own_secrets_and_no_others():
     uploads = recorded(**LARGE).of("Container")["secrets"].inputs["uploads"]
     store = "[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = value of object-store-password\n"
-    webapp = {"/secrets/webapp/mlflow-serving-password": "value of mlflow-serving-password"}
+    webapp = {
+        "/secrets/webapp/mlflow-serving-password": "value of mlflow-serving-password",
+        "/secrets/webapp/object-store-credentials": store,
+    }
     head = {
         "/secrets/ray-head/ray-token": "value of ray-token",
         "/secrets/ray-head/mlflow-jobs-password": "value of mlflow-jobs-password",
@@ -149,7 +153,7 @@ def test_each_service_gets_its_own_secrets_and_no_others():
     given = {upload["file"]: upload["content"].value for upload in uploads}
     assert {file: text for file, text in given.items() if file.startswith("/secrets/webapp/")} == webapp
     assert {file: text for file, text in given.items() if file.startswith("/secrets/ray-head/")} == head
-    assert len(given) == len(uploads) == 20  # 1 + 1 + 1 + 6 + 3 + 3 + 1 + 4
+    assert len(given) == len(uploads) == 21  # 1 + 1 + 1 + 6 + 3 + 3 + 2 + 4
 
 
 @pytest.mark.parametrize("name", WAITS)
@@ -164,7 +168,7 @@ def test_who_waits_for_a_service_waits_for_each_replica_of_it():
         for service in whole.services
     )
     stack = record(lambda: backend.build(replace(whole, services=services), read_settings()))
-    assert waits(stack, "webapp") == {"mlflow", "ray-worker-1", "ray-worker-2", "ray-worker-3"}
+    assert waits(stack, "webapp") == {"minio-buckets", "mlflow", "ray-worker-1", "ray-worker-2", "ray-worker-3"}
 
 
 @both

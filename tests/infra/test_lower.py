@@ -91,9 +91,15 @@ def test_who_uses_a_bucket_gets_the_store_s_address_and_a_file_of_credentials_an
 
 
 def test_who_uses_no_bucket_gets_nothing_of_the_object_store():
-    webapp = lower(topology()).service("webapp")
+    whole = topology()
+    environment = {"MLFLOW_TRACKING_URI": Ref("mlflow", "url")}
+    services = tuple(
+        replace(service, buckets=(), environment=environment) if service.name == "webapp" else service
+        for service in whole.services
+    )
+    webapp = lower(replace(whole, services=services)).service("webapp")
     assert webapp.secrets == {}
-    assert not any(name.startswith("AWS_") for name in webapp.environment)
+    assert webapp.environment == {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
     assert webapp.after == ("mlflow",)
 
 
@@ -106,7 +112,9 @@ def test_the_bucket_setup_makes_every_bucket_once_and_ends():
 def test_the_stores_know_their_users():
     whole = lower(topology())
     assert whole.service("postgres").reached_by == ("mlflow",)
-    assert set(whole.service("minio").reached_by) == {"mlflow", "ray-head", "ray-worker", "jupyter", "minio-buckets"}
+    assert set(whole.service("minio").reached_by) == {
+        *("mlflow", "ray-head", "ray-worker", "webapp", "jupyter", "minio-buckets"),
+    }
 
 
 def test_each_service_stands_behind_all_that_it_waits_for():
