@@ -57,6 +57,7 @@ def _mlflow(*, login: bool) -> Service:
             "MLFLOW_HOST": "0.0.0.0",  # noqa: S104  inside a container
             "MLFLOW_PORT": "5000",
             "MLFLOW_WORKERS": "2",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nothing here uses it, and it is four more processes
             "MLFLOW_SERVER_ALLOWED_HOSTS": Ref("mlflow", "hosts"),
             **_from_files(secrets),
         },

@@ -178,28 +178,13 @@ def test_a_cache_file_of_another_spec_is_refused_with_both_fingerprints(settings
         extract_features(prepared.source, prepared.manifest, prepared.state, other)
 
 
-def test_state_in_a_bucket_gives_the_same_features(settings, folder, cluster, tmp_path, monkeypatch):
-    boto3, moto_server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL_S3": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="state")
-        bucket = prepare(settings.model_copy(update={"data_uri": str(folder), "state_uri": "s3://state/here"}))
-        in_process(bucket)
-        assert bucket.extract().cached == 60
-        local = prepared_of(settings, folder, tmp_path / "local")
-        in_process(local)
-        np.testing.assert_array_equal(
-            load_table(bucket.manifest, bucket.state, DEFAULT_SPEC).features,
-            load_table(local.manifest, local.state, DEFAULT_SPEC).features,
-        )
-    finally:
-        server.stop()
+def test_state_in_a_bucket_gives_the_same_features(settings, folder, cluster, tmp_path, bucket):
+    away = prepare(settings.model_copy(update={"data_uri": str(folder), "state_uri": f"s3://{bucket}/here"}))
+    in_process(away)
+    assert away.extract().cached == 60
+    local = prepared_of(settings, folder, tmp_path / "local")
+    in_process(local)
+    np.testing.assert_array_equal(
+        load_table(away.manifest, away.state, DEFAULT_SPEC).features,
+        load_table(local.manifest, local.state, DEFAULT_SPEC).features,
+    )

@@ -28,7 +28,9 @@ def record(number: int, *, time: datetime = NOON, spec: str = "a" * 64, version:
 
 @pytest.fixture(params=["folder", "bucket"])
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
-    return open_state(str(tmp_path / "state") if request.param == "folder" else request.getfixturevalue("bucket"))
+    if request.param == "folder":
+        return open_state(str(tmp_path / "state"))
+    return open_state(f"s3://{request.getfixturevalue('bucket')}/some/where")
 
 
 def test_records_are_read_back_with_their_features_and_their_spec_from_a_time_on(state: State) -> None:

@@ -14,7 +14,9 @@ from registry.state import State, open_state
 
 @pytest.fixture(params=["folder", "bucket"])
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
-    return open_state(str(tmp_path / "state") if request.param == "folder" else request.getfixturevalue("bucket"))
+    if request.param == "folder":
+        return open_state(str(tmp_path / "state"))
+    return open_state(f"s3://{request.getfixturevalue('bucket')}/some/where")
 
 
 def test_what_is_written_is_read_back_and_replaced_whole(state):
@@ -62,7 +64,7 @@ def test_an_endpoint_that_is_no_address_is_refused_and_not_passed_over_for_amazo
 
 def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_folder(settings, bucket, tmp_path):
     here = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
-    there = prepare(settings.model_copy(update={"data_uri": "synthetic:60", "state_uri": bucket}))
+    there = prepare(settings.model_copy(update={"data_uri": "synthetic:60", "state_uri": f"s3://{bucket}/some/where"}))
     assert there.manifest.digest == here.manifest.digest
     assert prepare(there.settings).manifest.hashed == 0
     prefix, rows = next(iter(there.manifest.shards()))
