@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     data_uri: str = "synthetic:1200"
     mlflow_tracking_uri: str = f"sqlite:///{LOCAL / 'mlflow.db'}"
     mlflow_tracking_uri_cloud: str | None = None
+    mlflow_page_url: str | None = None
     state_uri: str = str(LOCAL / "state")
     model_name: str = Field("pneumonia", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     ray_address: str | None = None

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 SECRETS = "/run/secrets"
+HTTP_ATTRIBUTES = ("url", "page", "hosts")
 
 
 @dataclass(frozen=True)
 class Ref:
     """A value that the platform knows: how `target` is reached there.
 
-    `attribute` is `uri` of a bucket or database; of a service it is `url` (of its port `http`), `hosts` (the names
-    and ports by which clients may address it, with commas between) or the name of a port, which gives `host:port`.
+    `attribute` is `uri` of a bucket or database; of a service it is `url` (of its port `http`), `page` (where people
+    open that port), `hosts` (the names and ports by which clients may address it, with commas between) or the name of
+    a port, which gives `host:port`.
     """
 
     target: str

@@ -121,6 +121,7 @@ def _webapp(*, login: bool) -> Service:
         processes=4096,
         environment={
             "MLFLOW_TRACKING_URI": Ref("mlflow", "url"),
+            "MLFLOW_PAGE_URL": Ref("mlflow", "page"),
             "STATE_URI": Ref("state", "uri"),
             "SERVE_REPLICAS": "2",
             "SERVE_INGRESS": "haproxy",

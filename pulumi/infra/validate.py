@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from infra.spec import SECRETS, Ref, Service, Topology
+from infra.spec import HTTP_ATTRIBUTES, SECRETS, Ref, Service, Topology
 
 # AWS Fargate's sizes for Linux: units of CPU, then the least and the most memory and its step, in MiB.
 _FARGATE = {
@@ -92,7 +92,7 @@ def _ref(topology: Topology, service: Service, ref: Ref) -> Iterator[str]:
             yield f"{service.name} refers to {ref.target} but may not use it; add it to its buckets or databases."
         return
     ports = sorted(port.name for port in target.ports)
-    if ref.attribute not in ports and not (ref.attribute in ("url", "hosts") and "http" in ports):
+    if ref.attribute not in ports and not (ref.attribute in HTTP_ATTRIBUTES and "http" in ports):
         yield f"{service.name} refers to {ref.attribute!r} of {ref.target}; its ports are {', '.join(ports) or 'none'}."
     if service is not target and service.name not in target.reached_by:
         yield f"{service.name} refers to {ref.target} but may not reach it; add it to {ref.target}'s reached_by."

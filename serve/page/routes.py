@@ -71,7 +71,8 @@ class _Page:
         self._holder = desk.predictor.holder
         self._remembers = desk.recorder is not None
         tracking = settings.tracking_uri
-        self._mlflow = tracking if tracking.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
+        here = f"http://127.0.0.1:{settings.mlflow_port}"
+        self._mlflow = settings.mlflow_page_url or (tracking if tracking.startswith("http") else here)
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

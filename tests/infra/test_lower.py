@@ -60,6 +60,7 @@ def test_a_reference_becomes_the_address_among_containers_in_environment_and_com
         ("mlflow", "MLFLOW_ARTIFACTS_DESTINATION", "s3://hm-mlflow-artefacts"),
         ("mlflow", "MLFLOW_SERVER_ALLOWED_HOSTS", "mlflow:5000,localhost:5000,127.0.0.1:5000"),
         ("webapp", "MLFLOW_TRACKING_URI", "http://mlflow:5000"),
+        ("webapp", "MLFLOW_PAGE_URL", "http://localhost:5000"),
         ("ray-head", "DATA_URI", "s3://hm-mlflow-data"),
         ("ray-worker", "STATE_URI", "s3://hm-mlflow-state"),
         ("jupyter", "RAY_ADDRESS", "http://ray-head:8265"),

@@ -137,6 +137,12 @@ def test_a_tracking_server_elsewhere_is_linked_by_its_own_address(holder: Holder
     assert 'href="http://mlflow.example:5000"' in html
 
 
+def test_where_people_reach_mlflow_by_another_address_that_one_is_linked(holder: Holder, settings: Settings) -> None:
+    inside = replace_uri(settings, "http://mlflow:5000").model_copy(update={"mlflow_page_url": "http://localhost:5000"})
+    html = TestClient(create_app(holder, settings=inside)).get("/").text
+    assert 'href="http://localhost:5000"' in html
+
+
 def replace_uri(settings: Settings, uri: str) -> Settings:
     return settings.model_copy(update={"mlflow_tracking_uri": uri})
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from infra.local import stores
-from infra.spec import Ref, Service, Topology, Value
+from infra.spec import HTTP_ATTRIBUTES, Ref, Service, Topology, Value
 from infra.validate import validate
 
 COMMON = "common"
@@ -85,11 +85,13 @@ def _address(topology: Topology, ref: Ref) -> str:
         # Named, because MLflow compares a number with text in a way that psycopg 3, SQLAlchemy's default, refuses.
         return f"postgresql+psycopg2://{user}@{stores.POSTGRES}:5432/{user}"
     service = topology.service(ref.target)
-    port = service.port("http" if ref.attribute in ("url", "hosts") else ref.attribute)
+    port = service.port("http" if ref.attribute in HTTP_ATTRIBUTES else ref.attribute)
     if port is None:
         raise LookupError(f"{ref.target} has no port for {ref.attribute!r}.")
     if ref.attribute == "url":
         return f"http://{service.name}:{port.number}"
+    if ref.attribute == "page":
+        return f"http://localhost:{port.number}"
     if ref.attribute == "hosts":
         return ",".join(f"{host}:{port.number}" for host in (service.name, "localhost", "127.0.0.1"))
     return f"{service.name}:{port.number}"
