@@ -51,7 +51,7 @@ status: ## What the stack consists of, how it is, and its addresses
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"
 
-token: ## How to pass the token of Ray's jobs API: eval "$$(make token)"
+token: ## What to export for the token of Ray's jobs API, for a shell to eval
 	@echo 'export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$(CURDIR)/compose/secrets/ray-token'
 
 compose: setup ## Write compose/docker-compose.yaml anew from the topology
@@ -84,6 +84,7 @@ lock: setup ## Write requirements.lock anew from pyproject.toml
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
 
-clean: ## Remove what was installed, trained and cached
-	rm -rf $(VENV) .local .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove what was installed, trained and cached, but not the state of a stack and its secrets
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	find .local -mindepth 1 -maxdepth 1 ! -name pulumi -exec rm -rf {} + 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
