@@ -15,13 +15,14 @@ from tests.e2e.containers import stack as whole
 APP = "http://localhost:8080"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[whole.Compose | whole.Pulumi]:
     """The stack, up and healthy, with no data in it at first."""
     if reason := whole.missing():
         pytest.skip(reason)
     made = whole.chosen()
-    made.down(keep_data=False) if isinstance(made, whole.Compose) else None
+    if isinstance(made, whole.Compose):
+        made.down(keep_data=False)  # what an interrupted run left
     made.up()
     yield made
     made.down(keep_data=False)
