@@ -1,0 +1,55 @@
+"""What the modules of the AWS program hand to one another.
+
+`backend.py` builds network, stores, edge and services, then calls, each with keywords only,
+`notebook.build(names, settings, network, stores, service, certificate)`, where `service` is the topology's `jupyter` with
+every reference as text (its environment, its secrets and their files, its buckets are what the notebook finds), and
+`monitoring.build(names, settings, stores, edge, running)` and `budget.build(names, settings)`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where things stand.
+
+    `groups` has a security group for each service of the topology, and for `edge`, `database`, `notebook` and, where
+    AWS is reached by interface endpoints, `endpoints`. `namespace` is Cloud Map's and the private zone in one.
+    """
+
+    vpc: aws.ec2.Vpc
+    public_subnets: tuple[aws.ec2.Subnet, ...]
+    private_subnets: tuple[aws.ec2.Subnet, ...]
+    groups: Mapping[str, aws.ec2.SecurityGroup]
+    namespace: aws.servicediscovery.PrivateDnsNamespace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where data are: `buckets` by the topology's names (data, artefacts, state) and `logs`; `secrets` by name."""
+
+    buckets: Mapping[str, aws.s3.Bucket]
+    database: aws.rds.Instance
+    secrets: Mapping[str, aws.secretsmanager.Secret]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """How people come in. `certificate` is the PEM text that clients have to trust, where the stack made its own."""
+
+    load_balancer: aws.lb.LoadBalancer
+    target_groups: Mapping[str, aws.lb.TargetGroup]
+    certificate: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What runs: services and task definitions by the topology's names, `model-training` among the latter."""
+
+    cluster: aws.ecs.Cluster
+    services: Mapping[str, aws.ecs.Service]
+    task_definitions: Mapping[str, aws.ecs.TaskDefinition]
+    log_groups: Mapping[str, aws.cloudwatch.LogGroup]
