@@ -42,6 +42,7 @@ class Edge:
 
     load_balancer: aws.lb.LoadBalancer
     target_groups: Mapping[str, aws.lb.TargetGroup]
+    rules: tuple[aws.lb.ListenerRule, ...]
     certificate: str | None
 
 
