@@ -5,7 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws import buckets, database, edge, images, network, scaling, secrets, services
+from infra.aws import budget, buckets, database, edge, images, monitoring, network, scaling, secrets, services
 from infra.aws.names import Names
 from infra.aws.outputs import outputs
 from infra.aws.parts import Stores
@@ -43,4 +43,6 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         images=digests,
     )
     scaling.build(names, settings, running)
+    monitoring.build(names=names, settings=settings, stores=stores, edge=way_in, running=running)
+    budget.build(names=names, settings=settings)
     return outputs(lowered, names, settings, net, way_in, running)

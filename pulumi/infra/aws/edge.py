@@ -126,17 +126,17 @@ def _to_https(names: Names, balancer: aws.lb.LoadBalancer) -> None:
 
 
 def _certificate(names: Names, settings: AwsSettings) -> tuple[pulumi.Input[str], str | None]:
-    """The certificate's ARN, and its text where clients have to be given it."""
+    """The certificate's ARN, and the text of its authority where clients have to be given it."""
     if settings.certificate_arn:
         return settings.certificate_arn, None
     config = pulumi.Config()
-    key, certificate = config.get_secret("tlsKey"), config.get("tlsCertificate")
-    if key is None or certificate is None:
+    key, certificate, authority = config.get_secret("tlsKey"), config.get("tlsCertificate"), config.get("tlsAuthority")
+    if key is None or certificate is None or authority is None:
         raise SettingError(
-            f"tlsKey or tlsCertificate is not set in {pulumi.get_stack()}; `make stack STACK={pulumi.get_stack()}` makes "
-            "both, or certificateArn names a certificate of yours in ACM."
+            f"tlsKey, tlsCertificate or tlsAuthority is not set in {pulumi.get_stack()}; `make stack "
+            f"STACK={pulumi.get_stack()}` makes them, or certificateArn names a certificate of yours in ACM."
         )
     imported = aws.acm.Certificate(
-        EDGE, private_key=key, certificate_body=certificate, tags=names.tags(EDGE)
+        EDGE, private_key=key, certificate_body=certificate, certificate_chain=authority, tags=names.tags(EDGE)
     )
-    return imported.arn, certificate
+    return imported.arn, authority

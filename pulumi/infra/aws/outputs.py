@@ -10,8 +10,6 @@ from infra.aws.parts import Edge, Network, Running
 from infra.aws.settings import AwsSettings
 from infra.spec import Topology
 
-# Where `make certificate` writes the text that clients have to trust.
-BUNDLE = ".local/hm-mlflow.pem"
 
 
 def outputs(
@@ -21,7 +19,8 @@ def outputs(
     scheme = "http" if settings.plain_http else "https"
     urls = {service: f"{scheme}://{names.host(service)}" for service in HOSTS}
     hosts = " ".join(names.host(service) for service in HOSTS)
-    trusted = f"--cacert {BUNDLE} " if edge.certificate else ""
+    authority = f".local/{names.stack}/authority.pem"  # `make token` writes it
+    trusted, verified = (f"--cacert {authority} ", f"--verify {authority} ") if edge.certificate else ("", "")
     balancer = edge.load_balancer.dns_name
     return {
         **urls,
@@ -29,6 +28,7 @@ def outputs(
         # A load balancer's addresses change by and by; in a name server of yours, make the three names aliases of it.
         "hosts": balancer.apply(lambda name: f'echo "$(dig +short {name} | head -1) {hosts}" | sudo tee -a /etc/hosts'),
         "certificate": edge.certificate,
+        # `make token` first: it writes the authority that the others trust.
         "tests": [
             f"curl -i {trusted}{urls['webapp']}/healthz",
             f"curl -i {trusted}{urls['mlflow']}/health",
@@ -37,9 +37,10 @@ def outputs(
         ],
         "next": [
             f"make check STACK={names.stack}",
+            f"pulumi config get mlflowAdminPassword --stack {names.stack}  # MLflow's password for `admin`",
             f"make upload STACK={names.stack} DATA=FOLDER",
             f'eval "$(make token STACK={names.stack})"',
-            f"ray job submit --address {urls['ray-head']} -- python -m ray_jobs.train",
+            f"ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
         ],
         "train": _run_task(names, network),
         "data": f"s3://{names.bucket('data')}",

@@ -38,7 +38,7 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """How people come in. `certificate` is the PEM text that clients have to trust, where the stack made its own."""
+    """How people come in. `certificate` is the PEM text that clients have to trust, an authority, where the stack made its own."""
 
     load_balancer: aws.lb.LoadBalancer
     target_groups: Mapping[str, aws.lb.TargetGroup]

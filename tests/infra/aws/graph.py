@@ -17,7 +17,7 @@ from tests.infra.recorded import SECRETS, Secret, _plain
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/12345678-90ab-cdef-1234-567890abcdef"
-TLS = {"tlsKey": "value of tls-key", "tlsCertificate": "-----BEGIN CERTIFICATE-----"}
+TLS = {"tlsKey": "value of tls-key", "tlsCertificate": "a certificate", "tlsAuthority": "its authority"}
 DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
 
 
