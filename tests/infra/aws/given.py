@@ -117,6 +117,7 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
         edge=Edge(
             load_balancer=aws.lb.LoadBalancer("given-balancer"),
             target_groups={name: aws.lb.TargetGroup(f"given-{name}") for name in ("mlflow", "ray-head", "webapp")},
+            rules=(),
             certificate="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
         ),
         running=Running(
