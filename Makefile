@@ -12,7 +12,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE=$${PULUMI_CONFIG_PASSPHRASE_FILE:-$(CURDIR)/.local/pulumi/passphrase} pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long lint format bench lock clean stack up down check status token upload compose secrets
+.PHONY: help setup run serve test test-long lint format bench lock clean stack up down check cost status token upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ check: ## Whether a stack on AWS runs what it was told, rather than what it was 
 
 down: ## Take the stack down; its data stay, unless `pulumi config set keepData false` and `make up` came first
 	$(PULUMI) destroy --stack $(STACK) --yes
+
+cost: setup ## What STACK=aws costs a month, before anything is created
+	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
 
 status: ## What the stack consists of, how it is, and its addresses
 	@docker ps --all --filter name=^hm-mlflow- --format 'table {{.Names}}\t{{.Status}}\t{{.Ports}}'
