@@ -1,4 +1,4 @@
-"""The program that `pulumi up` runs, by the stack's name on AWS or on this machine: settings, topology, resources, outputs."""
+"""The program that `pulumi up` runs: settings, topology, resources, outputs; on AWS or here, by the stack's name."""
 
 from typing import Any
 
@@ -17,7 +17,8 @@ def main() -> dict[str, Any]:
         from infra.aws.settings import read_aws_settings  # noqa: PLC0415
 
         aws_settings = read_aws_settings()
-        return aws_backend.build(topology(workers=aws_settings.environment.idle_workers, login=True, stack=stack), aws_settings)
+        idle = aws_settings.environment.idle_workers
+        return aws_backend.build(topology(workers=idle, login=True, stack=stack), aws_settings)
     from infra.local import backend  # noqa: PLC0415
     from infra.local.outputs import outputs  # noqa: PLC0415
 

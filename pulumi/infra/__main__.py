@@ -34,7 +34,7 @@ def main() -> None:
     subparsers.add_parser("compose", help="write the Compose file")
     subparsers.add_parser("secrets", help="make the secret files that are not there")
     subparsers.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
-    subparsers.add_parser("token", help="print the variables that pass the token of Ray's jobs API").add_argument("stack")
+    subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
     subparsers.add_parser("check", help="whether a stack on AWS runs what it was told").add_argument("stack")
     upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")

@@ -5,7 +5,21 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws import budget, buckets, database, edge, images, monitoring, network, scaling, secrets, services
+from infra.aws import (
+    buckets,
+    budget,
+    database,
+    edge,
+    images,
+    key,
+    monitoring,
+    network,
+    notebook,
+    scaling,
+    secrets,
+    services,
+)
+from infra.aws.lower import NOTEBOOK
 from infra.aws.names import Names
 from infra.aws.outputs import outputs
 from infra.aws.parts import Stores
@@ -43,6 +57,15 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         images=digests,
     )
     scaling.build(names, settings, running)
-    monitoring.build(names=names, settings=settings, stores=stores, edge=way_in, running=running)
+    own_key = key.build(names=names, settings=settings).arn
+    monitoring.build(names=names, settings=settings, stores=stores, edge=way_in, running=running, key=own_key)
     budget.build(names=names, settings=settings)
-    return outputs(lowered, names, settings, net, way_in, running)
+    jupyter = notebook.build(
+        names=names,
+        settings=settings,
+        network=net,
+        stores=stores,
+        service=lowered.service(NOTEBOOK),
+        key=own_key,
+    )
+    return outputs(names, settings, network=net, edge=way_in, running=running, notebook=jupyter)

@@ -68,9 +68,7 @@ def _bucket(name: str, names: Names, settings: AwsSettings) -> tuple[aws.s3.Buck
     )
     aws.s3.BucketOwnershipControls(name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"})
     aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=bucket.id, rules=[_encryption(name)])
-    versioning = aws.s3.BucketVersioning(
-        name, bucket=bucket.id, versioning_configuration={"status": "Enabled"}
-    )
+    versioning = aws.s3.BucketVersioning(name, bucket=bucket.id, versioning_configuration={"status": "Enabled"})
     aws.s3.BucketLifecycleConfiguration(
         name,
         bucket=bucket.id,
@@ -83,13 +81,13 @@ def _bucket(name: str, names: Names, settings: AwsSettings) -> tuple[aws.s3.Buck
     return bucket, guard
 
 
-def _encryption(name: str) -> dict[str, Any]:
+def _encryption(name: str) -> Any:
     if name == LOGS:  # load balancers write by S3's own keys only
         return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
     return {"apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms"}, "bucket_key_enabled": True}
 
 
-def _lifecycle(name: str, settings: AwsSettings) -> list[dict[str, Any]]:
+def _lifecycle(name: str, settings: AwsSettings) -> Any:
     rules: list[dict[str, Any]] = [
         {
             "id": "leftovers",

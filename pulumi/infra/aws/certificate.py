@@ -1,4 +1,4 @@
-"""The certificate of a stack that was given none: made once by `make stack`, for names that no public authority signs."""
+"""The certificate of a stack that was given none: made by `make stack`, for names that no public authority signs."""
 
 import datetime
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ _HAVE_TO_BE_SET = {
 
 
 def prepare(name: str) -> tuple[list[str], list[str]]:
-    """Make a stack ready, its secrets and its certificate; gives what was made, and what has yet to be set, by example."""
+    """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
     made = stack.prepare(name, _secrets(name))
     domain = _names(name).domain
     there = stack.read_setting("tlsCertificate", name)

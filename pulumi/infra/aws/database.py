@@ -6,8 +6,8 @@ import pulumi_aws as aws
 from infra.aws.firewall import DATABASE
 from infra.aws.lower import DatabaseAddress
 from infra.aws.names import Names
-from infra.aws.settings import AwsSettings
 from infra.aws.parts import Network
+from infra.aws.settings import AwsSettings
 from infra.spec import Database
 
 # The version of the container that stands for it on one machine.
@@ -87,4 +87,4 @@ def address(instance: aws.rds.Instance) -> pulumi.Output[DatabaseAddress]:
 
 def secret_arn(instance: aws.rds.Instance) -> pulumi.Output[str]:
     """The secret in which RDS keeps the password."""
-    return instance.master_user_secrets.apply(lambda secrets: secrets[0].secret_arn)
+    return instance.master_user_secrets.apply(lambda secrets: str(secrets[0].secret_arn))

@@ -23,9 +23,7 @@ IDLE_S = 120
 _HEALTH_PATHS = {"mlflow": "/health", "ray-head": "/api/gcs_healthz", "webapp": "/healthz"}
 
 
-def build(
-    topology: Topology, names: Names, settings: AwsSettings, network: Network, logs: pulumi.Output[str]
-) -> Edge:
+def build(topology: Topology, names: Names, settings: AwsSettings, network: Network, logs: pulumi.Output[str]) -> Edge:
     """Declare the load balancer, its listeners, and a target group for each service that people reach.
 
     `logs` is the name of the bucket for access logs, known once its policy lets load balancers write.
@@ -51,9 +49,7 @@ def build(
         listener = _listener(names, balancer, port=80, protocol="HTTP")
     else:
         arn, certificate = _certificate(names, settings)
-        listener = _listener(
-            names, balancer, port=443, protocol="HTTPS", certificate_arn=arn, ssl_policy=TLS_POLICY
-        )
+        listener = _listener(names, balancer, port=443, protocol="HTTPS", certificate_arn=arn, ssl_policy=TLS_POLICY)
         _to_https(names, balancer)
     rules = tuple(
         aws.lb.ListenerRule(

@@ -44,7 +44,7 @@ def trust(service: str, names: Names, source: str) -> str:
 
 
 def of_buckets(topology: Topology, service: Service, names: Names) -> list[Statement]:
-    """What a service may do with the buckets that it uses: list and read, and write to those that people do not fill."""
+    """What a service may do with its buckets: list and read, and write to those that people do not fill."""
     arns = {bucket: f"arn:aws:s3:::{names.bucket(bucket)}" for bucket in service.buckets}
     written = [arn for bucket, arn in arns.items() if not topology.bucket(bucket).filled_by_people]
     statements = []
@@ -63,10 +63,11 @@ def of_buckets(topology: Topology, service: Service, names: Names) -> list[State
 
 def to_start(repository: str, log_group: str, secrets: Sequence[str]) -> list[Statement]:
     """What ECS needs to start a service: its image, its log, its secrets."""
+    log = log_group.removesuffix(":*")  # as some tell it
     statements = [
         allow(("ecr:GetAuthorizationToken",), "*"),  # it takes no resource
         allow(("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"), repository),
-        allow(("logs:CreateLogStream", "logs:PutLogEvents"), f"{log_group}:*"),
+        allow(("logs:CreateLogStream", "logs:PutLogEvents"), f"{log}:*"),
     ]
     return [*statements, allow(("secretsmanager:GetSecretValue",), *secrets)] if secrets else statements
 
@@ -80,7 +81,11 @@ def role(names: Names, name: str, assume: str, policy: pulumi.Input[str] | None)
 
 
 def execution_role(
-    service: Service, names: Names, *, repository: aws.ecr.Repository, log_group: aws.cloudwatch.LogGroup,
+    service: Service,
+    names: Names,
+    *,
+    repository: aws.ecr.Repository,
+    log_group: aws.cloudwatch.LogGroup,
     secrets: Mapping[str, aws.secretsmanager.Secret],
 ) -> aws.iam.Role:
     """The role by which ECS starts a service."""
@@ -89,13 +94,11 @@ def execution_role(
         log_group=log_group.arn,
         secrets=pulumi.Output.all(*(secrets[name].arn for name in sorted(service.secrets))),
     )
-    policy = known.apply(lambda it: document(to_start(it["repository"], it["log_group"].removesuffix(":*"), it["secrets"])))
+    policy = known.apply(lambda arns: document(to_start(**arns)))
     return role(names, f"{service.name}-execution", trust_tasks(names), policy)
 
 
-def task_role(
-    topology: Topology, service: Service, names: Names, database_secret: pulumi.Output[str]
-) -> aws.iam.Role:
+def task_role(topology: Topology, service: Service, names: Names, database_secret: pulumi.Output[str]) -> aws.iam.Role:
     """The role of what runs in a service. One without policy says that its code calls nothing."""
     statements = of_buckets(topology, service, names)
     policy: pulumi.Input[str] | None = document(statements) if statements else None

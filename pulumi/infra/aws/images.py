@@ -18,16 +18,16 @@ _FOLDER = "compose/images"
 _KEPT_VERSIONS = 10
 
 
-def build(topology: Topology, names: Names, settings: AwsSettings) -> tuple[dict[str, aws.ecr.Repository], dict[str, pulumi.Output[str]]]:
+def build(
+    topology: Topology, names: Names, settings: AwsSettings
+) -> tuple[dict[str, aws.ecr.Repository], dict[str, pulumi.Output[str]]]:
     """Declare a repository and a build for each image; gives the repositories, and the images by their digests."""
     token = aws.ecr.get_authorization_token_output()
     registry = docker.RegistryArgs(
         server=token.proxy_endpoint, username=token.user_name, password=pulumi.Output.secret(token.password)
     )
     repositories = {image.name: _repository(image, names, settings) for image in topology.images}
-    digests = {
-        image.name: _built(image, repositories[image.name], registry, settings) for image in topology.images
-    }
+    digests = {image.name: _built(image, repositories[image.name], registry, settings) for image in topology.images}
     return repositories, digests
 
 

@@ -1,4 +1,4 @@
-"""The topology as AWS runs it: every reference as text, stores as AWS's own, and the training task among the services."""
+"""The topology as AWS runs it: every reference as text, stores as AWS's own, and the training task besides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,20 +35,24 @@ def lower(
     head = topology.service("ray-head")
     services = (*topology.services, _training(head))
     whole = validate(replace(topology, services=tuple(_reached_by_training(service, head) for service in services)))
-    passwords = {database.password for database in topology.databases}
     used = {service.image for service in whole.services if service.name != NOTEBOOK}
     return replace(
         whole,
         images=tuple(image for image in whole.images if image.name in used),
         services=tuple(
             replace(
-                _lowered(whole, service, names, scheme, database, passwords),
+                _lowered(whole, service, names, scheme=scheme, database=database),
                 replicas=webapps if service.name == "webapp" else service.replicas,
             )
             for service in whole.services
         ),
-        secrets=tuple(name for name in topology.secrets if name not in passwords | {"jupyter-token"}),
+        secrets=tuple(name for name in topology.secrets if name not in _not_here(topology)),
     )
+
+
+def _not_here(topology: Topology) -> set[str]:
+    """Secrets that AWS has no use for: RDS makes the database's password, and SageMaker asks for its own login."""
+    return {database.password for database in topology.databases} | {"jupyter-token"}
 
 
 def _training(head: Service) -> Service:
@@ -73,18 +77,18 @@ def _reached_by_training(service: Service, head: Service) -> Service:
     return replace(service, reached_by=(*service.reached_by, TRAINING)) if service.name == head.name else service
 
 
-def _lowered(
-    topology: Topology, service: Service, names: Names, scheme: str, database: DatabaseAddress, passwords: set[str]
-) -> Service:
+def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str, database: DatabaseAddress) -> Service:
     def text(value: Value) -> str:
         return _address(topology, value, names, database) if isinstance(value, Ref) else value
 
-    dropped = {f"{SECRETS}/{name}" for name in passwords | {"jupyter-token"}}
-    environment = {name: text(value) for name, value in service.environment.items() if value not in dropped}
+    dropped = {f"{SECRETS}/{name}" for name in _not_here(topology)}
+    environment: dict[str, Value] = {
+        name: text(value) for name, value in service.environment.items() if value not in dropped
+    }
     return replace(
         service,
         command=tuple(text(value) for value in service.command),
-        environment=environment | _added(service, names, scheme, database),
+        environment={**environment, **_added(service, names, scheme, database)},
         secrets={name: path for name, path in service.secrets.items() if path not in dropped},
         scratch=(*service.scratch, *(path for path in service.kept if path not in service.scratch)),
         kept=(),

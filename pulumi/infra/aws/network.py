@@ -1,5 +1,7 @@
 """The network: a VPC over two zones, what is public, what is private, and how private things reach AWS."""
 
+from typing import Any
+
 import pulumi
 import pulumi_aws as aws
 
@@ -12,13 +14,14 @@ from infra.spec import Topology
 ANYWHERE = "0.0.0.0/0"
 _CIDR = "10.20.0.0/16"
 _ZONES = 2
+_IN_EVERY_ACCOUNT: Any = {"name": "opt-in-status", "values": ["opt-in-not-required"]}  # no local zones
 # What the services and the notebook call, where they reach AWS without the internet.
 _CALLED = ("ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts", "sagemaker.api", "monitoring")
 
 
 def build(topology: Topology, names: Names, settings: AwsSettings) -> Network:
     """Declare the network of a lowered topology."""
-    zones = aws.get_availability_zones(state="available", filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}])
+    zones = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
     vpc = aws.ec2.Vpc(
         "vpc", cidr_block=_CIDR, enable_dns_hostnames=True, enable_dns_support=True, tags=names.tags("vpc")
     )
@@ -40,7 +43,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings) -> Network:
         )
         for name in groups(topology, endpoints=settings.egress == "endpoints")
     }
-    _endpoints(names, settings, vpc, private, to_private, by_group)
+    _endpoints(names, settings, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
     for opening in openings(topology, endpoints=settings.egress == "endpoints"):
         _open(names, opening, by_group)
     _outside(names, settings, by_group)
@@ -82,7 +85,8 @@ def _routes(
         aws.ec2.RouteTableAssociation(f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id)
     aws.ec2.Route("public", route_table_id=to_public.id, destination_cidr_block=ANYWHERE, gateway_id=internet.id)
     if settings.egress == "nat":
-        address = aws.ec2.Eip("nat", domain="vpc", tags=names.tags("nat"), opts=pulumi.ResourceOptions(depends_on=[internet]))
+        reached = pulumi.ResourceOptions(depends_on=[internet])
+        address = aws.ec2.Eip("nat", domain="vpc", tags=names.tags("nat"), opts=reached)
         nat = aws.ec2.NatGateway("nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"))
         aws.ec2.Route("private", route_table_id=to_private.id, destination_cidr_block=ANYWHERE, nat_gateway_id=nat.id)
     return to_private
@@ -91,6 +95,7 @@ def _routes(
 def _endpoints(
     names: Names,
     settings: AwsSettings,
+    *,
     vpc: aws.ec2.Vpc,
     private: tuple[aws.ec2.Subnet, ...],
     to_private: aws.ec2.RouteTable,
@@ -121,7 +126,12 @@ def _endpoints(
 
 def _open(names: Names, opening: Opening, by_group: dict[str, aws.ec2.SecurityGroup]) -> None:
     """Both ends of an opening: the one lets in what the other lets out."""
-    ports = {"ip_protocol": "tcp", "from_port": opening.first, "to_port": opening.last, "description": opening.reason}
+    ports: dict[str, Any] = {
+        "ip_protocol": "tcp",
+        "from_port": opening.first,
+        "to_port": opening.last,
+        "description": opening.reason,
+    }
     name = f"{opening.to}-from-{opening.source}-{opening.first}"
     aws.vpc.SecurityGroupIngressRule(
         name,

@@ -3,17 +3,22 @@
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 
 from infra.aws.lower import TRAINING
 from infra.aws.names import HOSTS, Names
 from infra.aws.parts import Edge, Network, Running
 from infra.aws.settings import AwsSettings
-from infra.spec import Topology
-
 
 
 def outputs(
-    topology: Topology, names: Names, settings: AwsSettings, network: Network, edge: Edge, running: Running
+    names: Names,
+    settings: AwsSettings,
+    *,
+    network: Network,
+    edge: Edge,
+    running: Running,
+    notebook: aws.sagemaker.NotebookInstance,
 ) -> dict[str, Any]:
     """The outputs by name; none of them is a secret."""
     scheme = "http" if settings.plain_http else "https"
@@ -43,12 +48,11 @@ def outputs(
             f"ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
         ],
         "train": _run_task(names, network),
+        "notebook": notebook.url.apply(lambda url: f"https://{url}"),
         "data": f"s3://{names.bucket('data')}",
         "cluster": names.of("cluster"),
         # What `make check` compares with what runs.
-        "deployed": {
-            service: running.task_definitions[service].arn for service in running.services
-        },
+        "deployed": {service: running.task_definitions[service].arn for service in running.services},
     }
 
 
@@ -56,7 +60,9 @@ def _run_task(names: Names, network: Network) -> pulumi.Output[str]:
     """The training as a task of its own, for those who have AWS's command and no Ray."""
     where = pulumi.Output.all(*(subnet.id for subnet in network.private_subnets), network.groups[TRAINING].id)
     return where.apply(
-        lambda ids: f"aws ecs run-task --cluster {names.of('cluster')} --task-definition {names.of(TRAINING)} "
-        f"--launch-type FARGATE --region {names.region} --network-configuration "
-        f"'awsvpcConfiguration={{subnets=[{','.join(ids[:-1])}],securityGroups=[{ids[-1]}],assignPublicIp=DISABLED}}'"
+        lambda ids: (
+            f"aws ecs run-task --cluster {names.of('cluster')} --task-definition {names.of(TRAINING)} "
+            f"--launch-type FARGATE --region {names.region} --network-configuration "
+            f"'awsvpcConfiguration={{subnets=[{','.join(ids[:-1])}],securityGroups=[{ids[-1]}],assignPublicIp=DISABLED}}'"
+        )
     )

@@ -1,9 +1,6 @@
 """What the modules of the AWS program hand to one another.
 
-`backend.py` builds network, stores, edge and services, then calls, each with keywords only,
-`notebook.build(names, settings, network, stores, service, certificate)`, where `service` is the topology's `jupyter` with
-every reference as text (its environment, its secrets and their files, its buckets are what the notebook finds), and
-`monitoring.build(names, settings, stores, edge, running)` and `budget.build(names, settings)`.
+`backend.py` builds network, stores, edge and services from one another, then what looks at them and the notebook.
 """
 
 from collections.abc import Mapping
@@ -38,7 +35,7 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """How people come in. `certificate` is the PEM text that clients have to trust, an authority, where the stack made its own."""
+    """How people come in; `certificate` is the PEM text of an authority that clients have to trust, if any."""
 
     load_balancer: aws.lb.LoadBalancer
     target_groups: Mapping[str, aws.lb.TargetGroup]

@@ -33,8 +33,9 @@ def build(names: Names, settings: AwsSettings, running: Running) -> None:
     )
     workers = _target(names, running, _WORKERS, sizes.idle_workers, settings.workers)
     _measure(names, running)
-    _follow(names, workers, "work", "GreaterThanOrEqualToThreshold", steps(sizes.idle_workers, settings.workers))
-    _follow(names, workers, "idle", "LessThanThreshold", [{"metric_interval_upper_bound": "0", "scaling_adjustment": sizes.idle_workers}])
+    none = [{"metric_interval_upper_bound": "0", "scaling_adjustment": sizes.idle_workers}]
+    _follow(names, workers, "work", above=True, adjustments=steps(sizes.idle_workers, settings.workers))
+    _follow(names, workers, "idle", above=False, adjustments=none)
 
 
 def steps(least: int, most: int) -> list[dict[str, Any]]:
@@ -85,19 +86,21 @@ def _measure(names: Names, running: Running) -> None:
 
 
 def _follow(
-    names: Names, workers: aws.appautoscaling.Target, name: str, comparison: str, adjustments: list[dict[str, Any]]
+    names: Names, workers: aws.appautoscaling.Target, name: str, *, above: bool, adjustments: list[dict[str, Any]]
 ) -> None:
+    """Set the number of workers while the measure is at one or above it, or else while it is below."""
+    follow: Any = {
+        "adjustment_type": "ExactCapacity",
+        "metric_aggregation_type": "Maximum",
+        "cooldown": 60,
+        "step_adjustments": adjustments,
+    }
     policy = aws.appautoscaling.Policy(
         f"{_WORKERS}-{name}",
         name=names.of(f"{_WORKERS}-{name}"),
         policy_type="StepScaling",
         **_of(workers),
-        step_scaling_policy_configuration={
-            "adjustment_type": "ExactCapacity",
-            "metric_aggregation_type": "Maximum",
-            "cooldown": 60,
-            "step_adjustments": adjustments,
-        },
+        step_scaling_policy_configuration=follow,
     )
     aws.cloudwatch.MetricAlarm(
         f"{_WORKERS}-{name}",
@@ -109,7 +112,7 @@ def _follow(
         period=60,
         evaluation_periods=1,
         threshold=1,
-        comparison_operator=comparison,
+        comparison_operator="GreaterThanOrEqualToThreshold" if above else "LessThanThreshold",
         treat_missing_data="ignore",
         alarm_actions=[policy.arn],
         tags=names.tags(f"{_WORKERS}-{name}"),

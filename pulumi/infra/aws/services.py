@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws import database, iam
+from infra.aws import database, demand, iam
 from infra.aws.lower import NOTEBOOK, SEVERAL, TRAINING, DatabaseAddress, lower
 from infra.aws.names import HOSTS, Names
 from infra.aws.parts import Edge, Network, Running, Stores
@@ -35,17 +35,30 @@ def build(
         settings=[{"name": "containerInsights", "value": "enabled"}],
         tags=names.tags("cluster"),
     )
-    task_definitions, log_groups, services = {}, {}, {}
+    task_definitions: dict[str, aws.ecs.TaskDefinition] = {}
+    log_groups: dict[str, aws.cloudwatch.LogGroup] = {}
+    services: dict[str, aws.ecs.Service] = {}
     for service in (service for service in lowered.services if service.name != NOTEBOOK):
         log_groups[service.name] = _log_group(service, names, settings)
         task_definitions[service.name] = _task_definition(
-            topology, service, names, settings, stores, log_groups[service.name], repositories[service.image],
-            images[service.image],
+            service,
+            topology=topology,
+            names=names,
+            settings=settings,
+            stores=stores,
+            log_group=log_groups[service.name],
+            repository=repositories[service.image],
+            image=images[service.image],
         )
     for service in lowered.services:
         if service.name not in (NOTEBOOK, TRAINING):
             services[service.name] = _service(
-                service, names, cluster, task_definitions[service.name], network, edge,
+                service,
+                names,
+                cluster=cluster,
+                task=task_definitions[service.name],
+                network=network,
+                edge=edge,
                 waits=[services[name] for name in service.after],
             )
     return Running(cluster=cluster, services=services, task_definitions=task_definitions, log_groups=log_groups)
@@ -70,8 +83,15 @@ def _log_group(service: Service, names: Names, settings: AwsSettings) -> aws.clo
 
 
 def _task_definition(
-    topology: Topology, service: Service, names: Names, settings: AwsSettings, stores: Stores,
-    log_group: aws.cloudwatch.LogGroup, repository: aws.ecr.Repository, image: pulumi.Output[str],
+    service: Service,
+    *,
+    topology: Topology,
+    names: Names,
+    settings: AwsSettings,
+    stores: Stores,
+    log_group: aws.cloudwatch.LogGroup,
+    repository: aws.ecr.Repository,
+    image: pulumi.Output[str],
 ) -> aws.ecs.TaskDefinition:
     known = pulumi.Output.all(
         image=image,
@@ -87,11 +107,14 @@ def _task_definition(
             region=names.region,
         )
         whole = lowering(topology, names, settings, known["address"])
-        return json.dumps([container_definition(whole.service(service.name), supplied)])
+        beside = (
+            [demand.container(whole.service(service.name), whole.service("ray-worker"), supplied)]
+            if service.name == "ray-head"
+            else []
+        )
+        return json.dumps([container_definition(whole.service(service.name), supplied), *beside])
 
-    execution = iam.execution_role(
-        service, names, repository=repository, log_group=log_group, secrets=stores.secrets
-    )
+    execution = iam.execution_role(service, names, repository=repository, log_group=log_group, secrets=stores.secrets)
     task = iam.task_role(topology, service, names, database.secret_arn(stores.database))
     return aws.ecs.TaskDefinition(
         service.name,
@@ -104,8 +127,14 @@ def _task_definition(
 
 
 def _service(
-    service: Service, names: Names, cluster: aws.ecs.Cluster, task: aws.ecs.TaskDefinition, network: Network, edge: Edge,
-    *, waits: list[aws.ecs.Service],
+    service: Service,
+    names: Names,
+    *,
+    cluster: aws.ecs.Cluster,
+    task: aws.ecs.TaskDefinition,
+    network: Network,
+    edge: Edge,
+    waits: list[aws.ecs.Service],
 ) -> aws.ecs.Service:
     options: dict[str, Any] = {}
     if service.name in HOSTS:

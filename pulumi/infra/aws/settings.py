@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.aws.environment import ENVIRONMENTS, Environment
-from infra.settings import SettingError, read_commit
+from infra.settings import ROOT, SettingError, read_commit
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_STACK = re.compile(r"aws(-[a-z0-9]{1,12})?")
+_AUTHORITY = re.compile(r"^# ([a-z]+(?:-[a-z]+)+-\d), until", re.MULTILINE)
 _MOST_WORKERS = 64
 _EGRESS = ("nat", "endpoints")
 
@@ -59,21 +61,20 @@ class AwsSettings:
 def read_aws_settings() -> AwsSettings:
     """Read and check the configuration; raises SettingError."""
     config = pulumi.Config()
-    region = pulumi.Config("aws").get("region")
-    if not region:
-        raise SettingError("aws:region is not set; it takes a region, for example: pulumi config set aws:region us-east-1")
+    _check_stack(pulumi.get_stack())
+    region = _region(pulumi.Config("aws").get("region") or "")
     environment = _environment(config.require("environment"))
     plain_http = config.require_bool("plainHttp")
     if plain_http and environment.careful:
         raise SettingError(
-            f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the clear. "
-            "It takes false here: pulumi config set plainHttp false"
+            f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the "
+            "clear. It takes false here: pulumi config set plainHttp false"
         )
     return AwsSettings(
         region=region,
         environment=environment,
         protected=environment.careful and config.require_bool("keepData"),
-        allowed_cidrs=_cidrs(config.get_object("allowedCidrs")),
+        allowed_cidrs=_cidrs(config),
         certificate_arn=_certificate(config.get("certificateArn") or "", region),
         plain_http=plain_http,
         egress=_one_of("egress", config.require("egress"), _EGRESS),
@@ -84,6 +85,25 @@ def read_aws_settings() -> AwsSettings:
     )
 
 
+def _check_stack(name: str) -> None:
+    if not _STACK.fullmatch(name):
+        raise SettingError(
+            f"The stack is called {name!r}; on AWS, whose names are short, it takes aws, or aws- and up to 12 small "
+            "letters and digits, for example: pulumi stack init aws-try"
+        )
+
+
+def _region(name: str) -> str:
+    takes = "it takes a region whose RDS authority is in compose/images/rds-authorities.pem"
+    known = _AUTHORITY.findall((ROOT / "compose" / "images" / "rds-authorities.pem").read_text())
+    if name not in known:
+        raise SettingError(
+            f"aws:region is {name or 'not set'}; {takes}, which are {', '.join(known)}, for example: "
+            "pulumi config set aws:region eu-west-1"
+        )
+    return name
+
+
 def _environment(name: str) -> Environment:
     return ENVIRONMENTS[_one_of("environment", name, tuple(ENVIRONMENTS))]
 
@@ -91,7 +111,8 @@ def _environment(name: str) -> Environment:
 def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:
     if value not in taken:
         raise SettingError(
-            f"{setting} is {value!r}; it takes {' or '.join(taken)}, for example: pulumi config set {setting} {taken[0]}"
+            f"{setting} is {value!r}; it takes {' or '.join(taken)}, for example: "
+            f"pulumi config set {setting} {taken[0]}"
         )
     return value
 
@@ -99,16 +120,21 @@ def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:
 def _between(setting: str, value: int, least: int, most: int, example: str) -> int:
     if not least <= value <= most:
         raise SettingError(
-            f"{setting} is {value}; on AWS it takes {least} to {most}, for example: pulumi config set {setting} {example}"
+            f"{setting} is {value}; on AWS it takes {least} to {most}, for example: "
+            f"pulumi config set {setting} {example}"
         )
     return value
 
 
-def _cidrs(value: object) -> tuple[str, ...]:
+def _cidrs(config: pulumi.Config) -> tuple[str, ...]:
     takes = (
         "it takes a list of IPv4 networks in CIDR form, who alone may connect; your own address is a network of one, "
         "for example: pulumi config set --path 'allowedCidrs[0]' 203.0.113.7/32"
     )
+    try:
+        value = config.get_object("allowedCidrs")
+    except pulumi.ConfigTypeError:
+        value = config.get("allowedCidrs")
     if not value:
         raise SettingError(f"allowedCidrs is not set; {takes}")
     if not isinstance(value, list):
@@ -129,8 +155,9 @@ def _certificate(arn: str, region: str) -> str | None:
     found = _CERTIFICATE.fullmatch(arn)
     if not found or found[1] != region:
         raise SettingError(
-            f"certificateArn is {arn!r}; it takes the ARN of a certificate in ACM in {region}, for example: pulumi config "
-            f"set certificateArn arn:aws:acm:{region}:123456789012:certificate/12345678-90ab-cdef-1234-567890abcdef"
+            f"certificateArn is {arn!r}; it takes the ARN of a certificate in ACM in {region}, for example: "
+            f"pulumi config set certificateArn arn:aws:acm:{region}:123456789012:"
+            "certificate/12345678-90ab-cdef-1234-567890abcdef"
         )
     return arn
 

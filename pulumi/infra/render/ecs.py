@@ -46,7 +46,9 @@ def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]
         "command": list(service.command),
         "environment": [{"name": name, "value": value} for name, value in sorted(service.environment.items())],
         "secrets": [{"name": variable(name), "valueFrom": supplied.secrets[name]} for name in sorted(service.secrets)],
-        "portMappings": [{"name": port.name, "containerPort": port.number, "protocol": "tcp"} for port in service.ports],
+        "portMappings": [
+            {"name": port.name, "containerPort": port.number, "protocol": "tcp"} for port in service.ports
+        ],
         "healthCheck": _health(service.health),
         "user": service.user or USERS[service.image],
         "readonlyRootFilesystem": True,
@@ -102,7 +104,7 @@ def variable(secret: str) -> str:
 
 
 def _scratch(service: Service) -> list[dict[str, Any]]:
-    folders = {path: service.memory // 2 for path in service.scratch} | ({SECRETS: _SECRETS_MIB} if service.secrets else {})
+    folders = dict.fromkeys(service.scratch, service.memory // 2) | ({SECRETS: _SECRETS_MIB} if service.secrets else {})
     return [
         {"containerPath": path, "size": size, "mountOptions": list(_SCRATCH_OPTIONS)} for path, size in folders.items()
     ]

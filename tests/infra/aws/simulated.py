@@ -1,7 +1,8 @@
 """Records the program's graph with the tool `aws_graph`: `simulated.py TOOL OUT STACK KEY=VALUE …`, run as a program.
 
-The tool answers a resource's outputs by references to Terraform's; a list of blocks, such as the secret that RDS makes
-for its password, it leaves out, so that is added here.
+The tool answers a resource's outputs by references to Terraform's, but what the program itself gave by its value, which
+tells Terraform nothing of what comes first: a name is made a reference here. A list of blocks, such as the secret that
+RDS makes for its password, it leaves out: that is added.
 """
 
 import sys
@@ -9,20 +10,23 @@ from pathlib import Path
 
 from infra.settings import ROOT
 
+_NAMES = ("name", "bucket", "identifier", "family")
+
 
 def main() -> int:
     """Record; the tool's own exit code."""
     tool, out, stack, *settings = sys.argv[1:]
     sys.path.insert(0, tool)
     import record
-    import terraform
 
     class Recorder(record.Recorder):
         def new_resource(self, args):
             found, outputs = super().new_resource(args)
-            if args.typ == "aws:rds/instance:Instance":
-                address = f"aws_db_instance.{terraform.identifier(args.name)}.master_user_secret[0].secret_arn"
-                outputs["masterUserSecrets"] = [{"secretArn": "${%s}" % address}]
+            if found.startswith("${"):
+                address = found.removeprefix("${").removesuffix(".id}")
+                outputs |= {name: f"${{{address}.{name}}}" for name in _NAMES if args.inputs.get(name)}
+                if args.typ == "aws:rds/instance:Instance":
+                    outputs["masterUserSecrets"] = [{"secretArn": f"${{{address}.master_user_secret[0].secret_arn}}"}]
             return found, outputs
 
     record.Recorder = Recorder
