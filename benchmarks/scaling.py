@@ -22,17 +22,17 @@ class Costs:
     """What one image or one task costs, in seconds of one core, bytes or dollars; measured unless it says assumed."""
 
     extract: float = 5.8e-3  # 224 pixels a side; 15e-3 for originals (README)
-    manifest_row: float = 75e-6  # catalogue, digest and Parquet, on the driver
+    manifest_row: float = 0.2e-3  # reading it here, catalogue, digest and Parquet, on the driver
     hash_byte: float = 0.8e-9
     image_bytes: int = 10_000  # a picture of 224 pixels; originals of the dataset have 230,000
-    task: float = 5e-3  # Ray's overhead for one task, on the driver
-    shard: float = 30e-3  # opening, writing and publishing one shard, beside its images
-    load_row: float = 60e-6
+    task: float = 5e-3  # assumed: Ray's overhead for one task, on the driver
+    shard: float = 0.1  # assumed: reading and writing a shard's file in S3; 3e-3 of it is measured work
+    load_row: float = 0.2e-3
     feature_bytes: int = 2 * 2798 * 4  # one image and its jittered view, float32
-    shard_copies: float = 3.2  # of a shard's features in a worker while it is written
-    matrix_copies: float = 2.0  # of all features in the driver: as loaded, and as the training set
-    linear_row: float = 22e-3  # one trial of logistic regression, boosting or extra trees, a training row, five folds
-    svm_row_squared: float = 1.2e-6  # one trial of the SVM, a training row squared
+    shard_copies: float = 4.0  # of a shard's features in a worker while it is written
+    matrix_copies: float = 2.9  # of all features in the driver until the training set is made
+    trial_row: float = 1.3e-3  # one trial of five folds, a training row; the mean of four families
+    svm_row_squared: float = 1e-7  # what a trial of the SVM takes beyond that, a training row squared
     read_latency: float = 30e-3  # assumed: first byte of S3 to a client in its region
     list_page: float = 0.15  # assumed: a thousand keys
     get_price: float = 0.0004 / 1000
@@ -161,15 +161,15 @@ def estimate(
     fitted = min(images, design.training_rows or images)
     rows = 2 * 0.8 * fitted  # one in five is held out; each image has a second view
     slots = min(cluster.workers * cluster.slots, trials)
-    svm, other = trials / 4 * costs.svm_row_squared * rows**2, 3 * trials / 4 * costs.linear_row * rows
-    longest = max(costs.svm_row_squared * rows**2, costs.linear_row * rows)
+    squared = costs.svm_row_squared * rows**2  # of one family in four
+    all_trials = trials * costs.trial_row * rows + trials / 4 * squared
     seconds = {
         "list": math.ceil(images / 1000) * costs.list_page,
         "hash": hashing,
         "manifest": images * costs.manifest_row,
         "extract": max(extracted.seconds, driver),
         "load": fitted * costs.load_row,
-        "sweep": max((svm + other) / slots, longest),
+        "sweep": max(all_trials / slots, costs.trial_row * rows + squared),
     }
     head_hours = sum(seconds.values()) / 3600
     requests = 2 * images * costs.get_price + images / 1000 * costs.list_price
@@ -215,7 +215,7 @@ def main() -> None:
             found = estimate(10**power, Cluster(workers=workers), design=design)
             over = [f"{what} x{share:,.0f}" for what, share in found.needs.items() if share > 1]
             times = (f"{clock(found.seconds[phase]):>10}" for phase in phases)
-            print(f"{10**power:>8.0e} {workers:>7} ", *times, f"{found.dollars:>8,.0f} ", ", ".join(over))
+            print(f"{10**power:>8.0e} {workers:>7} ", *times, f"{found.dollars:>13,.2f} ", ", ".join(over))
     print("\nimages at which each limit of the stack is reached")
     for what in ("object store", "driver's memory", "worker's memory"):
         print(f"  {what:<18} {first_limit(Cluster(workers=1), what):>12,}")
