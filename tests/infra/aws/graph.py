@@ -52,6 +52,7 @@ class Graph:
     """A run of the program."""
 
     resources: tuple[Resource, ...]
+    environment: str
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def of(self, kind: str) -> dict[str, dict[str, Any]]:
@@ -86,7 +87,8 @@ def record(*, stack: str = "aws", **settings: Any) -> Graph:
         runpy.run_path(str(ROOT / "pulumi" / "__main__.py"), run_name="__main__")
 
     pulumi.runtime.test(program)()
-    return Graph(tuple(sorted(monitor.recorded, key=str)), dict(root.outputs))
+    environment = settings.get("environment", defaults()["environment"])
+    return Graph(tuple(sorted(monitor.recorded, key=str)), environment, dict(root.outputs))
 
 
 @functools.cache
@@ -121,7 +123,8 @@ class _Aws(Mocks):
             "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
         }.get(kind, {})
-        return f"id of {args.name}", {"arn": f"arn of {kind} {args.name}", **args.inputs, **known}
+        # A bucket's id is its name.
+        return args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}", {"arn": f"arn of {kind} {args.name}", **args.inputs, **known}
 
 
 class _Recorder(MockMonitor):
