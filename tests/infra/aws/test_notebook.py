@@ -217,12 +217,14 @@ def start(root: Path) -> subprocess.CompletedProcess[str]:
     for name, text in written.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    environment = os.environ | {
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "ROOT": str(root),
-        "OWNER": getpass.getuser(),
-    }
+    environment = variables(root) | {"OWNER": getpass.getuser()}
     return subprocess.run(["bash"], input=script(), env=environment, capture_output=True, text=True, check=False)
+
+
+def variables(root: Path) -> dict[str, str]:
+    """The environment of a shell there: no region is set in it."""
+    inherited = {name: value for name, value in os.environ.items() if name != "AWS_DEFAULT_REGION"}
+    return inherited | {"PATH": f"{root / 'tools'}:{os.environ['PATH']}", "ROOT": str(root)}
 
 
 def test_a_start_leaves_project_profile_secrets_and_a_timer(cloud: None, tmp_path: Path):
@@ -263,6 +265,15 @@ def test_a_second_start_leaves_the_copy_of_the_project_to_who_edited_it(cloud: N
     assert start(tmp_path).returncode == 0
     assert edited.read_text() == "mine"
     assert (tmp_path / "run/secrets/ray-token").read_text() == "another"
+
+
+def test_who_logs_in_finds_the_profile_with_the_secrets_of_today(cloud: None, tmp_path: Path):
+    assert start(tmp_path).returncode == 0
+    boto3.client("secretsmanager").put_secret_value(SecretId="hm-mlflow/mlflow-jobs-password", SecretString="another")
+    command = f". {tmp_path}/etc/profile.d/hm-mlflow.sh && env"
+    done = subprocess.run(["bash", "-c", command], env=variables(tmp_path), capture_output=True, text=True, check=True)
+    assert "MLFLOW_TRACKING_PASSWORD=another" in done.stdout.splitlines()
+    assert "RAY_ADDRESS=http://ray.hm-mlflow.local:8265" in done.stdout.splitlines()
 
 
 def test_a_secret_that_is_refused_leaves_a_notebook_and_the_last_profile(cloud: None, tmp_path: Path):
