@@ -40,11 +40,7 @@ def rendered(topology: Topology) -> Rendering:
         | (
             {}
             if service.once
-            else {
-                "service": service_arguments(
-                    service, name=NAMES.of(service.name), several=service.name in SEVERAL
-                )
-            }
+            else {"service": service_arguments(service, name=NAMES.of(service.name), several=service.name in SEVERAL)}
         )
         for service in whole.services
     }
@@ -100,8 +96,12 @@ def _fargate(rendering: Rendering, service: str) -> dict[str, Any]:
         "essential": container["essential"],
         "user": container["user"],
         "privileged": container["privileged"],
-        "ports": [(port["name"], port["containerPort"], port["protocol"]) for port in container.get("portMappings", [])],
-        "scratch": [(one["containerPath"], one["size"], one["mountOptions"]) for one in container["linuxParameters"]["tmpfs"]],
+        "ports": [
+            (port["name"], port["containerPort"], port["protocol"]) for port in container.get("portMappings", [])
+        ],
+        "scratch": [
+            (one["containerPath"], one["size"], one["mountOptions"]) for one in container["linuxParameters"]["tmpfs"]
+        ],
         "log": container["logConfiguration"],
         "service": {key: value for key, value in said.get("service", {}).items() if key != "desired_count"},
     }
@@ -132,7 +132,7 @@ NOT_SAID = {
     "public ports": _ALL_PORTS,
     "private ports": _ALL_PORTS,
     "ready": "a container's health decides of its own replacement; ECS starts services without one another",
-    "after": "services are created behind one another: see tests/infra/aws/test_stack.py; at run time each waits itself",
+    "after": "services are created behind one another: see tests/infra/aws/test_stack.py; later each waits itself",
     "networks": _GROUPS,
     "kept": "Fargate keeps nothing; the lowering turns what is kept into scratch",
     "scratch": "ECS has sizes and no modes: see `fargate`",

@@ -68,7 +68,7 @@ def read_aws_settings() -> AwsSettings:
     if plain_http and environment.careful:
         raise SettingError(
             f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the "
-            "clear. It takes false here: pulumi config set plainHttp false"
+            "clear. It takes false here, for example: pulumi config set plainHttp false"
         )
     return AwsSettings(
         region=region,

@@ -83,12 +83,15 @@ def record(*, stack: str = "aws", **settings: Any) -> Graph:
     root = pulumi.runtime.get_root_resource()
     root.outputs = {}  # Pulumi keeps one for the process
 
-    def program() -> None:
+    outputs: dict[str, Any] = {}
+
+    def program() -> pulumi.Output[None]:
         runpy.run_path(str(ROOT / "pulumi" / "__main__.py"), run_name="__main__")
+        return pulumi.Output.all(**root.outputs).apply(outputs.update)
 
     pulumi.runtime.test(program)()
     environment = settings.get("environment", defaults()["environment"])
-    return Graph(tuple(sorted(monitor.recorded, key=str)), environment, dict(root.outputs))
+    return Graph(tuple(sorted(monitor.recorded, key=str)), environment, outputs)
 
 
 @functools.cache
@@ -124,7 +127,11 @@ class _Aws(Mocks):
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
         }.get(kind, {})
         # A bucket's id is its name.
-        return args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}", {"arn": f"arn of {kind} {args.name}", **args.inputs, **known}
+        return args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}", {
+            "arn": f"arn of {kind} {args.name}",
+            **args.inputs,
+            **known,
+        }
 
 
 class _Recorder(MockMonitor):

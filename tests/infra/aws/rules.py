@@ -204,7 +204,8 @@ def listeners_speak_tls_and_know_three_hosts(graph: Graph) -> Iterator[str]:
         hosts[tuple(condition["hostHeader"]["values"])] = (action["type"], action["targetGroupArn"])
     wanted = {"mlflow": "mlflow", "app": "webapp", "ray": "ray-head"}
     if hosts != {
-        (f"{host}.hm-mlflow.local",): ("forward", f"arn of lb.TargetGroup {service}") for host, service in wanted.items()
+        (f"{host}.hm-mlflow.local",): ("forward", f"arn of lb.TargetGroup {service}")
+        for host, service in wanted.items()
     }:
         yield f"hosts lead to {hosts}"
 
@@ -446,8 +447,12 @@ def jobs_read_the_data_and_write_their_state_only(graph: Graph) -> Iterator[str]
     for name in ("ray-head-task", "ray-worker-task"):
         for _, statement in (one for one in statements(graph) if one[0] == name):
             buckets = {resource.split(":::")[1].split("/")[0] for resource in listed(statement["Resource"])}
-            writes = any(action.startswith(("s3:Put", "s3:Delete", "s3:Abort")) for action in listed(statement["Action"]))
-            allowed = {graph.of("s3.Bucket")[bucket]["bucket"] for bucket in (("state",) if writes else ("data", "state"))}
+            writes = any(
+                action.startswith(("s3:Put", "s3:Delete", "s3:Abort")) for action in listed(statement["Action"])
+            )
+            allowed = {
+                graph.of("s3.Bucket")[bucket]["bucket"] for bucket in (("state",) if writes else ("data", "state"))
+            }
             if not buckets <= allowed:
                 yield f"{name} may do {statement['Action']} in {buckets}"
 

@@ -119,9 +119,7 @@ def mutations() -> Iterator[Mutation]:
         yield from of("buckets_are_cleaned", kind, bucket, "", ("rules/0/status", "Disabled"))
         yield from of("data_are_not_lost_by_mistake", "s3.Bucket", bucket, ("protected", False), environment="prod")
         yield from of("data_are_not_lost_by_mistake", "s3.Bucket", bucket, ("forceDestroy", True), environment="prod")
-    yield from of(
-        "buckets_are_cleaned", "s3.BucketLifecycleConfiguration", "data", ("rules/0/expiration", {"days": 1})
-    )
+    yield from of("buckets_are_cleaned", "s3.BucketLifecycleConfiguration", "data", ("rules/0/expiration", {"days": 1}))
     lost, private = "data_are_not_lost_by_mistake", "the_database_is_private_and_encrypted"
     yield from of(
         lost,
@@ -201,9 +199,7 @@ def mutations() -> Iterator[Mutation]:
         "containerDefinitions/0/user",
         "containerDefinitions/0/linuxParameters/capabilities/drop/0",
     )
-    yield from of(
-        "containers_can_do_little", "ecs.TaskDefinition", "ray-head", ("containerDefinitions/1/user", "0")
-    )
+    yield from of("containers_can_do_little", "ecs.TaskDefinition", "ray-head", ("containerDefinitions/1/user", "0"))
     yield from of(
         "containers_are_given_secrets_by_reference_only",
         "ecs.TaskDefinition",
