@@ -180,7 +180,7 @@ def table(environment: Environment, lines: list[Line], budget: int) -> str:
             f"{total:>9.2f}  in total; a day is {total * 24 / HOURS:.2f}",
             f"More than half is: {', '.join(most)}.",
             *([below] if budget < total else []),
-            "Prices change, and your use is yours. Without taxes and traffic to the internet (100 GB a month are free).",
+            "Prices change; your use is yours. Without taxes and traffic to the internet (100 GB a month is free).",
             "It is charged from `make up` until `make down`, whether anybody uses it or not.",
         ]
     )
