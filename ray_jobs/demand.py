@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ def wanted(status: dict[str, Any], slots: int) -> int:
     used, _ = report["usage"].get("CPU", (0, 0))
     waiting = sum(shape.get("CPU", 0) * count for shape, count in report["resourceDemand"])
     return math.ceil((used + waiting) / slots)
+
+
+def kept(before: int, recent: Sequence[int]) -> int:
+    """The most that was wanted since work began, until none was for all that is recent: no worker goes under a job."""
+    return max(before, recent[-1]) if any(recent) else 0
 
 
 def ask(address: str) -> dict[str, Any]:
@@ -44,11 +50,12 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2, help="slots of a worker (%(default)s)")
     parser.add_argument("--every", type=float, default=_EVERY_S, help="seconds (%(default)s)")
     options = parser.parse_args()
-    recent: deque[int] = deque(maxlen=max(1, round(_PAUSE_S / options.every)))
+    workers, recent = 0, deque[int](maxlen=max(1, round(_PAUSE_S / options.every)))
     while True:
         try:
             recent.append(wanted(ask(options.address), options.slots))
-            print(json.dumps({"workers_wanted": max(recent)}), flush=True)
+            workers = kept(workers, recent)
+            print(json.dumps({"workers_wanted": workers}), flush=True)
         except (OSError, LookupError, ValueError, TypeError) as error:  # the head is starting, or going
             print(f"demand: {options.address} did not say: {error!r}", file=sys.stderr, flush=True)
         time.sleep(options.every)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ray_jobs.demand import wanted
+from ray_jobs.demand import kept, wanted
 
 
 def status(*, used: float | None = None, waiting: list = ()) -> dict:
@@ -33,6 +33,14 @@ def status(*, used: float | None = None, waiting: list = ()) -> dict:
 )
 def test_tasks_that_run_and_tasks_that_wait_are_shared_out_over_workers_of_two_slots(used, waiting, workers):
     assert wanted(status(used=used, waiting=waiting), slots=2) == workers
+
+
+@pytest.mark.parametrize(
+    ("before", "recent", "workers"),
+    [(0, [0], 0), (0, [2], 2), (2, [2, 4], 4), (4, [4, 1], 4), (4, [1, 0], 4), (4, [0, 0], 0)],
+)
+def test_workers_come_with_the_work_and_go_only_when_all_of_it_is_over(before, recent, workers):
+    assert kept(before, recent) == workers
 
 
 def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path):
