@@ -45,8 +45,8 @@ def _statements(name: str, names: Names) -> Iterator[dict[str, Any]]:
             "Effect": "Allow",
             "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
             "Action": "s3:PutObject",
+            # The account in the path is the guard: AWS writes an account's logs nowhere else.
             "Resource": f"{arn}/{EDGE_LOGS}/AWSLogs/{names.account}/*",
-            "Condition": {"StringEquals": {"aws:SourceAccount": names.account}},
         }
 
 

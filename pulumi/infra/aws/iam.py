@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -72,12 +73,20 @@ def to_start(repository: str, log_group: str, secrets: Sequence[str]) -> list[St
     return [*statements, allow(("secretsmanager:GetSecretValue",), *secrets)] if secrets else statements
 
 
-def role(names: Names, name: str, assume: str, policy: pulumi.Input[str] | None) -> aws.iam.Role:
+@dataclass(frozen=True)
+class Held:
+    """A role by its ARN, which is known once the role has its policy, so that whoever takes it may call at once."""
+
+    arn: pulumi.Output[str]
+
+
+def role(names: Names, name: str, assume: str, policy: pulumi.Input[str] | None) -> Held:
     """A role with the one policy that it has, if any."""
     made = aws.iam.Role(name, name=names.of(name), assume_role_policy=assume, tags=names.tags(name))
-    if policy is not None:
-        aws.iam.RolePolicy(name, name=names.of(name), role=made.name, policy=policy)
-    return made
+    if policy is None:
+        return Held(made.arn)
+    allowed = aws.iam.RolePolicy(name, name=names.of(name), role=made.name, policy=policy)
+    return Held(pulumi.Output.all(made.arn, allowed.id).apply(lambda known: str(known[0])))
 
 
 def execution_role(
@@ -87,7 +96,7 @@ def execution_role(
     repository: aws.ecr.Repository,
     log_group: aws.cloudwatch.LogGroup,
     secrets: Mapping[str, aws.secretsmanager.Secret],
-) -> aws.iam.Role:
+) -> Held:
     """The role by which ECS starts a service."""
     known = pulumi.Output.all(
         repository=repository.arn,
@@ -98,7 +107,7 @@ def execution_role(
     return role(names, f"{service.name}-execution", trust_tasks(names), policy)
 
 
-def task_role(topology: Topology, service: Service, names: Names, database_secret: pulumi.Output[str]) -> aws.iam.Role:
+def task_role(topology: Topology, service: Service, names: Names, database_secret: pulumi.Output[str]) -> Held:
     """The role of what runs in a service. One without policy says that its code calls nothing."""
     statements = of_buckets(topology, service, names)
     policy: pulumi.Input[str] | None = document(statements) if statements else None

@@ -178,6 +178,7 @@ def _found(service: Service, names: Names, network: Network) -> aws.servicedisco
             "routing_policy": "MULTIVALUE",
             "dns_records": [{"type": "A", "ttl": 10}],
         },
+        health_check_custom_config={"failure_threshold": 1},  # ECS takes out who is not healthy
         force_destroy=True,
         tags=names.tags(service.name),
     )

@@ -77,6 +77,7 @@ def test_services_start_behind_those_that_they_need():
     assert "ecs.Service mlflow" in graph.get("ecs.Service", "webapp").needs
     assert "ecs.Service ray-head" in graph.get("ecs.Service", "ray-worker").needs
     assert "lb.ListenerRule webapp" in graph.get("ecs.Service", "webapp").needs
+    assert "iam.RolePolicy webapp-execution" in graph.get("ecs.TaskDefinition", "webapp").needs
 
 
 def test_the_head_has_beside_it_what_says_how_many_workers_are_wanted():
