@@ -12,7 +12,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE=$${PULUMI_CONFIG_PASSPHRASE_FILE:-$(CURDIR)/.local/pulumi/passphrase} pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long lint format bench lock clean stack up down status token upload compose secrets
+.PHONY: help setup run serve test test-long lint format bench lock clean stack up down check cost status token upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,9 +40,16 @@ stack: setup ## Make the Pulumi stack STACK ready: state in .local/pulumi, a pas
 
 up: stack ## Build the images and bring the stack up: all of it in Docker on this machine, or STACK=aws
 	$(PULUMI) up --stack $(STACK) --yes
+	@$(INFRA) check $(STACK)
+
+check: ## Whether a stack on AWS runs what it was told, rather than what it was rolled back to
+	@$(INFRA) check $(STACK)
 
 down: ## Take the stack down; its data stay, unless `pulumi config set keepData false` and `make up` came first
 	$(PULUMI) destroy --stack $(STACK) --yes
+
+cost: setup ## What STACK=aws costs a month, before anything is created
+	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
 
 status: ## What the stack consists of, how it is, and its addresses
 	@docker ps --all --filter name=^hm-mlflow- --format 'table {{.Names}}\t{{.Status}}\t{{.Ports}}'
@@ -51,8 +58,8 @@ status: ## What the stack consists of, how it is, and its addresses
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"
 
-token: ## What to export for the token of Ray's jobs API, for a shell to eval
-	@echo 'export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$(CURDIR)/compose/secrets/ray-token'
+token: setup ## What to export for the token of Ray's jobs API, for a shell to eval
+	@$(INFRA) token $(STACK)
 
 compose: setup ## Write compose/docker-compose.yaml anew from the topology
 	@$(INFRA) compose

@@ -1,18 +1,35 @@
-"""The program that `pulumi up --stack local` runs: settings, topology, resources, outputs."""
+"""The program that `pulumi up` runs: settings, topology, resources, outputs; on AWS or here, by the stack's name."""
+
+from typing import Any
 
 import pulumi
 
-from infra.local import backend
-from infra.local.outputs import outputs
 from infra.settings import SettingError, read_settings
-from infra.topology import topology
+from infra.topology import on_aws, topology
 from infra.validate import TopologyError
 
-try:
+
+def main() -> dict[str, Any]:
+    """Declare the stack's resources; gives its outputs. Only the libraries of its own platform are imported."""
+    stack = pulumi.get_stack()
+    if on_aws(stack):
+        from infra.aws import backend as aws_backend  # noqa: PLC0415
+        from infra.aws.settings import read_aws_settings  # noqa: PLC0415
+
+        aws_settings = read_aws_settings()
+        idle = aws_settings.environment.idle_workers
+        return aws_backend.build(topology(workers=idle, login=True, stack=stack), aws_settings)
+    from infra.local import backend  # noqa: PLC0415
+    from infra.local.outputs import outputs  # noqa: PLC0415
+
     settings = read_settings()
-    whole = topology(workers=settings.workers, login=settings.login, stack=pulumi.get_stack())
-    declared = backend.build(whole.with_only(settings.optional), settings)
+    whole = topology(workers=settings.workers, login=settings.login, stack=stack)
+    return outputs(backend.build(whole.with_only(settings.optional), settings))
+
+
+try:
+    declared = main()
 except (SettingError, TopologyError) as error:
     raise pulumi.RunError(str(error)) from None  # the message, without a traceback
-for name, value in outputs(declared).items():
+for name, value in declared.items():
     pulumi.export(name, value)

@@ -1,5 +1,6 @@
 """Run a job wherever RAY_ADDRESS says, and follow it to its end: what notebooks and other programs call."""
 
+import os
 import subprocess
 import sys
 import time
@@ -29,8 +30,14 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     address = settings.ray_address or ""
     if address.startswith(("http://", "https://")):
         _on_cluster(address, " ".join(("python", "-m", module, *arguments)))
-    elif code := subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=False).returncode:  # noqa: S603
+    elif code := _here(settings, module, *arguments):
         raise JobError(f"{module} ended with code {code}.")
+
+
+def _here(settings: Settings, module: str, *arguments: str) -> int:
+    profile = {"EXECUTION_ENVIRONMENT": settings.execution_environment}  # the caller's, whatever .env says
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | profile, check=False).returncode  # noqa: S603
 
 
 def _on_cluster(address: str, entrypoint: str) -> None:

@@ -12,6 +12,8 @@ RUN --mount=type=cache,target=/var/cache/uv --mount=type=bind,source=requirement
     --mount=type=bind,source=pyproject.toml,target=/tmp/pyproject.toml \
     uv pip install --quiet --compile-bytecode --python /opt/venv -c /tmp/requirements.lock -r /tmp/pyproject.toml
 COPY --chmod=755 compose/images/entrypoint compose/images/healthy /usr/local/bin/
+# Fargate mounts secrets' folder over one that is there, with its permissions.
+RUN install -d -m 1777 /run/secrets
 WORKDIR /app
 ENV PYTHONPATH=/app HOME=/tmp RAY_USAGE_STATS_ENABLED=0
 ENTRYPOINT ["entrypoint"]

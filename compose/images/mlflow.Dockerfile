@@ -7,9 +7,11 @@ RUN --mount=type=cache,target=/var/cache/uv --mount=type=bind,source=requirement
  && pip install --quiet --root-user-action ignore uv==0.13.9 \
  && uv pip install --quiet --compile-bytecode --python /opt/venv -c /tmp/requirements.lock "mlflow[auth]" boto3 psycopg2-binary
 
-RUN useradd --uid 10003 --create-home app
+# Fargate mounts secrets' folder over one that is there, with its permissions.
+RUN useradd --uid 10003 --create-home app && install -d -m 1777 /run/secrets
 COPY --chmod=755 compose/images/entrypoint compose/images/healthy compose/images/tracking-server /usr/local/bin/
-COPY --chmod=755 compose/images/make-buckets /usr/local/bin/
+COPY --chmod=755 compose/images/make-buckets compose/images/database-password /usr/local/bin/
+COPY --chmod=444 compose/images/rds-authorities.pem /usr/local/share/rds/authorities.pem
 USER app
 WORKDIR /home/app
 EXPOSE 5000

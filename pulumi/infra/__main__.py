@@ -9,11 +9,12 @@ from pathlib import Path
 import yaml
 
 from infra import stack
+from infra.aws import commands
 from infra.local import stores
 from infra.local.lower import lower
 from infra.render.compose import compose
 from infra.secrets import write_files
-from infra.topology import topology
+from infra.topology import on_aws, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
@@ -29,11 +30,13 @@ def compose_text() -> str:
 def main() -> None:
     """Do the one thing that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("compose", help="write the Compose file")
-    commands.add_parser("secrets", help="make the secret files that are not there")
-    commands.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
-    upload = commands.add_parser("upload", help="copy a dataset into a stack's bucket")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    subparsers.add_parser("compose", help="write the Compose file")
+    subparsers.add_parser("secrets", help="make the secret files that are not there")
+    subparsers.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
+    subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
+    subparsers.add_parser("check", help="whether a stack on AWS runs what it was told").add_argument("stack")
+    upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")
     upload.add_argument("data")
     options = parser.parse_args()
@@ -41,10 +44,13 @@ def main() -> None:
         COMPOSE_FILE.write_text(compose_text())
     elif options.command == "secrets":
         _secrets()
-    elif options.command == "stack":
-        _stack(options.stack)
-    else:
+    elif options.command == "upload":
         _upload(options.stack, options.data)
+    else:
+        try:
+            {"stack": _stack, "token": _token, "check": _check}[options.command](options.stack)
+        except stack.StackError as error:
+            sys.exit(str(error))
 
 
 def _secrets() -> None:
@@ -53,21 +59,40 @@ def _secrets() -> None:
 
 
 def _stack(name: str) -> None:
-    _secrets()
-    try:
+    lacking: list[str] = []
+    if on_aws(name):
+        made, lacking = commands.prepare(name)
+    else:
+        _secrets()
         made = stack.prepare(name, lower(topology(login=True)).secrets, SECRETS_FOLDER)
-    except stack.StackError as error:
-        sys.exit(str(error))
-    print(
-        f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:\n"
-        f"  export PULUMI_CONFIG_PASSPHRASE_FILE={stack.PASSPHRASE}\n"
-        f"  pulumi up --stack {name}"
-    )
+    print(f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:")
+    print(f"  export PULUMI_CONFIG_PASSPHRASE_FILE={stack.PASSPHRASE}")
+    print("".join(f"  {command}  # has to be set\n" for command in lacking) + f"  pulumi up --stack {name}")
+
+
+def _token(name: str) -> None:
+    local = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS_FOLDER / "ray-token")}
+    print(commands.exports(commands.write_files(name) if on_aws(name) else local))
+
+
+def _check(name: str) -> None:
+    """On this machine `pulumi up` itself waits for every container to be healthy."""
+    if wrong := commands.check(name) if on_aws(name) else []:
+        sys.exit("\n".join(wrong))
 
 
 def _upload(name: str, data: str) -> None:
     if not data:
         sys.exit("DATA is not set; name the folder with NORMAL/ and PNEUMONIA/: make upload DATA=../xrays")
+    if on_aws(name):
+        target, environment = commands.upload_target(name)
+    else:
+        target, environment = _local_target(name)
+    command = [sys.executable, "-m", "ray_jobs.upload", "--data", data, "--to", target]
+    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode)  # noqa: S603
+
+
+def _local_target(name: str) -> tuple[str, dict[str, str]]:
     credentials = SECRETS_FOLDER / stores.CREDENTIALS
     if not credentials.exists():
         sys.exit("compose/secrets/ has no credentials of the object store; `make stack` or `make secrets` makes them.")
@@ -76,9 +101,7 @@ def _upload(name: str, data: str) -> None:
         "AWS_REGION": "us-east-1",
         "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
     }
-    target = f"s3://{stores.bucket_name(topology(stack=name), 'data')}"
-    command = [sys.executable, "-m", "ray_jobs.upload", "--data", data, "--to", target]
-    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | store, check=False).returncode)  # noqa: S603
+    return f"s3://{stores.bucket_name(topology(stack=name), 'data')}", store
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def read_settings() -> Settings:
         optional=frozenset({"jupyter"} if config.require_bool("jupyter") else ()),
         login=config.require_bool("login"),
         keep_data=config.require_bool("keepData"),
-        commit=_commit(),
+        commit=read_commit(),
     )
 
 
@@ -52,7 +52,8 @@ def read_secret(name: str) -> pulumi.Output[str]:
     return value
 
 
-def _commit() -> str:
+def read_commit() -> str:
+    """The commit that is checked out, which the images carry."""
     try:
         command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

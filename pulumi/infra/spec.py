@@ -56,9 +56,10 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A place for objects."""
+    """A place for objects. Where `filled_by_people`, services only read it."""
 
     name: str
+    filled_by_people: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +174,16 @@ class Topology:
         """The image of a name; LookupError where there is none."""
         return _named(self.images, name, "image")
 
+    def bucket(self, name: str) -> Bucket:
+        """The bucket of a name; LookupError where there is none."""
+        return _named(self.buckets, name, "bucket")
+
     def database(self, name: str) -> Database:
         """The database of a name; LookupError where there is none."""
         return _named(self.databases, name, "database")
 
 
-_T = TypeVar("_T", Service, Image, Database)
+_T = TypeVar("_T", Service, Image, Bucket, Database)
 
 
 def _named(things: tuple[_T, ...], name: str, kind: str) -> _T:

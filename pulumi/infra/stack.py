@@ -31,21 +31,27 @@ def prepare(stack: str, names: tuple[str, ...], files: Path | None = None) -> li
     if not PASSPHRASE.exists():
         with os.fdopen(os.open(PASSPHRASE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32))
-    _pulumi("stack", "select", "--create", stack)
+    run_pulumi("stack", "select", "--create", stack)
     made = []
     for name in names:
         if derived(name):
             continue
-        found = _pulumi("config", "get", setting(name), "--stack", stack, check=False)
-        current = found.stdout.strip() if found.returncode == 0 else None
+        current = read_setting(setting(name), stack)
         wanted = (files / name).read_text() if files else current or generate()
         if wanted != current:
-            _pulumi("config", "set", "--secret", setting(name), "--stack", stack, text=wanted)
+            run_pulumi("config", "set", "--secret", setting(name), "--stack", stack, text=wanted)
             made.append(name)
     return made
 
 
-def _pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+def read_setting(name: str, stack: str) -> str | None:
+    """A setting of a stack, secret or not; None where it is not set."""
+    found = run_pulumi("config", "get", name, "--stack", stack, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of Pulumi's; raises StackError if it is missing, or with `check` if it refuses."""
     environment = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE), "PULUMI_SKIP_UPDATE_CHECK": "true"} | os.environ
     command = ["pulumi", "--non-interactive", *arguments]
     try:

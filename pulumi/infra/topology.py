@@ -28,7 +28,7 @@ def topology(*, workers: int = 1, login: bool = False, stack: str = "local") -> 
     A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
     """
     return Topology(
-        project="hm-mlflow" if stack == "local" else f"hm-mlflow-{stack}",
+        project=project_of(stack),
         images=IMAGES,
         services=(
             _mlflow(login=login),
@@ -37,10 +37,21 @@ def topology(*, workers: int = 1, login: bool = False, stack: str = "local") -> 
             _webapp(login=login),
             _jupyter(login=login),
         ),
-        buckets=(Bucket(name="data"), Bucket(name="artefacts"), Bucket(name="state")),
+        buckets=(Bucket(name="data", filled_by_people=True), Bucket(name="artefacts"), Bucket(name="state")),
         databases=(Database(name="database", user="mlflow", password="database-password"),),  # noqa: S106  its name
         secrets=("database-password", "ray-token", "jupyter-token", *(_LOGIN.values() if login else ())),
     )
+
+
+def project_of(stack: str) -> str:
+    """What every name of a stack begins with: those of `local` and of `aws` are the plain ones."""
+    rest = stack.removeprefix("aws-") if on_aws(stack) else stack
+    return "hm-mlflow" if rest in ("local", "aws") else f"hm-mlflow-{rest}"
+
+
+def on_aws(stack: str) -> bool:
+    """Whether a stack is on AWS: `aws`, or `aws-` and a name of your own."""
+    return stack == "aws" or stack.startswith("aws-")
 
 
 def _mlflow(*, login: bool) -> Service:

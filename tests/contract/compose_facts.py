@@ -113,4 +113,6 @@ NOT_SAID = {
     "patience": "`docker compose up --wait` takes it as an argument",
     "secrets carrier": "Compose mounts each secret's file itself",
     "docker provider": "it is Pulumi's",
+    "image name": "the image says it",
+    "fargate": "only ECS has it",
 }

@@ -48,6 +48,52 @@ def provider(topology: Topology, service: Service) -> dict[str, Any]:
     return {"platform": "linux/amd64", "builderVersion": "BuilderBuildKit", "skipPush": True, "buildOnPreview": False}
 
 
+def fargate(_: Topology, service: Service) -> dict[str, Any]:
+    """What only ECS asks for: a size and a platform, numbers for users, and how a new version takes over."""
+    several = service.name in ("ray-worker", "webapp")
+    options = ["nosuid", "nodev", "noexec"]
+    folders = [*((path, service.memory // 2) for path in service.scratch)]
+    folders += [("/run/secrets", 1)] if service.secrets else []
+    takeover = {
+        "name": f"hm-mlflow-{service.name}",
+        "launch_type": "FARGATE",
+        "platform_version": "LATEST",
+        "deployment_minimum_healthy_percent": 100 if several else 0,
+        "deployment_maximum_percent": 200 if several else 100,
+        "availability_zone_rebalancing": "ENABLED" if several else "DISABLED",
+        "deployment_circuit_breaker": {"enable": True, "rollback": True},
+        "enable_execute_command": False,
+        "enable_ecs_managed_tags": True,
+        "propagate_tags": "SERVICE",
+        "wait_for_steady_state": True,
+    } | ({"health_check_grace_period_seconds": 180} if any(port.public for port in service.ports) else {})
+    return {
+        "task": {
+            "family": f"hm-mlflow-{service.name}",
+            "requires_compatibilities": ["FARGATE"],
+            "network_mode": "awsvpc",
+            "runtime_platform": {"operating_system_family": "LINUX", "cpu_architecture": "X86_64"},
+        },
+        "names": service.name,
+        "essential": True,
+        "user": {"mlflow": "10003", "model": "10001", "webapp": "10002"}[service.image],
+        "privileged": False,
+        "ports": [(port.name, port.number, "tcp") for port in service.ports],
+        "scratch": [(path, size, options) for path, size in folders],
+        "log": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": f"/ecs/hm-mlflow-{service.name}",
+                "awslogs-region": "eu-west-1",
+                "awslogs-stream-prefix": service.name,
+                "mode": "non-blocking",
+                "max-buffer-size": "4m",
+            },
+        },
+        "service": {} if service.once else takeover,
+    }
+
+
 EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "image": image,
     "built": built,
@@ -85,6 +131,8 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "patience": lambda *_: 180,  # seconds; the slowest start may take 90 + 6 × (5 + 5)
     "secrets carrier": lambda *_: CARRIER,
     "docker provider": provider,
+    "image name": lambda _, service: service.image,
+    "fargate": fargate,
 }
 
 # Of the service's fields, those that are no fact of their own, and what becomes of them.

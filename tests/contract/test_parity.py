@@ -1,5 +1,6 @@
 """Every renderer says of every service what the topology says of it, and no part of what it says goes unread."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +11,7 @@ from infra.local.lower import lower
 from infra.render.compose import compose
 from infra.spec import Service, Topology
 from infra.topology import topology
-from tests.contract import compose_facts, docker_facts
+from tests.contract import compose_facts, docker_facts, ecs_facts
 from tests.contract.expected import EXPECTED, USED_UP
 from tests.contract.mutants import with_one_part_less, with_one_value_changed
 from tests.infra.recorded import Secret, record
@@ -18,15 +19,25 @@ from tests.infra.recorded import Secret, record
 FACTS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
     "compose": compose_facts.FACTS,
     "docker": docker_facts.FACTS,
+    "ecs": ecs_facts.FACTS,
 }
 # Facts that a platform has no words for, each with the reason.
-NOT_SAID: Mapping[str, Mapping[str, str]] = {"compose": compose_facts.NOT_SAID, "docker": docker_facts.NOT_SAID}
+NOT_SAID: Mapping[str, Mapping[str, str]] = {
+    "compose": compose_facts.NOT_SAID,
+    "docker": docker_facts.NOT_SAID,
+    "ecs": ecs_facts.NOT_SAID,
+}
 
 WHOLE = topology(workers=2, login=True)
-LOWERED: Mapping[str, Topology] = {"compose": lower(WHOLE), "docker": lower(WHOLE)}
+LOWERED: Mapping[str, Topology] = {
+    "compose": lower(WHOLE),
+    "docker": lower(WHOLE),
+    "ecs": ecs_facts.lowered(WHOLE),
+}
 RENDER: Mapping[str, Callable[[], Any]] = {
     "compose": lambda: compose(WHOLE),
     "docker": lambda: docker_facts.plain(record(workers="2", login="true", jupyter="true")),
+    "ecs": lambda: ecs_facts.rendered(WHOLE),
 }
 
 
@@ -64,14 +75,21 @@ class Rendering:
             return False  # it cannot even be read
 
 
-@pytest.fixture(scope="module", params=FACTS)
+@functools.cache
+def rendered(renderer: str) -> Rendering:
+    return Rendering(renderer, RENDER[renderer]())
+
+
+@pytest.fixture(params=FACTS)
 def rendering(request: pytest.FixtureRequest) -> Rendering:
-    return Rendering(request.param, RENDER[request.param]())
+    return rendered(request.param)
 
 
-@pytest.mark.parametrize("service", [service.name for service in lower(WHOLE).services])
-def test_a_renderer_says_what_the_topology_says(rendering: Rendering, service: str):
-    assert rendering.says(service) == rendering.should_say(service)
+@pytest.mark.parametrize(
+    ("renderer", "service"), [(name, service.name) for name in FACTS for service in LOWERED[name].services]
+)
+def test_a_renderer_says_what_the_topology_says(renderer: str, service: str):
+    assert rendered(renderer).says(service) == rendered(renderer).should_say(service)
 
 
 def test_dropping_any_part_of_a_rendering_is_noticed(rendering: Rendering):

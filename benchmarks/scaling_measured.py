@@ -1,0 +1,193 @@
+"""The unit costs of `benchmarks.scaling`, measured on the real code, and its predictions held against larger runs.
+
+``python -m benchmarks.scaling_measured --data FOLDER`` (X-rays as the jobs take them). Units are measured on 500 images
+and predict 1,000 and 5,000. It counts processor seconds, which other programs change little. Linux only.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ray_jobs.state import State, open_state
+
+from benchmarks.driver import peak_memory
+from features.spec import DEFAULT_SPEC
+from ray_jobs.cache import extract_shard
+from ray_jobs.dataset.build import build_manifest
+from ray_jobs.dataset.entry import Entry, Source
+from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.sources import FolderSource, open_source
+from ray_jobs.extraction import Table, load_table
+from ray_jobs.fit import TrainingSet
+from ray_jobs.prepare import Sides
+from ray_jobs.search_space import Candidate, candidates
+from ray_jobs.trial import cross_validate
+
+SMALL, LARGER = 500, (1_000, 5_000)
+FEATURE_BYTES = (1 + DEFAULT_SPEC.jitter.views) * len(DEFAULT_SPEC.names) * 4
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """So many files of a folder, evenly chosen."""
+
+    whole: FolderSource
+    paths: frozenset[str]
+    name: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The address."""
+        return f"{self.whole.uri}#{len(self.paths)}"
+
+    def entries(self) -> "list[Entry]":
+        """Those files."""
+        return [entry for entry in self.whole.entries() if entry.path in self.paths]
+
+    def read(self, path: str) -> bytes:
+        """A file's bytes."""
+        return self.whole.read(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """Processor seconds of a dataset's phases, and how many shards it has."""
+
+    images: int
+    shards: int
+    manifest: float
+    extract: float
+    load: float
+
+
+def used(work: Callable[[], object]) -> float:
+    """Processor seconds of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def growth(work: Callable[[], object]) -> float:
+    """MiB that one call needed at most beyond what was there."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak_memory()
+    work()
+    return peak_memory() - before
+
+
+def part(source: Source, count: int) -> Part:
+    """So many images of a source, from its beginning to its end."""
+    paths = sorted(entry.path for entry in source.entries())
+    chosen = np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)
+    return Part(source, frozenset(paths[index] for index in chosen))
+
+
+def manifest_of(source: Source, state: State) -> Manifest:
+    """Its manifest."""
+    return build_manifest(source, filesystem=state.filesystem, base=state.path("datasets"))
+
+
+def phases(source: Source, state: State) -> tuple[Phases, Manifest]:
+    """Every phase of one dataset on one core, without Ray."""
+    made: list[Manifest] = []
+    listing = used(lambda: made.append(manifest_of(source, state)))
+    manifest = made[0]
+    shards = [(prefix, images(rows)) for prefix, rows in manifest.shards()]
+    extract = used(lambda: [extract_shard(source, state, DEFAULT_SPEC, *shard) for shard in shards])
+    load = used(lambda: load_table(manifest, state, DEFAULT_SPEC))
+    found = Phases(images=manifest.rows, shards=len(shards), manifest=listing, extract=extract, load=load)
+    return found, manifest
+
+
+def images(rows) -> list[tuple[str, str]]:
+    """Path and sha256 of each row."""
+    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+
+
+def predict(images: int, shards: int, small: Phases, each: float) -> Phases:
+    """What the units say of a larger dataset; `each` is the extraction of one image without its share of a shard."""
+    shard = max(0.0, (small.extract - small.images * each) / small.shards)
+    scale = images / small.images
+    return Phases(
+        images=images,
+        shards=shards,
+        manifest=small.manifest * scale,
+        extract=images * each + shards * shard,
+        load=small.load * scale,
+    )
+
+
+def sweeps(table: Table) -> None:
+    """Seconds of a trial of each family, by rows; and the memory of the largest."""
+    for count in (800, 4_000):
+        random = np.random.default_rng(0)
+        chosen = np.isin(np.arange(len(table)), random.choice(len(table), min(count, len(table)), replace=False))
+        data = TrainingSet.of(Sides.of(table.only(chosen)).train, seed=0)
+        for candidate in candidates(4, seed=0):
+            rows, trials = len(data.labels), []
+
+            def run(candidate: Candidate = candidate, data: TrainingSet = data, trials: list = trials) -> None:
+                trials.append(cross_validate(candidate, data.features, data.labels, data.folds))
+
+            copies = growth(run) * MIB / data.features.nbytes
+            seconds = trials[0].seconds
+            each = f"{seconds:>7.2f} s {seconds / rows * 1e3:>6.2f} ms a row, memory {copies:.1f} times the rows"
+            print(f"  {candidate.family:<20} {rows:>5} rows {each}", flush=True)
+
+
+def main() -> None:
+    """Measure, predict, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", metavar="FOLDER", required=True)
+    source = open_source(parser.parse_args().data)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        phases(part(source, 50), open_state(f"{scratch}/warm"))  # what is only done once is not counted
+        few = part(source, SMALL)
+        small, manifest = phases(few, open_state(f"{scratch}/small"))
+        whole = [image for _, rows in manifest.shards() for image in images(rows)]
+        one = open_state(f"{scratch}/one")
+        each = used(lambda: extract_shard(few, one, DEFAULT_SPEC, "00", whole)) / small.images
+        print(f"{small.images} images in {small.shards} shards; one image {each * 1e3:.2f} ms, manifest "
+              f"{small.manifest / small.images * 1e3:.2f} ms an image, one shard "
+              f"{(small.extract - small.images * each) / small.shards * 1e3:.1f} ms, loading "
+              f"{small.load / small.images * 1e3:.2f} ms an image", flush=True)  # fmt: skip
+        for count in LARGER:
+            state = open_state(f"{scratch}/{count}")
+            measured, manifest = phases(part(source, count), state)
+            expected = predict(measured.images, measured.shards, small, each)
+            for name in ("manifest", "extract", "load"):
+                ours, theirs = getattr(expected, name), getattr(measured, name)
+                print(f"{measured.images:>6} {name:<10} predicted {ours:>7.2f} s, measured {theirs:>7.2f} s, "
+                      f"ratio {ours / theirs:.2f}", flush=True)  # fmt: skip
+        thousand = list(islice(whole_of(manifest), 1_000))
+        again = open_state(f"{scratch}/memory")
+        need = growth(lambda: extract_shard(source, again, DEFAULT_SPEC, "00", thousand))
+        print(f"a shard of 1,000 images needs {need * MIB / 1_000 / FEATURE_BYTES:.1f} times its features", flush=True)
+        kept: list[object] = []
+
+        def train_set() -> None:
+            table = load_table(manifest, state, DEFAULT_SPEC)
+            sides = Sides.of(table)
+            kept.extend((table, TrainingSet.of(sides.train, seed=0)))
+
+        need = growth(train_set)
+        print(f"a driver needs {need * MIB / manifest.rows / FEATURE_BYTES:.1f} times all features", flush=True)
+        sweeps(load_table(manifest, state, DEFAULT_SPEC))
+
+
+def whole_of(manifest: Manifest):
+    """Every image of a manifest."""
+    for _, rows in manifest.shards():
+        yield from images(rows)
+
+
+if __name__ == "__main__":
+    main()

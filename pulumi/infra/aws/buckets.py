@@ -1,0 +1,109 @@
+"""Buckets: closed to the public, encrypted, versioned, reached by TLS alone, and cleaned of what nobody will read."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.names import Names
+from infra.aws.settings import AwsSettings
+from infra.spec import Topology
+
+LOGS = "logs"
+# Under which the load balancer writes.
+EDGE_LOGS = "edge"
+
+
+def build(
+    topology: Topology, names: Names, settings: AwsSettings
+) -> tuple[dict[str, aws.s3.Bucket], pulumi.Output[str]]:
+    """Declare the topology's buckets and the one for logs; also gives the latter's name, once it can be written to."""
+    made = {name: _bucket(name, names, settings) for name in (*(bucket.name for bucket in topology.buckets), LOGS)}
+    return {name: bucket for name, (bucket, _) in made.items()}, made[LOGS][1].bucket
+
+
+def policy(name: str, names: Names) -> list[dict[str, Any]]:
+    """The statements of a bucket's policy."""
+    return list(_statements(name, names))
+
+
+def _statements(name: str, names: Names) -> Iterator[dict[str, Any]]:
+    arn = f"arn:aws:s3:::{names.bucket(name)}"
+    yield {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    if name == LOGS:
+        yield {
+            "Sid": "LoadBalancersWrite",
+            "Effect": "Allow",
+            "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+            "Action": "s3:PutObject",
+            # The account in the path is the guard: AWS writes an account's logs nowhere else.
+            "Resource": f"{arn}/{EDGE_LOGS}/AWSLogs/{names.account}/*",
+        }
+
+
+def _bucket(name: str, names: Names, settings: AwsSettings) -> tuple[aws.s3.Bucket, aws.s3.BucketPolicy]:
+    bucket = aws.s3.Bucket(
+        name,
+        bucket=names.bucket(name),
+        force_destroy=not settings.protected,
+        tags=names.tags(name),
+        opts=pulumi.ResourceOptions(protect=settings.protected),
+    )
+    aws.s3.BucketPublicAccessBlock(
+        name,
+        bucket=bucket.id,
+        block_public_acls=True,
+        block_public_policy=True,
+        ignore_public_acls=True,
+        restrict_public_buckets=True,
+    )
+    aws.s3.BucketOwnershipControls(name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"})
+    aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=bucket.id, rules=[_encryption(name)])
+    versioning = aws.s3.BucketVersioning(name, bucket=bucket.id, versioning_configuration={"status": "Enabled"})
+    aws.s3.BucketLifecycleConfiguration(
+        name,
+        bucket=bucket.id,
+        rules=_lifecycle(name, settings),
+        opts=pulumi.ResourceOptions(depends_on=[versioning]),
+    )
+    guard = aws.s3.BucketPolicy(
+        name, bucket=bucket.id, policy=json.dumps({"Version": "2012-10-17", "Statement": policy(name, names)})
+    )
+    return bucket, guard
+
+
+def _encryption(name: str) -> Any:
+    if name == LOGS:  # load balancers write by S3's own keys only
+        return {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
+    return {"apply_server_side_encryption_by_default": {"sse_algorithm": "aws:kms"}, "bucket_key_enabled": True}
+
+
+def _lifecycle(name: str, settings: AwsSettings) -> Any:
+    rules: list[dict[str, Any]] = [
+        {
+            "id": "leftovers",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+            "noncurrent_version_expiration": {"noncurrent_days": settings.environment.log_days},
+        }
+    ]
+    if name == LOGS:
+        rules.append(
+            {
+                "id": "old-logs",
+                "status": "Enabled",
+                "filter": {"prefix": f"{EDGE_LOGS}/"},
+                "expiration": {"days": settings.environment.log_days},
+            }
+        )
+    return rules

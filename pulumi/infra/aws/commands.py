@@ -1,0 +1,114 @@
+"""What make does with a stack on AWS beside Pulumi itself: prepare it, hand out its token, check what runs."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra import stack
+from infra.aws import certificate
+from infra.aws.lower import lower
+from infra.aws.names import Names
+from infra.settings import ROOT
+from infra.topology import project_of, topology
+
+# Files that people's programs need, of each stack: its token, and the authority of its certificate.
+FILES = ROOT / ".local"
+AUTHORITY, TOKEN = "authority.pem", "ray-token"
+_HAVE_TO_BE_SET = {
+    "aws:region": "eu-west-1",
+    "allowedCidrs": "--path 'allowedCidrs[0]' 203.0.113.7/32",
+    "alertEmail": "team@example.com",
+}
+
+
+def prepare(name: str) -> tuple[list[str], list[str]]:
+    """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
+    made = stack.prepare(name, _secrets(name))
+    domain = _names(name).domain
+    there = stack.read_setting("tlsCertificate", name)
+    if there is None or certificate.is_due(there, domain):
+        new = certificate.make(domain)
+        stack.run_pulumi("config", "set", "--secret", "tlsKey", "--stack", name, text=new.key)
+        stack.run_pulumi("config", "set", "tlsCertificate", "--stack", name, text=new.certificate)
+        stack.run_pulumi("config", "set", "tlsAuthority", "--stack", name, text=new.authority)
+        made.append("certificate")
+    lacking = [
+        f"pulumi config set --stack {name} {example if example.startswith('--') else f'{setting} {example}'}"
+        for setting, example in _HAVE_TO_BE_SET.items()
+        if stack.read_setting(setting, name) in (None, "", "[]")
+    ]
+    return made, lacking
+
+
+def write_files(name: str) -> dict[str, str]:
+    """Write the files that people's programs need; gives the variables that name them."""
+    folder = FILES / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for setting, file in (("rayToken", TOKEN), ("tlsAuthority", AUTHORITY)):
+        text = stack.read_setting(setting, name)
+        if text is None:
+            raise stack.StackError(f"{setting} is not set in {name}; `make stack STACK={name}` makes it.")
+        with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+            opened.write(text)
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN)}
+
+
+def outputs(name: str) -> dict[str, Any]:
+    """The outputs of a stack that is up."""
+    return dict(json.loads(stack.run_pulumi("stack", "output", "--json", "--stack", name).stdout))
+
+
+def upload_target(name: str) -> tuple[str, dict[str, str]]:
+    """Where a dataset goes, and the variables that lead there; the credentials are those of whoever types it."""
+    return outputs(name)["data"], {"AWS_REGION": stack.read_setting("aws:region", name) or ""}
+
+
+def check(name: str) -> list[str]:
+    """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
+    import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
+
+    said = outputs(name)
+    client = boto3.client("ecs", region_name=stack.read_setting("aws:region", name))
+    names = _names(name)
+    described = client.describe_services(
+        cluster=said["cluster"], services=[names.of(service) for service in said["deployed"]]
+    )
+    return differences({names.of(service): arn for service, arn in said["deployed"].items()}, described["services"])
+
+
+def differences(deployed: Mapping[str, str], described: list[dict[str, Any]]) -> list[str]:
+    """A line for each service that does not run, completely and alone, the task definition that was meant for it."""
+    found = {service["serviceName"]: service for service in described if service.get("status") == "ACTIVE"}
+    wrong = []
+    for name, meant in deployed.items():
+        if name not in found:
+            wrong.append(f"{name} is not there.")
+            continue
+        service, others = found[name], [one for one in found[name]["deployments"] if one["status"] != "PRIMARY"]
+        if service["taskDefinition"] != meant:
+            wrong.append(
+                f"{name} runs {service['taskDefinition']}, not {meant}: the new one did not get healthy and was rolled "
+                f"back. Its log tells why: aws logs tail /ecs/{name} --since 1h"
+            )
+        elif service["runningCount"] != service["desiredCount"] or others:
+            wrong.append(
+                f"{name} has {service['runningCount']} of {service['desiredCount']} containers, with "
+                f"{len(others)} older deployments still there; see again in a minute."
+            )
+    return wrong
+
+
+def _secrets(name: str) -> tuple[str, ...]:
+    return lower(topology(login=True, stack=name), names=_names(name), webapps=1).secrets
+
+
+def _names(name: str) -> Names:
+    """The names of a stack, as far as they need no account."""
+    return Names(project=project_of(name), stack=name, environment="", account="", region="")
+
+
+def exports(variables: Mapping[str, str | Path]) -> str:
+    """The variables as a line for a shell to evaluate."""
+    return "export " + " ".join(f"{name}={value}" for name, value in variables.items())

@@ -1,0 +1,73 @@
+"""What `environment: dev|prod` decides, all in one place: protection, sizes, how many, how long things are kept."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """How careful and how large a stack is.
+
+    Attributes
+    ----------
+    careful
+        What holds data cannot be deleted, and leaves a final snapshot where it has one.
+    standby
+        The database has a second instance in the other zone.
+    database_class, database_gib, database_most_gib, backup_days
+        The database: its machine, its disk, how far that grows by itself, and how long backups are kept.
+    webapps, most_webapps
+        Containers of the page: always, and under load.
+    idle_workers
+        Ray workers while no job runs.
+    log_days
+        How long logs are kept.
+    notebook_type, notebook_gib
+        The notebook's machine and disk.
+    """
+
+    name: str
+    careful: bool
+    standby: bool
+    database_class: str
+    database_gib: int
+    database_most_gib: int
+    backup_days: int
+    webapps: int
+    most_webapps: int
+    idle_workers: int
+    log_days: int
+    notebook_type: str
+    notebook_gib: int
+
+
+DEV = Environment(
+    name="dev",
+    careful=False,
+    standby=False,
+    database_class="db.t4g.micro",
+    database_gib=20,
+    database_most_gib=50,
+    backup_days=7,
+    webapps=2,
+    most_webapps=4,
+    idle_workers=0,
+    log_days=30,
+    notebook_type="ml.t3.medium",
+    notebook_gib=20,
+)
+PROD = Environment(
+    name="prod",
+    careful=True,
+    standby=True,
+    database_class="db.t4g.small",
+    database_gib=50,
+    database_most_gib=200,
+    backup_days=14,
+    webapps=2,
+    most_webapps=10,
+    idle_workers=1,
+    log_days=365,
+    notebook_type="ml.t3.medium",
+    notebook_gib=50,
+)
+ENVIRONMENTS = {environment.name: environment for environment in (DEV, PROD)}

@@ -1,0 +1,106 @@
+"""Images: a repository each, and what is built and pushed there by this program, known by its digest."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_docker as docker
+
+from infra.aws.names import Names
+from infra.aws.settings import AwsSettings
+from infra.settings import ROOT
+from infra.spec import Image, Topology
+
+_FOLDER = "compose/images"
+_KEPT_VERSIONS = 10
+
+
+def build(
+    topology: Topology, names: Names, settings: AwsSettings
+) -> tuple[dict[str, aws.ecr.Repository], dict[str, pulumi.Output[str]]]:
+    """Declare a repository and a build for each image; gives the repositories, and the images by their digests."""
+    token = aws.ecr.get_authorization_token_output()
+    registry = docker.RegistryArgs(
+        server=token.proxy_endpoint, username=token.user_name, password=pulumi.Output.secret(token.password)
+    )
+    repositories = {image.name: _repository(image, names, settings) for image in topology.images}
+    digests = {image.name: _built(image, repositories[image.name], registry, settings) for image in topology.images}
+    return repositories, digests
+
+
+def tag(image: Image, commit: str, root: Path = ROOT) -> str:
+    """A tag that is another one whenever the image would be: a tag in these repositories is given only once."""
+    content = hashlib.sha256(f"{commit} {image.target}".encode())
+    for file in sorted(_context(root / _FOLDER / image.dockerfile, root)):
+        content.update(f"{file.relative_to(root)} {file.stat().st_mode & 0o111:o}\n".encode())
+        content.update(hashlib.sha256(file.read_bytes()).digest())
+    return f"{commit[:12]}-{content.hexdigest()[:16]}"
+
+
+def _context(dockerfile: Path, root: Path) -> Iterator[Path]:
+    """The files that a build sees: our `.dockerignore` files leave everything out, then name what is let in."""
+    yield dockerfile
+    for line in dockerfile.with_name(f"{dockerfile.name}.dockerignore").read_text().split():
+        if line.startswith("!"):
+            there = root / line[1:]
+            files = there.rglob("*") if there.is_dir() else [there]
+            yield from (file for file in files if file.is_file() and not _LEFT_OUT & set(file.parts))
+
+
+_LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
+
+
+def _repository(image: Image, names: Names, settings: AwsSettings) -> aws.ecr.Repository:
+    repository = aws.ecr.Repository(
+        image.name,
+        name=f"{names.project}/{image.name}",
+        image_tag_mutability="IMMUTABLE",
+        image_scanning_configuration={"scan_on_push": True},
+        encryption_configurations=[{"encryption_type": "KMS"}],
+        force_delete=not settings.protected,
+        tags=names.tags(image.name),
+    )
+    aws.ecr.LifecyclePolicy(
+        image.name,
+        repository=repository.name,
+        policy=json.dumps(
+            {
+                "rules": [
+                    {
+                        "rulePriority": 1,
+                        "description": f"The {_KEPT_VERSIONS} newest, to go back to",
+                        "selection": {
+                            "tagStatus": "any",
+                            "countType": "imageCountMoreThan",
+                            "countNumber": _KEPT_VERSIONS,
+                        },
+                        "action": {"type": "expire"},
+                    }
+                ]
+            }
+        ),
+    )
+    return repository
+
+
+def _built(
+    image: Image, repository: aws.ecr.Repository, registry: docker.RegistryArgs, settings: AwsSettings
+) -> pulumi.Output[str]:
+    build = docker.DockerBuildArgs(
+        context=str(ROOT),
+        dockerfile=str(ROOT / _FOLDER / image.dockerfile),
+        builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
+        platform="linux/amd64",
+        target=image.target or None,
+        args={"GIT_COMMIT": settings.commit} if image.target else None,
+    )
+    built = docker.Image(
+        image.name,
+        image_name=pulumi.Output.concat(repository.repository_url, ":", tag(image, settings.commit)),
+        build=build,
+        registry=registry,
+    )
+    return built.repo_digest

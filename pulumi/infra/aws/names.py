@@ -1,0 +1,56 @@
+"""The name and the tags of everything on AWS."""
+
+from dataclasses import dataclass
+
+# The first label of each host that people type, by the service that answers there.
+HOSTS = {"mlflow": "mlflow", "ray-head": "ray", "webapp": "app"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Names within one account and one region; `project` begins each of them."""
+
+    project: str
+    stack: str
+    environment: str
+    account: str
+    region: str
+
+    def of(self, name: str) -> str:
+        """The name of a resource: `hm-mlflow-NAME`."""
+        return f"{self.project}-{name}"
+
+    def tags(self, name: str) -> dict[str, str]:
+        """The tags of a resource; bills are told apart by them."""
+        return {
+            "Name": self.of(name),
+            "Project": self.project,
+            "Stack": self.stack,
+            "Environment": self.environment,
+            "ManagedBy": "pulumi",
+        }
+
+    @property
+    def domain(self) -> str:
+        """The private zone in which the services are found."""
+        return f"{self.project}.local"
+
+    def host(self, service: str) -> str:
+        """The name under which a service is found, inside the VPC and by people."""
+        return f"{HOSTS.get(service, service)}.{self.domain}"
+
+    def bucket(self, bucket: str) -> str:
+        """The name of a bucket: no other account in the world may have the same."""
+        return f"{self.project}-{bucket}-{self.account}-{self.region}"
+
+    def secret(self, secret: str) -> str:
+        """The name of a secret in Secrets Manager."""
+        return f"{self.project}/{secret}"
+
+    def log_group(self, service: str) -> str:
+        """Where the log of a service is."""
+        return f"/ecs/{self.of(service)}"
+
+    def arn(self, service: str, resource: str) -> str:
+        """The address of a resource of this account and region whose name is known before it is made."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"

@@ -1,0 +1,68 @@
+"""What a stack on AWS says when it is up: how to reach it, how to try it, and every next command."""
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.lower import TRAINING
+from infra.aws.names import HOSTS, Names
+from infra.aws.parts import Edge, Network, Running
+from infra.aws.settings import AwsSettings
+
+
+def outputs(
+    names: Names,
+    settings: AwsSettings,
+    *,
+    network: Network,
+    edge: Edge,
+    running: Running,
+    notebook: aws.sagemaker.NotebookInstance,
+) -> dict[str, Any]:
+    """The outputs by name; none of them is a secret."""
+    scheme = "http" if settings.plain_http else "https"
+    urls = {service: f"{scheme}://{names.host(service)}" for service in HOSTS}
+    hosts = " ".join(names.host(service) for service in HOSTS)
+    authority = f".local/{names.stack}/authority.pem"  # `make token` writes it
+    trusted, verified = (f"--cacert {authority} ", f"--verify {authority} ") if edge.certificate else ("", "")
+    balancer = edge.load_balancer.dns_name
+    return {
+        **urls,
+        "loadBalancer": balancer,
+        # A load balancer's addresses change by and by; in a name server of yours, make the three names aliases of it.
+        "hosts": balancer.apply(lambda name: f'echo "$(dig +short {name} | head -1) {hosts}" | sudo tee -a /etc/hosts'),
+        "certificate": edge.certificate,
+        # `make token` first: it writes the authority that the others trust.
+        "tests": [
+            f"curl -i {trusted}{urls['webapp']}/healthz",
+            f"curl -i {trusted}{urls['mlflow']}/health",
+            f"curl -i {trusted}{urls['ray-head']}/api/version  # 401: it asks for the token",
+            f"curl {trusted}-F file=@x-ray.png {urls['webapp']}/predict",
+        ],
+        "next": [
+            f"make check STACK={names.stack}",
+            f"pulumi config get mlflowAdminPassword --stack {names.stack}  # MLflow's password for `admin`",
+            f"make upload STACK={names.stack} DATA=FOLDER",
+            f'eval "$(make token STACK={names.stack})"',
+            f"ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
+        ],
+        "train": _run_task(names, network),
+        "notebook": notebook.url.apply(lambda url: f"https://{url}"),
+        "data": f"s3://{names.bucket('data')}",
+        "cluster": names.of("cluster"),
+        # What `make check` compares with what runs.
+        "deployed": {service: running.task_definitions[service].arn for service in running.services},
+    }
+
+
+def _run_task(names: Names, network: Network) -> pulumi.Output[str]:
+    """The training as a task of its own, for those who have AWS's command and no Ray."""
+    where = pulumi.Output.all(*(subnet.id for subnet in network.private_subnets), network.groups[TRAINING].id)
+    return where.apply(
+        lambda ids: (
+            f"aws ecs run-task --cluster {names.of('cluster')} --task-definition {names.of(TRAINING)} "
+            f"--launch-type FARGATE --region {names.region} --network-configuration "
+            f"'awsvpcConfiguration={{subnets=[{','.join(ids[:-1])}],securityGroups=[{ids[-1]}],assignPublicIp=DISABLED}}'"
+        )
+    )

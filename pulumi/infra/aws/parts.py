@@ -1,0 +1,53 @@
+"""What the modules of the AWS program hand to one another.
+
+`backend.py` builds network, stores, edge and services from one another, then what looks at them and the notebook.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi_aws as aws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where things stand.
+
+    `groups` has a security group for each service of the topology, and for `edge`, `database`, `notebook` and, where
+    AWS is reached by interface endpoints, `endpoints`. `namespace` is Cloud Map's and the private zone in one.
+    """
+
+    vpc: aws.ec2.Vpc
+    public_subnets: tuple[aws.ec2.Subnet, ...]
+    private_subnets: tuple[aws.ec2.Subnet, ...]
+    groups: Mapping[str, aws.ec2.SecurityGroup]
+    namespace: aws.servicediscovery.PrivateDnsNamespace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where data are: `buckets` by the topology's names (data, artefacts, state) and `logs`; `secrets` by name."""
+
+    buckets: Mapping[str, aws.s3.Bucket]
+    database: aws.rds.Instance
+    secrets: Mapping[str, aws.secretsmanager.Secret]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """How people come in; `certificate` is the PEM text of an authority that clients have to trust, if any."""
+
+    load_balancer: aws.lb.LoadBalancer
+    target_groups: Mapping[str, aws.lb.TargetGroup]
+    rules: tuple[aws.lb.ListenerRule, ...]
+    certificate: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What runs: services and task definitions by the topology's names, `model-training` among the latter."""
+
+    cluster: aws.ecs.Cluster
+    services: Mapping[str, aws.ecs.Service]
+    task_definitions: Mapping[str, aws.ecs.TaskDefinition]
+    log_groups: Mapping[str, aws.cloudwatch.LogGroup]

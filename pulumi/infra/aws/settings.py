@@ -1,0 +1,171 @@
+"""The settings of a stack on AWS: read once, checked, and each refusal says what the setting takes."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.aws.environment import ENVIRONMENTS, Environment
+from infra.settings import ROOT, SettingError, read_commit
+
+_CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
+_MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_STACK = re.compile(r"aws(-[a-z0-9]{1,12})?")
+_AUTHORITY = re.compile(r"^# ([a-z]+(?:-[a-z]+)+-\d), until", re.MULTILINE)
+_MOST_WORKERS = 64
+_EGRESS = ("nat", "endpoints")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsSettings:
+    """What `pulumi config` says, described in Pulumi.yaml.
+
+    Attributes
+    ----------
+    region
+        Where everything is.
+    environment
+        What `dev` or `prod` decides.
+    protected
+        What holds data cannot be deleted: in prod, until `keepData` is false.
+    allowed_cidrs
+        Who may connect at all.
+    certificate_arn
+        A certificate in ACM; None to import the one that `make stack` makes.
+    plain_http
+        No HTTPS; in dev only.
+    egress
+        `nat`: containers reach the internet through a NAT gateway; `endpoints`: they reach AWS alone.
+    workers
+        Most Ray workers.
+    alert_email
+        Who is told of alarms and of the budget.
+    monthly_budget
+        In US dollars.
+    """
+
+    region: str
+    environment: Environment
+    protected: bool
+    allowed_cidrs: tuple[str, ...]
+    certificate_arn: str | None
+    plain_http: bool
+    egress: str
+    workers: int
+    alert_email: str
+    monthly_budget: int
+    commit: str
+
+
+def read_aws_settings() -> AwsSettings:
+    """Read and check the configuration; raises SettingError."""
+    config = pulumi.Config()
+    _check_stack(pulumi.get_stack())
+    region = _region(pulumi.Config("aws").get("region") or "")
+    environment = _environment(config.require("environment"))
+    plain_http = config.require_bool("plainHttp")
+    if plain_http and environment.careful:
+        raise SettingError(
+            f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the "
+            "clear. It takes false here, for example: pulumi config set plainHttp false"
+        )
+    return AwsSettings(
+        region=region,
+        environment=environment,
+        protected=environment.careful and config.require_bool("keepData"),
+        allowed_cidrs=_cidrs(config),
+        certificate_arn=_certificate(config.get("certificateArn") or "", region),
+        plain_http=plain_http,
+        egress=_one_of("egress", config.require("egress"), _EGRESS),
+        workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
+        alert_email=_mail(config.get("alertEmail") or ""),
+        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 1, 1_000_000, "200"),
+        commit=read_commit(),
+    )
+
+
+def _check_stack(name: str) -> None:
+    if not _STACK.fullmatch(name):
+        raise SettingError(
+            f"The stack is called {name!r}; on AWS, whose names are short, it takes aws, or aws- and up to 12 small "
+            "letters and digits, for example: pulumi stack init aws-try"
+        )
+
+
+def _region(name: str) -> str:
+    takes = "it takes a region whose RDS authority is in compose/images/rds-authorities.pem"
+    known = _AUTHORITY.findall((ROOT / "compose" / "images" / "rds-authorities.pem").read_text())
+    if name not in known:
+        raise SettingError(
+            f"aws:region is {name or 'not set'}; {takes}, which are {', '.join(known)}, for example: "
+            "pulumi config set aws:region eu-west-1"
+        )
+    return name
+
+
+def _environment(name: str) -> Environment:
+    return ENVIRONMENTS[_one_of("environment", name, tuple(ENVIRONMENTS))]
+
+
+def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:
+    if value not in taken:
+        raise SettingError(
+            f"{setting} is {value!r}; it takes {' or '.join(taken)}, for example: "
+            f"pulumi config set {setting} {taken[0]}"
+        )
+    return value
+
+
+def _between(setting: str, value: int, least: int, most: int, example: str) -> int:
+    if not least <= value <= most:
+        raise SettingError(
+            f"{setting} is {value}; on AWS it takes {least} to {most}, for example: "
+            f"pulumi config set {setting} {example}"
+        )
+    return value
+
+
+def _cidrs(config: pulumi.Config) -> tuple[str, ...]:
+    takes = (
+        "it takes a list of IPv4 networks in CIDR form, who alone may connect; your own address is a network of one, "
+        "for example: pulumi config set --path 'allowedCidrs[0]' 203.0.113.7/32"
+    )
+    try:
+        value = config.get_object("allowedCidrs")
+    except pulumi.ConfigTypeError:
+        value = config.get("allowedCidrs")
+    if not value:
+        raise SettingError(f"allowedCidrs is not set; {takes}")
+    if not isinstance(value, list):
+        raise SettingError(f"allowedCidrs is {value!r}; {takes}")
+    return tuple(_cidr(one, takes) for one in value)
+
+
+def _cidr(value: object, takes: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(str(value)))
+    except ValueError as error:
+        raise SettingError(f"allowedCidrs has {value!r} ({error}); {takes}") from None
+
+
+def _certificate(arn: str, region: str) -> str | None:
+    if not arn:
+        return None
+    found = _CERTIFICATE.fullmatch(arn)
+    if not found or found[1] != region:
+        raise SettingError(
+            f"certificateArn is {arn!r}; it takes the ARN of a certificate in ACM in {region}, for example: "
+            f"pulumi config set certificateArn arn:aws:acm:{region}:123456789012:"
+            "certificate/12345678-90ab-cdef-1234-567890abcdef"
+        )
+    return arn
+
+
+def _mail(address: str) -> str:
+    if not _MAIL.fullmatch(address):
+        raise SettingError(
+            f"alertEmail is {address!r}; it takes the address to which alarms and budget warnings go, for example: "
+            "pulumi config set alertEmail team@example.com"
+        )
+    return address

@@ -1,0 +1,216 @@
+"""What a stack on AWS costs a month, before anything is created: `python -m infra.cost STACK`, or `make cost`.
+
+Prices are AWS's public on-demand prices of one region, in US dollars without tax; they change, and elsewhere they are
+others, mostly higher. A test holds what is counted here against what the program declares.
+"""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infra.aws.environment import ENVIRONMENTS, Environment
+from infra.aws.lower import NOTEBOOK, lower
+from infra.aws.names import Names
+from infra.settings import ROOT
+from infra.spec import Service
+from infra.topology import topology
+
+HOURS = 730  # of a month
+ZONES = 2
+INTERFACE_ENDPOINTS, ALARMS = 7, 15
+
+PRICES_OF = (
+    "March 2026, us-east-1, aws.amazon.com/{fargate,rds/postgresql,elasticloadbalancing,vpc,cloudwatch,…}/pricing"
+)
+PRICES: Mapping[str, float] = {
+    "fargate vCPU hour": 0.04048,
+    "fargate GiB hour": 0.004445,
+    "db.t4g.micro hour": 0.016,
+    "db.t4g.small hour": 0.032,
+    "database gp3 GiB": 0.115,
+    "balancer hour": 0.0225,
+    "balancer capacity unit hour": 0.008,
+    "public address hour": 0.005,
+    "nat hour": 0.045,
+    "nat GB": 0.045,
+    "endpoint hour": 0.01,
+    "ml.t3.medium hour": 0.05,
+    "notebook GiB": 0.14,
+    "secret": 0.40,
+    "key": 1.00,
+    "zone": 0.50,
+    "alarm": 0.10,
+    "metric": 0.30,
+    "log GB": 0.50,
+    "s3 GiB": 0.023,
+    "ecr GiB": 0.10,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What nobody can know beforehand, as a small team might use it in a month."""
+
+    capacity_units: float = 1  # of the load balancer, on average: some requests a second
+    nat_gb: float = 20
+    notebook_hours: float = 40
+    worker_hours: float = 20  # of one Ray worker that runs because there is work
+    metrics: float = 100  # of Container Insights: roughly 25 a service
+    log_gb: float = 5
+    s3_gib: float = 20
+    ecr_gib: float = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One row of the estimate; `how` says how the amount came about."""
+
+    what: str
+    how: str
+    dollars: float
+
+
+def estimate(environment: Environment, *, egress: str = "nat", use: Use = Use()) -> list[Line]:
+    """Every row, the dearest first."""
+    found = [*_services(environment, use), *_stores(environment, use), *_network(egress, use), *_rest(environment, use)]
+    return sorted(found, key=lambda line: -line.dollars)
+
+
+def hourly(service: Service) -> float:
+    """One container of a service for an hour."""
+    vcpus, gib = service.cpu / 1024, service.memory / 1024
+    return vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
+
+
+def _services(environment: Environment, use: Use) -> Iterator[Line]:
+    whole = topology(workers=environment.idle_workers, login=True, stack="aws")
+    replicas = {"webapp": environment.webapps}
+    for service in whole.services:
+        if service.name == NOTEBOOK:
+            continue
+        count = replicas.get(service.name, service.replicas)
+        size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB"
+        if count:
+            yield Line(
+                what=f"{service.name} on Fargate",
+                how=f"{count} x {size}, all month",
+                dollars=count * hourly(service) * HOURS,
+            )
+        if service.name == "ray-worker":
+            yield Line(
+                what=f"{service.name} on Fargate, while it works",
+                how=f"{use.worker_hours:g} hours of {size}, ${hourly(service):.3f} each",
+                dollars=use.worker_hours * hourly(service),
+            )
+
+
+def _stores(environment: Environment, use: Use) -> Iterator[Line]:
+    copies = 2 if environment.standby else 1
+    standby = " and a standby" if environment.standby else ""
+    machine = PRICES[f"{environment.database_class} hour"] * HOURS
+    disk = environment.database_gib * PRICES["database gp3 GiB"]
+    yield Line(
+        what="database",
+        how=f"{environment.database_class}, {environment.database_gib} GiB{standby}",
+        dollars=copies * (machine + disk),
+    )
+    yield Line(what="buckets", how=f"{use.s3_gib:g} GiB", dollars=use.s3_gib * PRICES["s3 GiB"])
+    yield Line(what="images", how=f"{use.ecr_gib:g} GiB", dollars=use.ecr_gib * PRICES["ecr GiB"])
+    names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
+    secrets = len(lower(topology(login=True, stack="aws"), names=names, webapps=1).secrets) + 1  # RDS has its own
+    yield Line(what="secrets", how=f"{secrets}", dollars=secrets * PRICES["secret"])
+    yield Line(what="key", how="1", dollars=PRICES["key"])
+
+
+def _network(egress: str, use: Use) -> Iterator[Line]:
+    address = PRICES["public address hour"] * HOURS
+    units = use.capacity_units * PRICES["balancer capacity unit hour"] * HOURS
+    yield Line(
+        what="load balancer",
+        how=f"1, {use.capacity_units:g} capacity unit, {ZONES} addresses",
+        dollars=PRICES["balancer hour"] * HOURS + units + ZONES * address,
+    )
+    if egress == "nat":
+        yield Line(
+            what="NAT gateway",
+            how=f"1 and its address, {use.nat_gb:g} GB",
+            dollars=PRICES["nat hour"] * HOURS + address + use.nat_gb * PRICES["nat GB"],
+        )
+    else:
+        yield Line(
+            what="interface endpoints",
+            how=f"{INTERFACE_ENDPOINTS} in {ZONES} zones",
+            dollars=INTERFACE_ENDPOINTS * ZONES * PRICES["endpoint hour"] * HOURS,
+        )
+    yield Line(what="private zone", how="1", dollars=PRICES["zone"])
+
+
+def _rest(environment: Environment, use: Use) -> Iterator[Line]:
+    yield Line(
+        what="notebook",
+        how=f"{environment.notebook_type}, {use.notebook_hours:g} hours, {environment.notebook_gib} GiB",
+        dollars=use.notebook_hours * PRICES[f"{environment.notebook_type} hour"]
+        + environment.notebook_gib * PRICES["notebook GiB"],
+    )
+    yield Line(what="Container Insights", how=f"about {use.metrics:g} metrics", dollars=use.metrics * PRICES["metric"])
+    yield Line(what="logs", how=f"{use.log_gb:g} GB", dollars=use.log_gb * PRICES["log GB"])
+    yield Line(what="alarms", how=f"{ALARMS}", dollars=ALARMS * PRICES["alarm"])
+
+
+def table(environment: Environment, lines: list[Line], budget: int) -> str:
+    """The estimate for people: every row, the total, what most of it is, and whether the budget will warn of it."""
+    total = sum(line.dollars for line in lines)
+    rows = [f"{line.dollars:>9.2f}  {line.what:<40} {line.how}" for line in lines]
+    most, sum_of_most = [], 0.0
+    for line in lines:
+        most.append(line.what)
+        sum_of_most += line.dollars
+        if sum_of_most >= total / 2:
+            break
+    below = f"monthlyBudget is {budget}, less than that, so it will warn: pulumi config set monthlyBudget {total:.0f}"
+    return "\n".join(
+        [
+            f"environment {environment.name}, US dollars a month by list prices of {PRICES_OF}",
+            *rows,
+            f"{total:>9.2f}  in total; a day is {total * 24 / HOURS:.2f}",
+            f"More than half is: {', '.join(most)}.",
+            *([below] if budget < total else []),
+            "Prices change; your use is yours. Without taxes and traffic to the internet (100 GB a month is free).",
+            "It is charged from `make up` until `make down`, whether anybody uses it or not.",
+        ]
+    )
+
+
+def settings_of(stack: str) -> dict[str, Any]:
+    """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet."""
+    described = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {name: setting["default"] for name, setting in described.items()}
+    try:
+        command = ["pulumi", "config", "--json", "--stack", stack]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return values
+    found = {name.removeprefix("hm-mlflow:"): entry.get("value") for name, entry in json.loads(done.stdout).items()}
+    return values | {name: value for name, value in found.items() if value is not None}
+
+
+def main() -> None:
+    """Print the estimate."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.cost", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
+    parser.add_argument("stack", nargs="?", default="aws")
+    parser.add_argument("--environment", choices=sorted(ENVIRONMENTS), help="instead of the stack's own")
+    options = parser.parse_args()
+    settings = settings_of(options.stack)
+    environment = ENVIRONMENTS[options.environment or settings["environment"]]
+    print(table(environment, estimate(environment, egress=settings["egress"]), int(settings["monthlyBudget"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""How many workers a cluster's work would keep busy: `python -m ray_jobs.demand` writes it to its log every minute.
+
+On AWS it runs beside the head, and the number of workers follows what it writes. It asks the jobs API, by Python's own
+library only, so that it takes next to no memory.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_EVERY_S = 60
+# Workers are kept through a pause of a job as long as this: a new one takes minutes to come.
+_PAUSE_S = 15 * 60
+
+
+def wanted(status: dict[str, Any], slots: int) -> int:
+    """Workers of so many slots each that the tasks which run or wait would keep busy, from the head's own report."""
+    report = status["data"]["clusterStatus"]["loadMetricsReport"]
+    used, _ = report["usage"].get("CPU", (0, 0))
+    waiting = sum(shape.get("CPU", 0) * count for shape, count in report["resourceDemand"])
+    return math.ceil((used + waiting) / slots)
+
+
+def kept(before: int, recent: Sequence[int]) -> int:
+    """The most that was wanted since work began, until none was for all that is recent: no worker goes under a job."""
+    return max(before, recent[-1]) if any(recent) else 0
+
+
+def ask(address: str) -> dict[str, Any]:
+    """The head's report; OSError where it does not answer."""
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    headers = {"Authorization": f"Bearer {Path(token).read_text().strip()}"} if token else {}
+    request = urllib.request.Request(f"{address}/api/cluster_status?format=0", headers=headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        return dict(json.load(answer))
+
+
+def main() -> None:
+    """Ask and write, for ever."""
+    parser = argparse.ArgumentParser(prog="python -m ray_jobs.demand", description=__doc__)
+    parser.add_argument("--address", default="http://127.0.0.1:8265", help="the jobs API (%(default)s)")
+    parser.add_argument("--slots", type=int, default=2, help="slots of a worker (%(default)s)")
+    parser.add_argument("--every", type=float, default=_EVERY_S, help="seconds (%(default)s)")
+    options = parser.parse_args()
+    workers, recent = 0, deque[int](maxlen=max(1, round(_PAUSE_S / options.every)))
+    while True:
+        try:
+            recent.append(wanted(ask(options.address), options.slots))
+            workers = kept(workers, recent)
+            print(json.dumps({"workers_wanted": workers}), flush=True)
+        except (OSError, LookupError, ValueError, TypeError) as error:  # the head is starting, or going
+            print(f"demand: {options.address} did not say: {error!r}", file=sys.stderr, flush=True)
+        time.sleep(options.every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Alarms, dashboard and budget: what CloudWatch is asked for, and that it can tell what it is meant to tell."""
+
+import functools
+import json
+import logging
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from infra.aws import budget, monitoring
+from infra.aws.monitoring import MODEL, NO_MODEL, Watched, alarms, key_statement
+from registry.bundle import read_bundle
+from registry.versions import ModelVersion
+from serve.logs import set_up
+from serve.model import Holder
+from serve.watcher import Watcher
+from tests.infra.aws.given import ACCOUNT, Given, added, names
+
+SERVICES = ("mlflow", "ray-head", "webapp")
+WATCHED = Watched(
+    namespace="hm-mlflow",
+    balancer="app/hm/1",
+    targets={service: f"targetgroup/{service}/2" for service in SERVICES},
+    database="hm-mlflow-database",
+    database_gib=20,
+)
+
+
+@functools.cache
+def declared() -> dict[str, dict[str, Any]]:
+    def module(given: Given) -> None:
+        monitoring.build(
+            names=given.names,
+            settings=given.settings,
+            stores=given.stores,
+            edge=given.edge,
+            running=given.running,
+            key="arn of key",
+        )
+        budget.build(names=given.names, settings=given.settings)
+
+    return added(module)
+
+
+def of(kind: str) -> dict[str, dict[str, Any]]:
+    return {name.split(" ")[1]: inputs for name, inputs in declared().items() if name.split(" ")[0] == kind}
+
+
+def test_these_alarms_there_are_and_no_others():
+    assert set(of("MetricAlarm")) == {
+        *("balancer-errors", "no-ready-model", "database-storage", "database-processor"),
+        *(f"{service}-{what}" for service in SERVICES for what in ("errors", "unhealthy", "missing")),
+    }
+
+
+def test_every_alarm_writes_to_the_topic_when_it_begins_and_when_it_ends():
+    for name, inputs in of("MetricAlarm").items():
+        assert inputs["alarmActions"] == inputs["okActions"] == ["arn of alarms"], name
+        assert inputs["name"] == f"hm-mlflow-{name}"
+        assert inputs["tags"]["Name"] == f"hm-mlflow-{name}"
+
+
+def test_the_topic_is_encrypted_and_writes_to_the_address_of_the_settings():
+    assert of("Topic")["alarms"]["kmsMasterKeyId"] == "arn of key"
+    subscription = of("TopicSubscription")["alarms"]
+    assert (subscription["topic"], subscription["protocol"], subscription["endpoint"]) == (
+        "arn of alarms",
+        "email",
+        "team@example.com",
+    )
+
+
+def test_the_key_lets_cloudwatch_encrypt_for_alarms_of_this_account_only():
+    statement = key_statement(names())
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:*"},
+    }
+
+
+def test_the_storage_alarm_is_at_a_tenth_of_the_disk():
+    alarm = alarms(WATCHED)["database-storage"]
+    assert alarm["threshold"] == 2 * 2**30
+    assert (alarm["comparison_operator"], alarm["statistic"]) == ("LessThanThreshold", "Maximum")
+    assert alarm["period"] * alarm["evaluation_periods"] == 900
+
+
+def test_a_service_without_any_container_is_an_alarm_and_a_quiet_one_is_not():
+    found = alarms(WATCHED)
+    assert {name for name, alarm in found.items() if alarm["treat_missing_data"] == "breaching"} == {
+        f"{service}-missing" for service in SERVICES
+    }
+    assert {alarm["treat_missing_data"] for name, alarm in found.items() if name.endswith(("errors", "unhealthy"))} == {
+        "notBreaching"
+    }
+
+
+def test_each_target_is_watched_in_its_own_group():
+    for service in SERVICES:
+        inputs = of("MetricAlarm")[f"{service}-unhealthy"]
+        assert inputs["dimensions"] == {"LoadBalancer": "suffix of balancer", "TargetGroup": f"suffix of {service}"}
+        assert (inputs["metricName"], inputs["threshold"]) == ("UnHealthyHostCount", 1)
+
+
+def test_the_last_word_of_the_page_on_its_model_decides_the_alarm():
+    filters = of("LogMetricFilter")
+    assert {name: (inputs["pattern"], inputs["metricTransformation"]["value"]) for name, inputs in filters.items()} == {
+        "ready-model": (f'{{ $.logger = "serve.watcher" && $.message = "{MODEL}" }}', "1"),
+        "no-model": (f'{{ $.logger = "serve.watcher" && $.message = "{NO_MODEL}" }}', "0"),
+    }
+    assert {inputs["logGroupName"] for inputs in filters.values()} == {"/ecs/hm-mlflow-webapp"}
+    alarm = of("MetricAlarm")["no-ready-model"]
+    metric = {
+        (inputs["metricTransformation"]["namespace"], inputs["metricTransformation"]["name"])
+        for inputs in filters.values()
+    }
+    assert metric == {(alarm["namespace"], alarm["metricName"])}
+    assert (alarm["statistic"], alarm["threshold"], alarm["treatMissingData"]) == ("Minimum", 1, "ignore")
+    assert alarm.get("dimensions", {}) == {}
+
+
+class _Verified:
+    """A cache in which every version is sound."""
+
+    def __init__(self, bundle) -> None:
+        self._bundle = bundle
+
+    def obtain(self, _: ModelVersion):
+        return self._bundle
+
+    def recall(self):
+        return None
+
+
+def test_the_page_writes_what_the_filters_look_for(
+    make_bundle, tmp_path, capfd: pytest.CaptureFixture[str], monkeypatch
+):
+    """The watcher itself, with the log as the container has it: first nothing is in Production, then a version is."""
+    bundle = read_bundle(tmp_path / "bundle", digest=make_bundle(tmp_path / "bundle"))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    set_up("json")
+
+    def said_lines() -> list[str]:
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        return [line["message"] for line in lines if line["logger"] == "serve.watcher"]
+
+    def matches(messages: list[str], wildcard: str) -> bool:
+        return any(fnmatchcase(message, wildcard) for message in messages)
+
+    answers: list[ModelVersion | None] = [None]
+    watcher = Watcher(Holder(), lookup=lambda: answers[0], cache=_Verified(bundle))
+    watcher.step()
+    first = said_lines()
+    assert matches(first, NO_MODEL)
+    assert not matches(first, MODEL)
+    answers[0] = ModelVersion(
+        name="pneumonia", version=1, run_id="r", source="s", digest="d", spec_fingerprint="f", created=datetime.now(UTC)
+    )
+    watcher.step()
+    second = said_lines()
+    assert matches(second, MODEL)
+    assert not matches(second, NO_MODEL)
+
+
+def test_the_dashboard_shows_every_alarm_and_every_service():
+    document = json.loads(of("Dashboard")["dashboard"]["dashboardBody"])
+    first, *graphs = document["widgets"]
+    assert sorted(first["properties"]["alarms"]) == sorted(f"arn of {name}" for name in of("MetricAlarm"))
+    tasks = next(graph for graph in graphs if graph["properties"]["title"] == "Running tasks")
+    assert [metric[3:6] for metric in tasks["properties"]["metrics"]] == [
+        ["hm-mlflow-cluster", "ServiceName", service] for service in ("mlflow", "ray-head", "ray-worker", "webapp")
+    ]
+    places = {(widget["x"], widget["y"]) for widget in document["widgets"]}
+    assert len(places) == len(document["widgets"])
+    assert all(widget["x"] + widget["width"] <= 24 for widget in document["widgets"])
+
+
+def test_the_budget_tells_the_same_address_before_and_when_it_is_too_late():
+    inputs = of("Budget")["budget"]
+    assert (inputs["limitAmount"], inputs["limitUnit"], inputs["timeUnit"]) == ("200", "USD", "MONTHLY")
+    assert [(told["notificationType"], told["threshold"]) for told in inputs["notifications"]] == [
+        ("ACTUAL", 80),
+        ("FORECASTED", 100),
+    ]
+    assert all(told["subscriberEmailAddresses"] == ["team@example.com"] for told in inputs["notifications"])
+    assert "costFilters" not in inputs

@@ -1,0 +1,165 @@
+"""`pulumi preview --stack aws` by mocks: every resource of dev and prod, what differs, is told and is refused."""
+
+import json
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from infra.aws.settings import read_aws_settings
+from infra.settings import SettingError
+from tests.infra.aws.graph import CERTIFICATE, configure, plain, record, recorded
+
+LISTED = (Path(__file__).parent / "resources.txt").read_text().splitlines()
+
+
+def listed(graph) -> list[str]:
+    return [str(resource) for resource in graph.resources]
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_these_resources_and_no_others_are_declared(environment: str):
+    assert listed(recorded(environment)) == LISTED
+
+
+def test_endpoints_take_the_place_of_the_nat_gateway():
+    with_nat, without = set(LISTED), set(listed(recorded("dev", "endpoints")))
+    assert with_nat - without == {"ec2.Eip nat", "ec2.NatGateway nat", "ec2.Route private"}
+    assert {one for one in without - with_nat if one.startswith("ec2.VpcEndpoint")} == {
+        f"ec2.VpcEndpoint {called}"
+        for called in ("ecr-api", "ecr-dkr", "logs", "monitoring", "sagemaker-api", "secretsmanager", "sts")
+    }
+
+
+def test_plain_http_in_dev_has_one_listener_that_answers():
+    graph = record(plainHttp=True)
+    [listener] = graph.of("lb.Listener").values()
+    assert (listener["port"], listener["protocol"]) == (80, "HTTP")
+    assert listener["defaultActions"][0]["fixedResponse"]["statusCode"] == "404"
+    assert {rule["listenerArn"] for rule in graph.of("lb.ListenerRule").values()} == {"arn of lb.Listener edge-80"}
+    assert "acm.Certificate" not in " ".join(listed(graph))
+    assert {rule["fromPort"] for rule in graph.of("vpc.SecurityGroupIngressRule").values() if "cidrIpv4" in rule} == {
+        80
+    }
+
+
+def test_a_certificate_of_your_own_is_used_as_it_is():
+    graph = record(certificateArn=CERTIFICATE, tlsKey=None, tlsCertificate=None, tlsAuthority=None)
+    assert "acm.Certificate edge" not in listed(graph)
+    assert graph.of("lb.Listener")["edge-443"]["certificateArn"] == CERTIFICATE
+
+
+def test_prod_is_larger_and_kept_longer_than_dev():
+    dev, prod = recorded("dev"), recorded("prod")
+    assert prod.of("rds.Instance")["database"]["backupRetentionPeriod"] == 14
+    assert prod.of("rds.Instance")["database"]["finalSnapshotIdentifier"] == "hm-mlflow-database-final"
+    assert "finalSnapshotIdentifier" not in dev.of("rds.Instance")["database"]
+    least = {graph.environment: graph.of("appautoscaling.Target")["ray-worker"]["minCapacity"] for graph in (dev, prod)}
+    assert least == {"dev": 0, "prod": 1}
+
+
+def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot():
+    graph = record(environment="prod", keepData=False)
+    assert not any(resource.protected for resource in graph.resources)
+    assert graph.of("s3.Bucket")["data"]["forceDestroy"]
+    database = graph.of("rds.Instance")["database"]
+    assert (database["deletionProtection"], database["skipFinalSnapshot"]) == (False, False)
+
+
+def test_autoscaling_owns_how_many_there_are():
+    graph = recorded("dev")
+    ignored = {name: graph.get("ecs.Service", name).ignored for name in graph.of("ecs.Service")}
+    assert ignored == {"mlflow": (), "ray-head": (), "ray-worker": ("desiredCount",), "webapp": ("desiredCount",)}
+
+
+def test_services_start_behind_those_that_they_need():
+    graph = recorded("dev")
+    assert "ecs.Service mlflow" in graph.get("ecs.Service", "webapp").needs
+    assert "ecs.Service ray-head" in graph.get("ecs.Service", "ray-worker").needs
+    assert "lb.ListenerRule webapp" in graph.get("ecs.Service", "webapp").needs
+    assert "iam.RolePolicy webapp-execution" in graph.get("ecs.TaskDefinition", "webapp").needs
+
+
+def test_the_head_has_beside_it_what_says_how_many_workers_are_wanted():
+    graph = recorded("dev")
+    _, beside = json.loads(plain(graph.of("ecs.TaskDefinition")["ray-head"]["containerDefinitions"]))
+    assert (beside["name"], beside["essential"]) == ("demand", False)
+    assert beside["command"] == ["python", "-m", "ray_jobs.demand", "--slots", "2"]
+    assert [secret["name"] for secret in beside["secrets"]] == ["SECRET_RAY_TOKEN"]
+    [measure] = [one for name, one in graph.of("cloudwatch.LogMetricFilter").items() if name == "ray-worker"]
+    assert measure["logGroupName"] == "/ecs/hm-mlflow-ray-head"
+    assert measure["metricTransformation"]["value"] == "$.workers_wanted"
+
+
+def test_another_stack_shares_no_name_with_the_first():
+    def names(graph) -> set[str]:
+        said = ("name", "bucket", "identifier", "family")
+        return {text for one in graph.resources for text in (one.inputs.get(key) for key in said) if text}
+
+    other = names(record(stack="aws-try"))
+    shared = {name for name in names(recorded("dev")) & other if name.startswith(("hm-mlflow", "/ecs", "/aws"))}
+    assert {name for name in shared if "id of" not in name} == set()
+    assert "hm-mlflow-try-webapp" in other
+
+
+def test_the_outputs_are_hosts_tests_and_next_commands_and_no_secret():
+    outputs = recorded("dev").outputs
+    assert outputs["webapp"] == "https://app.hm-mlflow.local"
+    assert outputs["hosts"].startswith('echo "$(dig +short edge.example')
+    assert "mlflow.hm-mlflow.local ray.hm-mlflow.local app.hm-mlflow.local" in outputs["hosts"]
+    assert "curl -i --cacert .local/aws/authority.pem https://app.hm-mlflow.local/healthz" in outputs["tests"]
+    assert outputs["train"].startswith(
+        "aws ecs run-task --cluster hm-mlflow-cluster --task-definition hm-mlflow-model-training"
+    )
+    assert "securityGroups=[id of model-training],assignPublicIp=DISABLED" in outputs["train"]
+    assert set(outputs["deployed"]) == {"mlflow", "ray-head", "ray-worker", "webapp"}
+    assert "value of" not in json.dumps(outputs)
+
+
+REFUSED = {
+    "a region that is not set": ({"aws:region": None}, "aws:region is not set; it takes a region"),
+    "a region without authority": ({"aws:region": "xx-north-9"}, "aws:region is xx-north-9; it takes a region"),
+    "an environment": ({"environment": "test"}, "environment is 'test'; it takes dev or prod, for example: pulumi"),
+    "nobody allowed": ({"allowedCidrs": []}, "allowedCidrs is not set; it takes a list of IPv4 networks"),
+    "no list": ({"allowedCidrs": "203.0.113.7/32"}, "allowedCidrs is '203.0.113.7/32'; it takes a list"),
+    "a network with host bits": ({"allowedCidrs": ["203.0.113.7/24"]}, "allowedCidrs has '203.0.113.7/24' (203"),
+    "no network": ({"allowedCidrs": ["my house"]}, "allowedCidrs has 'my house' ("),
+    "no address": ({"alertEmail": ""}, "alertEmail is ''; it takes the address to which alarms"),
+    "half an address": ({"alertEmail": "team@"}, "alertEmail is 'team@'; it takes the address"),
+    "a certificate of elsewhere": (
+        {"certificateArn": CERTIFICATE.replace("eu-west-1", "us-east-1")},
+        "certificateArn is 'arn:aws:acm:us-east-1",
+    ),
+    "plain HTTP in prod": (
+        {"plainHttp": True, "environment": "prod"},
+        "plainHttp is true and environment is prod; passwords would cross",
+    ),
+    "a way out": ({"egress": "vpn"}, "egress is 'vpn'; it takes nat or endpoints"),
+    "no workers": ({"workers": 0}, "workers is 0; on AWS it takes 1 to 64"),
+    "too many workers": ({"workers": 65}, "workers is 65; on AWS it takes 1 to 64"),
+    "no budget": ({"monthlyBudget": 0}, "monthlyBudget is 0; on AWS it takes 1 to 1000000"),
+    "no certificate": ({"tlsKey": None}, "tlsKey, tlsCertificate or tlsAuthority is not set in aws; `make stack"),
+    "no secret": ({"rayToken": None}, "rayToken is not set in aws; `make stack` makes every secret."),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_setting_that_cannot_be_stops_the_program_with_one_message(case: str):
+    settings, message = REFUSED[case]
+    with pytest.raises(pulumi.RunError) as refused:
+        record(**settings)
+    assert str(refused.value).startswith(message)
+    assert "for example: pulumi config set" in str(refused.value) or "make stack" in str(refused.value)
+
+
+def test_the_name_of_a_stack_has_to_fit_into_the_names_of_aws():
+    configure(stack="aws-a-name-that-is-long")
+    with pytest.raises(SettingError, match="The stack is called 'aws-a-name-that-is-long'; on AWS"):
+        read_aws_settings()
+
+
+def test_the_longest_name_of_a_stack_gives_names_that_aws_takes():
+    graph = record(stack="aws-abcdefghijkl")
+    assert max(len(group["name"]) for group in graph.of("lb.TargetGroup").values()) <= 32
+    assert max(len(bucket["bucket"]) for bucket in graph.of("s3.Bucket").values()) <= 63
+    assert max(len(role["name"]) for role in graph.of("iam.Role").values()) <= 64

@@ -1,0 +1,136 @@
+"""The estimate: sums done by hand, and nothing that the program declares left out of it."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from infra import cost
+from infra.aws.environment import DEV, PROD
+from infra.cost import HOURS, Use, estimate, hourly, settings_of, table
+from infra.spec import Service
+from tests.infra.aws.graph import recorded
+
+PRICED = {
+    "ecs.Service": "on Fargate",
+    "rds.Instance": "database",
+    "s3.Bucket": "buckets",
+    "ecr.Repository": "images",
+    "secretsmanager.Secret": "secrets",
+    "kms.Key": "key",
+    "lb.LoadBalancer": "load balancer",
+    "ec2.NatGateway": "NAT gateway",
+    "ec2.Eip": "NAT gateway",
+    "ec2.VpcEndpoint": "interface endpoints",
+    "servicediscovery.PrivateDnsNamespace": "private zone",
+    "sagemaker.NotebookInstance": "notebook",
+    "ecs.Cluster": "Container Insights",
+    "cloudwatch.LogGroup": "logs",
+    "cloudwatch.MetricAlarm": "alarms",
+}
+# Of these AWS charges nothing, or nothing until they are used, or nothing for so few.
+FREE = {
+    *("acm.Certificate", "appautoscaling.Policy", "appautoscaling.Target", "budgets.Budget", "cloudwatch.Dashboard"),
+    *("cloudwatch.LogMetricFilter", "docker.Image", "ecr.LifecyclePolicy", "ecs.TaskDefinition", "iam.Role"),
+    *("iam.RolePolicy", "lb.Listener", "lb.ListenerRule", "lb.TargetGroup", "rds.ParameterGroup", "rds.SubnetGroup"),
+    *("sagemaker.NotebookInstanceLifecycleConfiguration", "secretsmanager.SecretVersion", "servicediscovery.Service"),
+    *("sns.Topic", "sns.TopicSubscription"),
+    *("ec2.DefaultSecurityGroup", "ec2.InternetGateway", "ec2.Route", "ec2.RouteTable", "ec2.RouteTableAssociation"),
+    *("ec2.SecurityGroup", "ec2.Subnet", "ec2.Vpc", "vpc.SecurityGroupEgressRule", "vpc.SecurityGroupIngressRule"),
+    *("s3.BucketLifecycleConfiguration", "s3.BucketObjectv2", "s3.BucketOwnershipControls", "s3.BucketPolicy"),
+    *("s3.BucketPublicAccessBlock", "s3.BucketServerSideEncryptionConfiguration", "s3.BucketVersioning"),
+}
+
+
+def dollars(lines: list[cost.Line]) -> dict[str, float]:
+    return {line.what: round(line.dollars, 2) for line in lines}
+
+
+def test_an_hour_of_a_container_is_its_cores_and_its_memory():
+    service = Service(name="x", image="x", cpu=512, memory=2048)
+    assert hourly(service) == pytest.approx(0.5 * 0.04048 + 2 * 0.004445)
+
+
+def test_dev_adds_up_as_by_hand():
+    lines = dollars(estimate(DEV))
+    assert lines["webapp on Fargate"] == round(2 * (2 * 0.04048 + 4 * 0.004445) * 730, 2) == 144.16
+    assert lines["ray-head on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
+    assert lines["mlflow on Fargate"] == round((0.04048 + 3 * 0.004445) * 730, 2) == 39.28
+    assert lines["database"] == round(0.016 * 730 + 20 * 0.115, 2) == 13.98
+    assert lines["load balancer"] == round(0.0225 * 730 + 0.008 * 730 + 2 * 0.005 * 730, 2)
+    assert lines["NAT gateway"] == round(0.045 * 730 + 0.005 * 730 + 20 * 0.045, 2) == 37.4
+    assert lines["notebook"] == round(40 * 0.05 + 20 * 0.14, 2) == 4.8
+    assert lines["ray-worker on Fargate, while it works"] == round(20 * (2 * 0.04048 + 6 * 0.004445), 2)
+    assert "ray-worker on Fargate" not in lines
+
+
+def test_prod_pays_for_a_standby_and_a_worker_that_waits():
+    lines = dollars(estimate(PROD))
+    assert lines["database"] == round(2 * (0.032 * 730 + 50 * 0.115), 2) == 58.22
+    assert lines["ray-worker on Fargate"] == round((2 * 0.04048 + 6 * 0.004445) * 730, 2) == 78.57
+
+
+def test_without_nat_each_endpoint_is_paid_in_each_zone():
+    lines = dollars(estimate(DEV, egress="endpoints"))
+    assert "NAT gateway" not in lines
+    assert lines["interface endpoints"] == round(cost.INTERFACE_ENDPOINTS * 2 * 0.01 * 730, 2)
+
+
+def test_what_is_used_is_what_is_paid():
+    none = Use(capacity_units=0, nat_gb=0, notebook_hours=0, worker_hours=0, metrics=0, log_gb=0, s3_gib=0, ecr_gib=0)
+    lines = dollars(estimate(DEV, use=none))
+    assert lines["load balancer"] == round(0.0225 * 730 + 2 * 0.005 * 730, 2)
+    assert lines["notebook"] == 2.8
+    assert [lines[what] for what in ("logs", "buckets", "images", "Container Insights")] == [0, 0, 0, 0]
+
+
+def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
+    lines = estimate(DEV)
+    assert [line.dollars for line in lines] == sorted((line.dollars for line in lines), reverse=True)
+    text = table(DEV, lines, 1000)
+    total = sum(line.dollars for line in lines)
+    assert f"{total:.2f}  in total; a day is {total * 24 / HOURS:.2f}" in text
+    assert "More than half is: webapp on Fargate, ray-head on Fargate." in text
+    assert "monthlyBudget" not in text
+
+
+def test_a_budget_below_the_estimate_is_named_with_what_to_type():
+    lines = [cost.Line(what="x", how="y", dollars=350.4)]
+    assert "monthlyBudget is 200, less than that, so it will warn: pulumi config set monthlyBudget 350" in table(
+        DEV, lines, 200
+    )
+    assert "monthlyBudget" not in table(DEV, lines, 351)
+
+
+def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("dev", "nat")
+    answer = json.dumps(
+        {"hm-mlflow:environment": {"value": "prod", "secret": False}, "hm-mlflow:rayToken": {"secret": True}}
+    )
+    (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{answer}'\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("prod", "nat")
+
+
+@pytest.mark.parametrize("environment", [DEV, PROD], ids=["dev", "prod"])
+@pytest.mark.parametrize("egress", ["nat", "endpoints"])
+def test_nothing_that_the_program_declares_is_left_out(environment, egress: str):
+    graph = recorded(environment.name, egress)
+    lines = {line.what: line.how for line in estimate(environment, egress=egress)}
+    kinds = Counter(resource.kind for resource in graph.resources)
+    assert set(kinds) <= set(PRICED) | FREE
+    interface = [name for name, made in graph.of("ec2.VpcEndpoint").items() if made["vpcEndpointType"] == "Interface"]
+    assert kinds["ec2.NatGateway"] == ("NAT gateway" in lines)
+    assert lines.get("interface endpoints", "0 in").split(" ")[0] == str(len(interface))
+    assert lines["secrets"] == str(kinds["secretsmanager.Secret"] + 1)
+    assert lines["alarms"] == str(kinds["cloudwatch.MetricAlarm"])
+    running = {name: made["desiredCount"] for name, made in graph.of("ecs.Service").items() if made["desiredCount"]}
+    estimated = {what.split(" ")[0]: how.split(" ")[0] for what, how in lines.items() if what.endswith("on Fargate")}
+    assert estimated == {name: str(count) for name, count in running.items()}
+    [database] = graph.of("rds.Instance").values()
+    standby = " and a standby" if database["multiAz"] else ""
+    assert lines["database"] == f"{database['instanceClass']}, {database['allocatedStorage']} GiB{standby}"
+    [balancer] = graph.of("lb.LoadBalancer").values()
+    assert len(balancer["subnets"]) == cost.ZONES

@@ -1,0 +1,81 @@
+"""How many workers a cluster's work would keep busy, from what Ray 2.60's head answers."""
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ray_jobs.demand import kept, wanted
+
+
+def status(*, used: float | None = None, waiting: list = ()) -> dict:
+    """The part of a head's answer that matters; one without workers says nothing of CPU."""
+    usage = {"node:192.0.2.2": [0.0, 1.0], "memory": [0.0, 23476554752.0]} | (
+        {} if used is None else {"CPU": [used, 8.0]}
+    )
+    report = {"usage": usage, "resourceDemand": list(waiting), "pgDemand": [], "requestDemand": []}
+    return {"result": True, "data": {"autoscalingStatus": None, "clusterStatus": {"loadMetricsReport": report}}}
+
+
+@pytest.mark.parametrize(
+    ("used", "waiting", "workers"),
+    [
+        (None, [], 0),
+        (None, [[{"CPU": 1.0}, 7]], 4),
+        (2.0, [], 1),
+        (2.0, [[{"CPU": 1.0}, 1]], 2),
+        (1.0, [[{"CPU": 2.0}, 2], [{"memory": 5.0}, 9]], 3),
+        (0.0, [[{}, 3]], 0),
+    ],
+)
+def test_tasks_that_run_and_tasks_that_wait_are_shared_out_over_workers_of_two_slots(used, waiting, workers):
+    assert wanted(status(used=used, waiting=waiting), slots=2) == workers
+
+
+@pytest.mark.parametrize(
+    ("before", "recent", "workers"),
+    [(0, [0], 0), (0, [2], 2), (2, [2, 4], 4), (4, [4, 1], 4), (4, [1, 0], 4), (4, [0, 0], 0)],
+)
+def test_workers_come_with_the_work_and_go_only_when_all_of_it_is_over(before, recent, workers):
+    assert kept(before, recent) == workers
+
+
+def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path):
+    answers = [status(waiting=[[{"CPU": 1.0}, 3]]), None, status()]
+    asked: list[tuple[str, str | None]] = []
+
+    class Head(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            answer = answers[min(len(asked), len(answers)) - 1]
+            self.send_response(200 if answer else 503)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    token = tmp_path / "token"
+    token.write_text("a token\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Head) as head:
+        threading.Thread(target=head.serve_forever, daemon=True).start()
+        command = [sys.executable, "-m", "ray_jobs.demand", "--address", f"http://127.0.0.1:{head.server_port}"]
+        process = subprocess.Popen(
+            [*command, "--every", "0.05"],
+            env={"RAY_AUTH_TOKEN_PATH": str(token), "PYTHONPATH": "."},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            lines = [process.stdout.readline() for _ in range(3)]
+        finally:
+            process.kill()
+            _, complaints = process.communicate()
+            head.shutdown()
+    assert [json.loads(line) for line in lines] == [{"workers_wanted": 2}] * 3
+    assert set(asked) == {("/api/cluster_status?format=0", "Bearer a token")}
+    assert complaints.count("did not say: <HTTPError 503") == 1
