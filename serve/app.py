@@ -11,6 +11,7 @@ import cv2
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve.schema import LoggingConfig
 
 from registry.settings import Settings
 from registry.state import open_state
@@ -104,6 +105,7 @@ def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits:
         graceful_shutdown_timeout_s=GRACE_S,
         health_check_period_s=10,
         health_check_timeout_s=30,
+        logging_config=LoggingConfig(enable_access_log=False),  # ours has a line a request already
     )(Webapp)
     return deployment.bind(settings, limits or Limits(), folder, keys)
 

@@ -1,5 +1,6 @@
 """Starting and stopping the application on a single-node Ray of its own, and checking first that it can."""
 
+import http.client
 import json
 import logging
 import os
@@ -154,7 +155,7 @@ def ask(url: str, *, key: str | None = None) -> tuple[int, dict[str, Any]] | Non
             return error.code, json.load(error)
         except ValueError:
             return error.code, {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # nobody, or somebody who speaks no HTTP
         return None
 
 
