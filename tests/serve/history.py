@@ -50,16 +50,16 @@ def answers_of(bundle: Bundle, pictures: Sequence[bytes]) -> list[float | str]:
     return found
 
 
-def violation(event: Event, answers: Answers, kills: Sequence[float] = ()) -> str | None:
+def violation(event: Event, answers: Answers, kills: Sequence[tuple[float, float]] = ()) -> str | None:
     """What is wrong with an event, None where it is one of what a request may become.
 
     That is: the right answer of the version that it names; a problem of the catalogue with its own status, which is
-    503 or 429 only with `Retry-After`; or no answer, or the proxy's bare 500, where a process was killed (`kills` are
-    the moments) while the request was under way.
+    503 or 429 only with `Retry-After`; or no answer, or the proxy's bare 500, where a process was being killed (`kills`
+    are from when until when) while the request was under way.
     """
     where = f"client {event.client}, picture {event.picture}, {event.ended - event.begun:.2f} s"
     if event.lost or (event.status in (500, 502, 504) and not event.problem):
-        if event.lost != "hung" and any(event.begun <= kill <= event.ended for kill in kills):
+        if event.lost != "hung" and any(event.begun <= end and begin <= event.ended for begin, end in kills):
             return None
         return f"{where}: {event.lost or event.status} with nothing killed meanwhile"
     if event.status == 200:
@@ -81,7 +81,7 @@ def violation(event: Event, answers: Answers, kills: Sequence[float] = ()) -> st
     return None
 
 
-def violations(events: Sequence[Event], answers: Answers, kills: Sequence[float] = ()) -> list[str]:
+def violations(events: Sequence[Event], answers: Answers, kills: Sequence[tuple[float, float]] = ()) -> list[str]:
     """Everything that is wrong in a history."""
     return [found for event in events if (found := violation(event, answers, kills))]
 
