@@ -25,6 +25,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
 from registry.settings import ROOT, Settings, load_settings
 from registry.versions import fetch, production
+from serve.__main__ import end_session
 from tests.serve.waiting import until
 
 ENDS_WITHIN_S = 120.0
@@ -79,6 +80,7 @@ def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[s
                 os.killpg(peer.process.pid, signal.SIGTERM)
         for peer in peers.values():
             peer.process.wait(ENDS_WITHIN_S)
+            end_session(peer.process.pid)
 
 
 def free_ports() -> Iterator[int]:
