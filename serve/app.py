@@ -108,8 +108,9 @@ def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits:
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=MAX_QUEUED_REQUESTS,
         graceful_shutdown_timeout_s=GRACE_S,
-        health_check_period_s=10,
-        health_check_timeout_s=30,
+        # After three misses a replica that stands still is ended, before what it holds has waited for Serve's timeout.
+        health_check_period_s=5,
+        health_check_timeout_s=10,
         logging_config=LoggingConfig(enable_access_log=False),  # ours has a line a request already
     )(Webapp)
     return deployment.bind(settings, limits or Limits(), folder, keys)

@@ -100,6 +100,8 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
+    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
     # A token for the Ray that is started here is as it should be; Ray calls it a warning.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     import ray
