@@ -58,7 +58,7 @@ def path_of(state: State, begun: datetime, writer: str) -> str:
 def write(state: State, path: str, records: Sequence[Record]) -> None:
     """Write records of one spec as a file, whole or not at all; written again, it is replaced."""
     spec, width = records[0].spec, len(records[0].features)
-    matrix = np.stack([record.features for record in records]).astype(np.float32)
+    matrix = np.stack([record.features for record in records]).astype(np.float32, copy=False)
     table = pa.table(
         {
             "id": [record.id for record in records],

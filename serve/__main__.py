@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -22,7 +23,16 @@ def main() -> int:
     while True:
         pid, status = os.wait()
         if pid == child.pid:
+            end_session(child.pid)
             return os.waitstatus_to_exitcode(status)
+
+
+def end_session(leader: int) -> None:
+    """End what a session's leader has left behind, as Ray may leave its HAProxy, which then holds its ports."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(entry.name)) == leader:
+                os.kill(int(entry.name), signal.SIGTERM)
 
 
 def _tell(pid: int) -> None:

@@ -66,7 +66,12 @@ class Access:
         if "key" in state:
             fields["key"] = state["key"]
         dull = method in ("GET", "HEAD") and status < 400
-        log.log(logging.DEBUG if dull else logging.INFO, "request", extra={"fields": fields})
+        level = logging.DEBUG if dull else logging.INFO
+        if log.isEnabledFor(level):
+            # As `log.log` does it, without a search of the stack for a calling line that is always this one.
+            record = logging.LogRecord(log.name, level, __file__, 0, "request", (), None)
+            record.fields = fields
+            log.handle(record)
 
 
 def route_of(scope: Scope) -> str:

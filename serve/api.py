@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from registry.settings import Settings
 from serve import problems
@@ -25,6 +25,7 @@ from serve.metrics import MEDIA_TYPE, Metrics
 from serve.model import Holder, Served
 from serve.openapi import picture_body, problem_responses
 from serve.page.routes import add_page
+from serve.plain import PlainRoute
 from serve.predictor import Predictor, reference
 from serve.problems import request_id_of
 from serve.records import Recorder
@@ -90,16 +91,16 @@ def create_app(
     app.add_middleware(Access, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
-    app.include_router(_router(desk, metrics))
+    app.include_router(_predict_router(desk))
+    app.include_router(_router(predictor, metrics))
     app.include_router(feedback_router(recorder, metrics))
     app.include_router(explain_router(predictor, limits))
     add_page(app, desk=desk, settings=settings)
     return app
 
 
-def _router(desk: Desk, metrics: Metrics) -> APIRouter:
-    router = APIRouter()
-    predictor = desk.predictor
+def _predict_router(desk: Desk) -> APIRouter:
+    router = APIRouter(route_class=PlainRoute)
 
     @router.post(
         "/predict",
@@ -123,6 +124,12 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
         if isinstance(results[0], Problem):
             return problems.respond(results[0])
         return _json(results[0])
+
+    return router
+
+
+def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
+    router = APIRouter()
 
     @router.get(
         "/model",
@@ -155,8 +162,8 @@ def _router(desk: Desk, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _json(answer: Prediction | Predictions) -> JSONResponse:
-    return JSONResponse(answer.model_dump(mode="json", exclude_none=True))
+def _json(answer: Prediction | Predictions) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 def card(served: Served, holder: Holder) -> ModelCard:

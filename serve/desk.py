@@ -35,7 +35,6 @@ class Desk:
         self._limits = limits
         self._metrics = metrics
         self.recorder = recorder
-        self._pictures = 0
 
     async def answer(self, request: Request) -> Answered:
         """The answers for the pictures of a request.
@@ -48,19 +47,16 @@ class Desk:
         served = self.predictor.served()
         request.scope["state"]["version"] = served.version.version
         pictures = await read_pictures(request, self._limits)
-        if self._pictures and self._pictures + len(pictures) > self._limits.pictures:
-            raise ProblemError("busy", f"{self._pictures} pictures are in work already; try again shortly.")
-        self._count(len(pictures))
+        waiting = self._metrics.pictures.value
+        if waiting and waiting + len(pictures) > self._limits.pictures:
+            raise ProblemError("busy", f"{waiting} pictures are in work already; try again shortly.")
+        self._metrics.pictures.add(len(pictures))
         try:
             outcomes = await self.predictor.answer(served, pictures, request_id_of(request))
         finally:
-            self._count(-len(pictures))
+            self._metrics.pictures.add(-len(pictures))
         self._note(served, outcomes)
         return Answered(served=served, results=[outcome.result for outcome in outcomes])
-
-    def _count(self, change: int) -> None:
-        self._pictures += change
-        self._metrics.pictures.set(self._pictures)
 
     def _note(self, served: Served, outcomes: list[Outcome]) -> None:
         scores = self._metrics.scores.labels(self._metrics.version_label(served.version.version))

@@ -18,25 +18,35 @@ _OWN_LOOK = 1
 
 
 class Draining:
-    """Answers `stopping` to whatever would be new work, and to the readiness probe, once the flag is there."""
+    """Answers `stopping` to whatever would be new work, and to the readiness probe, soon after the flag is there."""
 
     def __init__(self, app: ASGIApp, flag: Path | None) -> None:
         self.app = app
         self.flag = flag
+        self._stops = False
+        self._looked = -_LOOK_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asks = scope["type"] == "http" and (scope["method"] == "POST" or scope["path"] == "/readyz")
-        if not asks or self.flag is None or not self.flag.exists():
+        if not asks or not self._is_to_stop():
             await self.app(scope, receive, send)
             return
         detail = "This server finishes what it has begun and then stops; ask again, another one will answer."
         refusal = problem("stopping", detail, request_id=scope["state"]["request_id"])
         await respond(refusal, {"Connection": "close"})(scope, receive, send)
 
+    def _is_to_stop(self) -> bool:
+        """Whether the flag was there at the last look: one a request would cost each of them a turn of the threads."""
+        now = time.monotonic()
+        if self.flag is not None and not self._stops and now - self._looked >= _LOOK_S:
+            self._looked, self._stops = now, self.flag.exists()
+        return self._stops
+
 
 def drain(flag: Path, url: str, *, seconds: float, key: str | None = None) -> bool:
     """Put the flag and wait until no replica has a request open; False if some still have after a time."""
     flag.touch()
+    time.sleep(2 * _LOOK_S)  # until every replica has seen it
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if _open_requests(url, key) <= _OWN_LOOK:

@@ -11,6 +11,7 @@ from serve.limits import Limits
 from serve.model import Served
 from serve.openapi import picture_body, problem_responses
 from serve.overlay import overlay
+from serve.plain import PlainRoute
 from serve.predictor import Predictor, guarded, told
 from serve.problems import ProblemError, request_id_of
 from serve.schemas import Explanation, Problem
@@ -29,7 +30,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 
 def explain_router(predictor: Predictor, limits: Limits) -> APIRouter:
     """The route, whose work is done in the predictor's threads and admitted like a prediction."""
-    router = APIRouter()
+    router = APIRouter(route_class=PlainRoute)
 
     @router.post(
         "/explain",

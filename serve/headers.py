@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import ClassVar
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CACHE = b"cache-control"
 
 
 class RequestId:
@@ -41,7 +43,7 @@ class RequestId:
 class SafeHeaders:
     """Tells browsers to run, frame and guess nothing beyond our own files, and caches to keep no answer."""
 
-    _HEADERS: ClassVar[dict[str, str]] = {
+    _HEADERS: ClassVar[Mapping[str, str]] = {
         "Content-Security-Policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -56,6 +58,7 @@ class SafeHeaders:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._raw = [(name.lower().encode(), value.encode()) for name, value in self._HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,9 +67,10 @@ class SafeHeaders:
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(self._HEADERS)
-                headers.setdefault("Cache-Control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
+                headers = [*message["headers"], *self._raw]
+                if all(name != _CACHE for name, _ in headers):
+                    headers.append((_CACHE, b"no-cache" if scope["path"].startswith("/static/") else b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         await self.app(scope, receive, send_safely)

@@ -1,5 +1,6 @@
 """Starting and stopping the application on a single-node Ray of its own, and checking first that it can."""
 
+import http.client
 import json
 import logging
 import os
@@ -99,6 +100,8 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
+    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
     # A token for the Ray that is started here is as it should be; Ray calls it a warning.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     import ray
@@ -154,7 +157,7 @@ def ask(url: str, *, key: str | None = None) -> tuple[int, dict[str, Any]] | Non
             return error.code, json.load(error)
         except ValueError:
             return error.code, {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # nobody, or somebody who speaks no HTTP
         return None
 
 

@@ -67,7 +67,6 @@ class BoundedBody:
         self.app = app
         self.limits = limits
         self.metrics = metrics
-        self.buffered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
@@ -116,17 +115,13 @@ class BoundedBody:
                 self._release(chunks)
                 continue
             chunks.append(chunk)
-            self._hold(len(chunk))
-            if self.buffered > self.limits.buffered_bytes:
+            self.metrics.buffered.add(len(chunk))
+            if self.metrics.buffered.value > self.limits.buffered_bytes:
                 raise _OverBudgetError
         return size <= self.limits.body_bytes
 
-    def _hold(self, size: int) -> None:
-        self.buffered += size
-        self.metrics.buffered.set(self.buffered)
-
     def _release(self, chunks: list[bytes]) -> None:
-        self._hold(-sum(map(len, chunks)))
+        self.metrics.buffered.add(-sum(map(len, chunks)))
         chunks.clear()
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,14 +148,13 @@ class Admission:
         self.app = app
         self.limits = limits
         self.metrics = metrics
-        self.in_work = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self.app(scope, receive, send)
             return
-        if self.in_work >= self.limits.in_work:
-            detail = f"{self.in_work} requests are in work, the limit here; try again shortly."
+        if self.metrics.in_work.value >= self.limits.in_work:
+            detail = f"{self.metrics.in_work.value} requests are in work, the limit here; try again shortly."
             await respond(problem("busy", detail, request_id=_request_id(scope)))(scope, receive, send)
             return
         begun = False
@@ -170,7 +164,7 @@ class Admission:
             begun = True
             await send(message)
 
-        self._count(1)
+        self.metrics.in_work.add(1)
         try:
             async with asyncio.timeout(self.limits.answer_s) as limit:
                 await self.app(scope, receive, watched)
@@ -180,8 +174,4 @@ class Admission:
             detail = f"No answer was ready after {self.limits.answer_s:g} s; try again, with fewer pictures at once."
             await respond(problem("too-slow", detail, request_id=_request_id(scope)))(scope, receive, send)
         finally:
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        self.in_work += change
-        self.metrics.in_work.set(self.in_work)
+            self.metrics.in_work.add(-1)

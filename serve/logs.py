@@ -1,8 +1,8 @@
 """Log lines: JSON for machines or text for a terminal, from every replica to the one stream of whoever started serving.
 
 Ray would put a prefix before each line that a replica writes, which no longer is JSON. So a replica sends its lines to
-a socket in the start's own folder, and the starting process writes them out. Nobody waits: a line that finds the
-socket full or gone is lost.
+a socket in the start's own folder, and the starting process writes them out. Nobody waits: lines go out many at a time
+from a thread of their own, and what finds the socket full or gone is lost.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import threading
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,10 @@ from typing import Literal
 Format = Literal["json", "text"]
 ACCESS = "serve.access"
 _LONGEST_LINE = 60_000  # a datagram's bound on Linux is the socket's buffer, 208 KiB unless somebody changed it
+_MOST_WAITING = 10_000
+_SEND_S = 0.1
 _STOP = b""
+_ENCODER = json.JSONEncoder(default=str)  # `json.dumps` would make one for each line
 
 
 class JsonLines(logging.Formatter):
@@ -34,7 +38,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 class TextLines(logging.Formatter):
@@ -85,21 +89,46 @@ def say(text: str) -> None:
 
 
 class ToCollector(logging.Handler):
-    """Sends each line as a datagram to a collector's socket."""
+    """Sends lines as datagrams to a collector's socket: warnings at once, others within a moment, many in each."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
+        self._sending = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name="log-sender", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.sendto(self.format(record).encode("utf-8", "replace")[:_LONGEST_LINE], self._path)
+        self._waiting.append(self.format(record).encode("utf-8", "replace")[:_LONGEST_LINE])
+        if record.levelno >= logging.WARNING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits; only senders wait for one another, never who has a line to add."""
+        with self._sending, contextlib.suppress(OSError):
+            while self._waiting:
+                self._socket.sendto(self._datagram(), self._path)
 
     def close(self) -> None:
+        self._closed.set()
+        self.flush()
         self._socket.close()
         super().close()
+
+    def _datagram(self) -> bytes:
+        lines = [self._waiting.popleft()]
+        size = len(lines[0])
+        while self._waiting and size + 1 + len(self._waiting[0]) <= _LONGEST_LINE:
+            lines.append(self._waiting.popleft())
+            size += 1 + len(lines[-1])
+        return b"\n".join(lines)
+
+    def _run(self) -> None:
+        while not self._closed.wait(_SEND_S):
+            self.flush()
 
 
 class Collector:

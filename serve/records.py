@@ -2,11 +2,10 @@
 
 import logging
 import os
-import queue
 import socket
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -45,7 +44,8 @@ class Recorder:
         self._metrics = metrics
         self._bounds = bounds or Bounds()
         self._flush_s = flush_s
-        self._queue: queue.Queue[Record] = queue.Queue(waiting)
+        self._most_waiting = waiting
+        self._queue: deque[Record] = deque()  # no lock: requests never wait for the writer to let go of one
         self._recent: OrderedDict[str, Said] = OrderedDict()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -70,11 +70,10 @@ class Recorder:
 
     def offer(self, record: Record) -> None:
         """Take a record if there is room for it."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._queue) >= self._most_waiting:
             self._metrics.records.labels("lost").inc()
             return
+        self._queue.append(record)
         self._recent[record.id] = Said(
             id=record.id,
             time=record.time,
@@ -103,7 +102,7 @@ class Recorder:
                 self._try(self._prune)
                 pruned = time.monotonic()
         self._try(self._flush)
-        self._metrics.records.labels("lost").inc(self._queue.qsize() + len(self._file) - self._written)
+        self._metrics.records.labels("lost").inc(len(self._queue) + len(self._file) - self._written)
 
     def _try(self, step: Callable[[], None]) -> float:
         """Do a step; return how long to wait for the next, which the store's speed decides."""
@@ -133,15 +132,15 @@ class Recorder:
 
     def _fill(self) -> None:
         """Move records from the queue to the file; begin a new one where the old is full, old or of another spec."""
-        while not self._queue.empty():
-            record = self._queue.queue[0]
+        while self._queue:
+            record = self._queue[0]
             old = (datetime.now(UTC) - self._begun).total_seconds() > _FILE_S
             full = len(self._file) >= _ROWS or (self._file and (old or self._file[0].spec != record.spec))
             if full and self._written < len(self._file):
                 return  # not on disk yet
             if full or not self._file:
                 self._file, self._written, self._begun = [], 0, datetime.now(UTC)
-            self._file.append(self._queue.get_nowait())
+            self._file.append(self._queue.popleft())
 
     def _prune(self) -> None:
         removed = prune(self.state(), self._bounds)

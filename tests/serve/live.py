@@ -1,11 +1,12 @@
-"""The application in a real server on a free port, and a real browser to look at it."""
+"""The application in a real server on a free port, the processes of one on Ray, and a real browser to look at it."""
 
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psutil
 import uvicorn
 from fastapi import FastAPI
 
@@ -30,6 +31,16 @@ def running(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+def replicas() -> list[psutil.Process]:
+    """The processes of the replicas that this process's Ray runs."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end meanwhile, or have ended and wait to be collected
+            if any("ServeReplica:webapp" in part for part in process.cmdline()):
+                found.append(process)
+    return found
 
 
 @contextmanager

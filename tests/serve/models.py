@@ -107,6 +107,11 @@ class Registry:
         experiment = client(settings).create_experiment("serve", artifact_location=(folder / "artifacts").as_uri())
         return cls(settings, folder, training_set, experiment)
 
+    @classmethod
+    def behind(cls, settings: Settings, folder: Path, training_set: TrainingSet) -> "Registry":
+        """A registry whose artefacts go through its server; versions are written below the folder first."""
+        return cls(settings, folder, training_set, client(settings).create_experiment("serve"))
+
     def add(self, strength: float) -> ModelVersion:
         """Fit, log and register one more version."""
         run = client(self.settings).create_run(self.experiment)

@@ -10,6 +10,7 @@ import pytest
 
 from registry.bundle import read_bundle
 from serve import launch
+from tests.serve.live import replicas
 from tests.serve.malformed import malformed
 from tests.serve.models import Registry
 from tests.serve.waiting import free_port, until
@@ -46,13 +47,8 @@ def client(url: str) -> Iterator[httpx.Client]:
 
 def replica() -> psutil.Process:
     """The process of the one replica."""
-    found = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any("ServeReplica:webapp" in part for part in process.cmdline())
-    ]
-    assert len(found) == 1
-    return found[0]
+    (found,) = replicas()
+    return found
 
 
 def private_memory(process: psutil.Process) -> int:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 
 from registry.settings import ROOT, Settings
+from serve.__main__ import end_session
 from serve.api import create_app
 from serve.limits import Limits
 from serve.model import Holder, Served
@@ -40,6 +42,7 @@ def test_once_it_is_to_stop_new_work_and_the_readiness_probe_are_turned_away_and
         thread.start()
         assert gate.entered.acquire(timeout=30)
         flag.touch()
+        until(lambda: client.get("/readyz").status_code == 503)
         refused = client.post("/predict", content=image, headers=JPEG)
         probe = client.get("/readyz")
         assert client.get("/healthz").status_code == 200
@@ -65,6 +68,17 @@ def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
             assert int(answer.headers["retry-after"]) > 0
         gate.open.set()
         until(lambda: client.post("/predict", content=image, headers=JPEG).status_code == 200)
+
+
+def test_what_a_session_leaves_behind_is_ended_with_it() -> None:
+    script = "sleep 600 & echo $!"
+    leader = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert leader.stdout
+    orphan = psutil.Process(int(leader.stdout.readline()))
+    assert leader.wait(30) == 0
+    assert orphan.is_running()
+    end_session(leader.pid)
+    until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.fixture

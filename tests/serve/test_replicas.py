@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -17,6 +16,7 @@ from registry.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
 from serve import launch
+from tests.serve.live import replicas
 from tests.serve.models import Registry
 from tests.serve.waiting import free_port, until
 
@@ -74,14 +74,6 @@ def samples(client: httpx.Client, name: str) -> dict[tuple[tuple[str, str], ...]
 def versions(client: httpx.Client) -> list[float]:
     """What each replica serves."""
     return sorted(samples(client, "hm_serving_version").values())
-
-
-def replicas() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any("ServeReplica:webapp" in part for part in process.cmdline())
-    ]
 
 
 def predictions(client: httpx.Client) -> float:

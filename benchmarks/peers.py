@@ -1,0 +1,173 @@
+"""The servers that `benchmarks.serving` compares, each started as its users start it, with one worker, and logging.
+
+``python -m benchmarks.peers ours|bare PORT [--idle]`` runs one of them in the foreground.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow.pyfunc
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
+from registry.settings import ROOT, Settings, load_settings
+from registry.versions import fetch, production
+from serve.__main__ import end_session
+from tests.serve.waiting import until
+
+ENDS_WITHIN_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A server that runs, and the address at which it answers pictures."""
+
+    name: str
+    url: str
+    process: subprocess.Popen
+
+
+@contextmanager
+def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[str, Peer]]:
+    """Every contestant over the version in Production, until the block ends."""
+    hook = ["--idle"] if idle else []
+    own = [sys.executable, "-m", "benchmarks.peers"]
+    model = str(idle_model(scratch)) if idle else f"models:/{settings.model_name}@production"
+    mlflow_ = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    ports = dict(zip(("bare", "mlflow", "python", "haproxy"), free_ports(), strict=False))
+    commands = {
+        "bare": ([*own, "bare", str(ports["bare"]), *hook], "/predict", "/docs"),
+        "mlflow": ([*mlflow_, "--workers", "1", "--port", str(ports["mlflow"])], "/invocations", "/ping"),
+        "python": ([*own, "ours", str(ports["python"]), *hook], "/predict", "/readyz"),
+        "haproxy": ([*own, "ours", str(ports["haproxy"]), *hook], "/predict", "/readyz"),
+    }
+    peers: dict[str, Peer] = {}
+    try:
+        for name, (command, _, _) in commands.items():
+            environment = {
+                **os.environ,
+                "MLFLOW_TRACKING_URI": settings.tracking_uri,
+                "STATE_URI": str(scratch / f"state-{name}"),
+                "MLFLOW_PORT": str(ports[name] + 1),
+                "SERVE_INGRESS": name if name in ("python", "haproxy") else "python",
+                "OMP_NUM_THREADS": "1",  # as Ray sets it for ours
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            }
+            log = (scratch / f"{name}.log").open("wb")
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            peers[name] = Peer(name=name, url=f"http://127.0.0.1:{ports[name]}{commands[name][1]}", process=process)
+        for name, (_, _, probe) in commands.items():
+            until(lambda name=name, probe=probe: _answers(f"http://127.0.0.1:{ports[name]}{probe}"), seconds=240)
+        yield peers
+    finally:
+        for peer in peers.values():
+            if peer.process.poll() is None:
+                os.killpg(peer.process.pid, signal.SIGTERM)
+        for peer in peers.values():
+            peer.process.wait(ENDS_WITHIN_S)
+            end_session(peer.process.pid)
+
+
+def free_ports() -> Iterator[int]:
+    """Free ports, each with a free one after it, below those that a system, and so Ray, hands out by itself."""
+    for port in range(21_000, 30_000, 10):
+        with socket.socket() as one, socket.socket() as another:
+            try:
+                one.bind(("127.0.0.1", port))
+                another.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+        yield port
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def idle_model(scratch: Path) -> Path:
+    """A model in MLflow's format with the signature of ours, which does nothing."""
+    code = scratch / "idle_model.py"
+    code.write_text(MLFLOW_MODEL)
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "label")]),
+    )
+    mlflow.pyfunc.save_model(scratch / "idle", python_model=str(code), signature=signature, pip_requirements=["mlflow"])
+    return scratch / "idle"
+
+
+def bare_app() -> Any:
+    """What somebody would write who wants the same answers from the same bundle and nothing else."""
+    import cv2
+    from fastapi import FastAPI, Request
+    from starlette.concurrency import run_in_threadpool
+
+    from serve.schemas import ModelReference, Prediction
+
+    cv2.setNumThreads(1)  # as in ours: one picture a thread
+    settings = load_settings()
+    version = production(settings)
+    if version is None:
+        raise RuntimeError("no version is in Production")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = fetch(settings, version, Path(folder) / "bundle")
+    model = ModelReference(name=version.name, version=version.version, run_id=version.run_id)
+    app = FastAPI()
+
+    @app.post("/predict")
+    async def predict(request: Request) -> Prediction:
+        answer = await run_in_threadpool(bundle.answer, await request.body())
+        request_id = uuid.uuid4().hex
+        return Prediction(
+            id=f"{request_id}.0",
+            label=answer.label,  # type: ignore[arg-type]
+            probability=answer.probability,
+            threshold=bundle.threshold,
+            model=model,
+            request_id=request_id,
+        )
+
+    return app
+
+
+def main() -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("who", choices=("ours", "bare"))
+    parser.add_argument("port", type=int)
+    parser.add_argument("--idle", action="store_true", help="swap the predictor for one that does nothing")
+    options = parser.parse_args()
+    if options.who == "bare":
+        import uvicorn
+
+        if options.idle:
+            do_nothing()
+        uvicorn.run(bare_app(), port=options.port)
+        return 0
+    from serve import app, session
+
+    if options.idle:
+        app.Webapp = IdleWebapp
+    return session.main(["--port", str(options.port)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
