@@ -33,6 +33,7 @@ MAX_QUEUED_REQUESTS = 256
 REQUEST_TIMEOUT_S = 60.0
 TARGET_ONGOING_REQUESTS = 4
 GRACE_S = 30.0
+FIRST_LOOK_S = 20.0
 
 # Uploads are few and large: given back to the system at once, they do not stay with the process as its peak.
 _MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
@@ -66,11 +67,13 @@ class Webapp:
         # tens of milliseconds each time. What requests allocate is freed by its counts, so that looking can be rare.
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
+        # Serve sends requests once this returns: with a model, unless there is none or its store is too slow.
+        self._watcher.start()
+        self._watcher.wait(FIRST_LOOK_S)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         @asynccontextmanager
         async def watching() -> AsyncIterator[None]:
-            self._watcher.start()
             try:
                 yield
             finally:

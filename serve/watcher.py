@@ -47,6 +47,7 @@ class Watcher:
         self._cache = cache
         self._poll_s = poll_s
         self._stopped = threading.Event()
+        self._looked = threading.Event()
         self._thread: threading.Thread | None = None
         self._refused: tuple[int, str] | None = None
         self._refusals = 0
@@ -57,6 +58,10 @@ class Watcher:
         self._stopped.clear()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
         self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the first look was over within a time, whatever came of it."""
+        return self._looked.wait(seconds)
 
     def stop(self) -> None:
         """Stop following; a fetch that is under way may outlive this by a moment."""
@@ -75,6 +80,7 @@ class Watcher:
                 self.step()
             except Exception:  # the thread must outlive what nobody foresaw, and the log must show it
                 log.exception("The model watcher failed in a way it does not know; it goes on with the model it has.")
+            self._looked.set()
             self._stopped.wait(self._poll_s)
 
     def step(self) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,10 +109,11 @@ def test_a_worker_killed_at_its_work_changes_no_byte(settings, cluster, tmp_path
     def kill_one_at_work() -> None:
         while not killed:
             for process in psutil.Process().children(recursive=True):
-                if "_extract_shard" in process.name() or "_extract_shard" in " ".join(process.cmdline()):
-                    process.kill()
-                    killed.append(process.pid)
-                    return
+                with suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                    if "_extract_shard" in process.name() or "_extract_shard" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        return
             time.sleep(0.01)
 
     whole = prepared_of(settings, "synthetic:200", tmp_path / "whole")

@@ -42,8 +42,10 @@ def version_served(watcher: Watcher) -> int | None:
 
 def test_a_promotion_and_a_rollback_reach_a_running_watcher(registry: Registry, watcher: Watcher) -> None:
     first, second, third = registry.versions[:3]
+    assert not watcher.wait(0)
     watcher.start()
-    until(lambda: version_served(watcher) == first.version)
+    assert watcher.wait(60)
+    assert version_served(watcher) == first.version
     for version in (second, third, second, first):
         registry.promote(version)
         until(lambda version=version: version_served(watcher) == version.version)
