@@ -51,9 +51,8 @@ down: ## Take the stack down; its data stay, unless `pulumi config set keepData 
 cost: setup ## What STACK=aws costs a month, before anything is created
 	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
 
-status: ## What the stack consists of, how it is, and its addresses
-	@docker ps --all --filter name=^hm-mlflow- --format 'table {{.Names}}\t{{.Status}}\t{{.Ports}}'
-	@$(PULUMI) stack output --stack $(STACK) 2>/dev/null || true
+status: setup ## What the stack consists of, how it is, and its addresses
+	@$(INFRA) status $(STACK)
 
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"

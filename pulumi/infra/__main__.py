@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -14,7 +15,7 @@ from infra.local import stores
 from infra.local.lower import lower
 from infra.render.compose import compose
 from infra.secrets import write_files
-from infra.topology import on_aws, topology
+from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
@@ -36,6 +37,7 @@ def main() -> None:
     subparsers.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
     subparsers.add_parser("check", help="whether a stack on AWS runs what it was told").add_argument("stack")
+    subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
     upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")
     upload.add_argument("data")
@@ -48,7 +50,7 @@ def main() -> None:
         _upload(options.stack, options.data)
     else:
         try:
-            {"stack": _stack, "token": _token, "check": _check}[options.command](options.stack)
+            {"stack": _stack, "token": _token, "check": _check, "status": _status}[options.command](options.stack)
         except stack.StackError as error:
             sys.exit(str(error))
 
@@ -79,6 +81,20 @@ def _check(name: str) -> None:
     """On this machine `pulumi up` itself waits for every container to be healthy."""
     if wrong := commands.check(name) if on_aws(name) else []:
         sys.exit("\n".join(wrong))
+
+
+def _status(name: str) -> None:
+    if on_aws(name):
+        print("\n".join(commands.status(name)))
+        print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
+        return
+    form = "table {{.Names}}\t{{.Status}}\t{{.Ports}}"
+    subprocess.run(  # noqa: S603
+        ("docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form),
+        check=False,  # noqa: S607
+    )
+    with suppress(stack.StackError):  # who uses Compose has no stack
+        print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
 
 
 def _upload(name: str, data: str) -> None:

@@ -67,15 +67,28 @@ def upload_target(name: str) -> tuple[str, dict[str, str]]:
 
 def check(name: str) -> list[str]:
     """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
+    deployed, described = _described(name)
+    return differences(deployed, described)
+
+
+def status(name: str) -> list[str]:
+    """A line for each service, with how many of its containers run."""
+    _, described = _described(name)
+    return [
+        f"{service['serviceName']:24} {service['runningCount']} of {service['desiredCount']} running"
+        for service in described
+    ]
+
+
+def _described(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The task definition that each service of a stack was given, and what ECS says of the services."""
     import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
 
     said = outputs(name)
     client = boto3.client("ecs", region_name=stack.read_setting("aws:region", name))
-    names = _names(name)
-    described = client.describe_services(
-        cluster=said["cluster"], services=[names.of(service) for service in said["deployed"]]
-    )
-    return differences({names.of(service): arn for service, arn in said["deployed"].items()}, described["services"])
+    deployed = {_names(name).of(service): arn for service, arn in said["deployed"].items()}
+    described = client.describe_services(cluster=said["cluster"], services=list(deployed))
+    return deployed, described["services"]
 
 
 def differences(deployed: Mapping[str, str], described: list[dict[str, Any]]) -> list[str]:

@@ -80,7 +80,7 @@ def read_aws_settings() -> AwsSettings:
         egress=_one_of("egress", config.require("egress"), _EGRESS),
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
         alert_email=_mail(config.get("alertEmail") or ""),
-        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 1, 1_000_000, "200"),
+        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 1, 1_000_000, "500"),
         commit=read_commit(),
     )
 

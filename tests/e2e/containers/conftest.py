@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -44,14 +44,14 @@ class Load:
     """A light, steady load of predictions, each recorded."""
 
     image: bytes
-    answers: list[Answer] = field(default_factory=list)
+    address: str = APP
 
     def ask(self) -> Answer:
         """One prediction."""
         sent = time.monotonic()
         try:
             response = httpx.post(
-                f"{APP}/predict", content=self.image, headers={"content-type": "image/png"}, timeout=15
+                f"{self.address}/predict", content=self.image, headers={"content-type": "image/png"}, timeout=15
             )
         except httpx.HTTPError as error:
             return Answer(sent, type(error).__name__, None)

@@ -43,7 +43,7 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "egress": "nat",
         "workers": 4,
         "alert_email": "team@example.com",
-        "monthly_budget": 200,
+        "monthly_budget": 500,
         "commit": "0123456789abcdef",
     }
     return AwsSettings(**values | changed)

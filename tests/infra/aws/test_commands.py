@@ -1,0 +1,46 @@
+"""What make asks of a stack that stands on AWS, by an ECS that answers."""
+
+import boto3
+import pytest
+
+from infra import stack
+from infra.aws import commands
+
+DEPLOYED = ("mlflow", "webapp")
+
+
+@pytest.fixture
+def deployed(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A cluster with services that were given a task definition each; what Pulumi says of it."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    ecs = boto3.session.Session().client("ecs")
+    ecs.create_cluster(clusterName="hm-mlflow-cluster")
+    tasks = {}
+    for name in DEPLOYED:
+        container = {"name": name, "image": "image", "memory": 512}
+        made = ecs.register_task_definition(family=f"hm-mlflow-{name}", containerDefinitions=[container])
+        tasks[name] = made["taskDefinition"]["taskDefinitionArn"]
+        ecs.create_service(
+            cluster="hm-mlflow-cluster", serviceName=f"hm-mlflow-{name}", taskDefinition=tasks[name], desiredCount=2
+        )
+    said = {"cluster": "hm-mlflow-cluster", "deployed": tasks}
+    monkeypatch.setattr(commands, "outputs", lambda _: said)
+    monkeypatch.setattr(stack, "read_setting", lambda *_: "eu-west-1")
+    return tasks
+
+
+def test_status_says_of_each_service_how_many_run(deployed: dict[str, str]):
+    assert commands.status("aws") == [f"hm-mlflow-{name:14} 0 of 2 running" for name in DEPLOYED]
+
+
+def test_check_names_services_that_are_not_complete_or_run_another_definition(deployed: dict[str, str]):
+    deployed["webapp"] += "0"
+    incomplete, rolled_back = commands.check("aws")
+    assert incomplete.startswith("hm-mlflow-mlflow has 0 of 2 containers")
+    assert rolled_back.startswith(f"hm-mlflow-webapp runs {deployed['webapp'][:-1]}, not {deployed['webapp']}")
