@@ -18,20 +18,24 @@ _END = b"\r\n\r\n"
 
 @dataclass(kw_only=True)
 class Load:
-    """What came of a load: seconds each request took, in order of their ends, and how many answers had each status."""
+    """What came of a load: the seconds that each answer took, by its status, in order of their ends."""
 
-    seconds: list[float] = field(default_factory=list)
-    statuses: dict[int, int] = field(default_factory=dict)
+    seconds: dict[int, list[float]] = field(default_factory=dict)
     elapsed: float = 0.0
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many answers had each status."""
+        return {status: len(seconds) for status, seconds in self.seconds.items()}
 
     @property
     def rate(self) -> float:
         """Answers a second with status 200."""
         return self.statuses.get(200, 0) / self.elapsed
 
-    def quantile(self, share: float) -> float:
-        """Seconds within which this share of the requests was answered."""
-        ordered = sorted(self.seconds)
+    def quantile(self, share: float, status: int = 200) -> float:
+        """Seconds within which this share of the answers with a status was there."""
+        ordered = sorted(self.seconds[status])
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
@@ -88,8 +92,7 @@ def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float
             if events & selectors.EVENT_WRITE:
                 _send(selector, connection, connection.unsent)
             if events & selectors.EVENT_READ and (status := _receive(connection)):
-                load.seconds.append(time.perf_counter() - connection.begun)
-                load.statuses[status] = load.statuses.get(status, 0) + 1
+                load.seconds.setdefault(status, []).append(time.perf_counter() - connection.begun)
                 idle.append(connection)
                 open_ -= 1
     load.elapsed = time.perf_counter() - begun

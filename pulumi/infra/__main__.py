@@ -89,10 +89,8 @@ def _status(name: str) -> None:
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
         return
     form = "table {{.Names}}\t{{.Status}}\t{{.Ports}}"
-    subprocess.run(  # noqa: S603
-        ("docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form),
-        check=False,  # noqa: S607
-    )
+    listing = ["docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form]
+    subprocess.run(listing, check=False)  # noqa: S603
     with suppress(stack.StackError):  # who uses Compose has no stack
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
 
