@@ -115,6 +115,7 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
             address="local",
             num_cpus=replicas + 1,
             object_store_memory=OBJECT_STORE_BYTES,
+            _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  Ray's default
             include_dashboard=False,
             logging_level=logging.WARNING,
             log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector

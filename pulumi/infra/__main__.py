@@ -112,7 +112,7 @@ def _local_target(name: str) -> tuple[str, dict[str, str]]:
         sys.exit("compose/secrets/ has no credentials of the object store; `make stack` or `make secrets` makes them.")
     store = {
         "AWS_ENDPOINT_URL_S3": "http://localhost:9000",
-        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
     }
     return f"s3://{stores.bucket_name(topology(stack=name), 'data')}", store

@@ -90,7 +90,7 @@ class S3Source:
         if isinstance(error, ClientError):
             return f"{self.uri} at {_endpoint()} answers {error}"
         return (
-            f"{self.uri} cannot be reached at {_endpoint()}: {error}; check AWS_ENDPOINT_URL_S3, AWS_REGION, "
+            f"{self.uri} cannot be reached at {_endpoint()}: {error}; check AWS_ENDPOINT_URL_S3, AWS_DEFAULT_REGION, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
 

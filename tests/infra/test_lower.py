@@ -84,7 +84,7 @@ def test_who_uses_a_bucket_gets_the_store_s_address_and_a_file_of_credentials_an
     app = lower(small()).service("app")
     assert app.environment == {
         "AWS_ENDPOINT_URL_S3": "http://minio:9000",
-        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_SHARED_CREDENTIALS_FILE": "/run/secrets/object-store-credentials",
     }
     assert app.secrets == {"object-store-credentials": "/run/secrets/object-store-credentials"}

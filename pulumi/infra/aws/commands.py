@@ -62,7 +62,7 @@ def outputs(name: str) -> dict[str, Any]:
 
 def upload_target(name: str) -> tuple[str, dict[str, str]]:
     """Where a dataset goes, and the variables that lead there; the credentials are those of whoever types it."""
-    return outputs(name)["data"], {"AWS_REGION": stack.read_setting("aws:region", name) or ""}
+    return outputs(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
 
 
 def check(name: str) -> list[str]:

@@ -97,7 +97,7 @@ def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str,
 
 def _added(service: Service, names: Names, scheme: str, database: DatabaseAddress) -> Mapping[str, str]:
     """What AWS needs set beside what the topology says."""
-    region = {"AWS_REGION": names.region} if service.buckets or service.databases else {}
+    region = {"AWS_DEFAULT_REGION": names.region} if service.buckets or service.databases else {}
     if not service.databases:
         return region
     return region | {

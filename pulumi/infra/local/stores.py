@@ -22,7 +22,7 @@ def access(service: Service) -> tuple[dict[str, str], dict[str, str]]:
     path = f"{SECRETS}/{CREDENTIALS}"
     environment = {
         "AWS_ENDPOINT_URL_S3": f"http://{OBJECT_STORE}:9000",
-        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_SHARED_CREDENTIALS_FILE": path,
     }
     return environment, {CREDENTIALS: path}

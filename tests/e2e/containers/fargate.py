@@ -36,7 +36,6 @@ class Fargate:
     def __init__(self, address: str, folder: Path) -> None:
         self.variables = {
             "AWS_ENDPOINT_URL": address,
-            "AWS_REGION": NAMES.region,
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
         }
@@ -88,7 +87,10 @@ class Fargate:
         if name == "ray-head":
             beside = demand.container(service, self._whole.service("ray-worker"), self._supplied(service))
             run(*self._run(beside, service, "--network", f"container:{container(name)}", "--detach"))
-        wait_for(lambda: healthy(container(name)), f"{name} healthy", seconds=240)
+        one = container(name)
+        wait_for(lambda: healthy(one) or not inspect(one)["State"]["Running"], f"{name} healthy", seconds=240)
+        log = run("docker", "logs", one)
+        assert healthy(one), f"{name} ended:\n{log.stdout[-3000:]}\n{log.stderr[-6000:]}"
 
     def run_task(self, name: str) -> str:
         """Run a task to its end, which has to be a good one; gives what it said."""
@@ -117,6 +119,7 @@ class Fargate:
             (self._folder / name).chmod(0o600)
             run("chown", user, str(self._folder / name))
         (self._folder / "authority.pem").write_text(made.authority)
+        self._folder.chmod(0o755)
         options = {"ssl": "on", "ssl_cert_file": "/tls/server.crt", "ssl_key_file": "/tls/server.key"}
         run(
             *("docker", "run", "--detach", "--name", container("database"), "--network", PROJECT),

@@ -28,11 +28,16 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fargate]:
         yield made
 
 
+def ask_mlflow(aws: Fargate, path: str, *, host: str = NAMES.host("mlflow"), login: bool = True) -> httpx.Response:
+    """What MLflow answers to people, who come by the load balancer and so by its name."""
+    people = ("admin", aws.secret("mlflow-admin-password")) if login else None
+    return httpx.get(f"{aws.url('mlflow')}/api/2.0/mlflow/{path}", auth=people, headers={"Host": host}, timeout=10)
+
+
 def production(aws: Fargate) -> int | None:
-    """The version in Production, as MLflow tells people."""
-    address = f"{aws.url('mlflow')}/api/2.0/mlflow/registered-models/alias?name=pneumonia&alias=production"
+    """The version in Production."""
     try:
-        answer = httpx.get(address, auth=("admin", aws.secret("mlflow-admin-password")), timeout=10)
+        answer = ask_mlflow(aws, "registered-models/alias?name=pneumonia&alias=production")
     except httpx.HTTPError:
         return None
     return int(answer.json()["model_version"]["version"]) if answer.status_code == 200 else None
@@ -40,7 +45,8 @@ def production(aws: Fargate) -> int | None:
 
 def test_the_training_task_promotes_what_the_webapp_then_answers_with(aws: Fargate, load: Load):
     upload = (sys.executable, "-m", "ray_jobs.upload", "--data", "synthetic:300")
-    assert "300 sent" in run(*upload, "--to", f"s3://{NAMES.bucket('data')}", **aws.variables).stdout
+    said = run(*upload, "--to", f"s3://{NAMES.bucket('data')}", AWS_DEFAULT_REGION=NAMES.region, **aws.variables).stdout
+    assert "300 sent" in said
 
     assert "promoted" in aws.run_task("model-training")
 
@@ -50,11 +56,10 @@ def test_the_training_task_promotes_what_the_webapp_then_answers_with(aws: Farga
 
 
 def test_mlflow_asks_for_a_login_and_takes_its_own_names_only(aws: Fargate):
-    address = f"{aws.url('mlflow')}/api/2.0/mlflow/registered-models/search"
-    people = httpx.BasicAuth("admin", aws.secret("mlflow-admin-password"))
-    assert httpx.get(address).status_code == 401
-    assert httpx.get(address, auth=people, headers={"Host": NAMES.host("mlflow")}).status_code == 200
-    assert httpx.get(address, auth=people, headers={"Host": "evil.example"}).status_code == 403
+    every = "registered-models/search"
+    assert ask_mlflow(aws, every).status_code == 200
+    assert ask_mlflow(aws, every, login=False).status_code == 401
+    assert ask_mlflow(aws, every, host="evil.example").status_code == 403
 
 
 def test_the_program_beside_the_head_says_how_many_workers_are_wanted(aws: Fargate):

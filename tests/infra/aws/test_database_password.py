@@ -23,7 +23,6 @@ def manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     host, port = server.get_host_and_port()
     for name, value in {
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": f"http://{host}:{port}",
-        "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",

@@ -143,7 +143,7 @@ def test_its_profile_trains_on_the_cluster_by_names_of_the_zone(login: bool):
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray-token",
         "DATA_URI": f"s3://hm-mlflow-data-{ACCOUNT}-us-east-1",
-        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         **(account if login else {}),
     }
 
