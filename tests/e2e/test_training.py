@@ -1,7 +1,6 @@
 """The journey of a training, as a person starts it: whole, killed at any point, started again, undone."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,36 +16,6 @@ from registry.settings import ROOT, Settings
 from registry.versions import client, fetch, production, version_of
 
 DATA = "synthetic:90"
-
-# A job that dies in the middle of a function: before it does anything, or right after it has done it.
-DIES = """
-import importlib, os, signal, sys
-module, name, moment = sys.argv.pop(1).split(":")
-target = importlib.import_module(module)
-original = getattr(target, name)
-def dying(*args, **options):
-    if moment == "after":
-        original(*args, **options)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(target, name, dying)
-from ray_jobs import train
-train.main()
-"""
-POINTS = [
-    "ray_jobs.train:run_sweep:after",
-    "registry.promotion:_point:before",
-    *(
-        pytest.param(point, marks=pytest.mark.long)
-        for point in (
-            "ray_jobs.train:run_sweep:before",
-            "ray_jobs.train:write_bundle:after",
-            "registry.versions:_write_mlflow_model:after",
-            "ray_jobs.train:register:after",
-            "registry.promotion:_point:after",
-            "ray_jobs.judge:set_tags:before",
-        )
-    ),
-]
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -96,22 +65,6 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     assert parent.inputs.dataset_inputs[0].dataset.digest == parent.data.tags["dataset.digest"][:36]
     pictures = {item.path for item in mlflow_client.list_artifacts(version.run_id, "held_out")}
     assert pictures == {"held_out/roc.png", "held_out/calibration.png", "held_out/confusion.png"}
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a_killed_training_started_again_leaves_one_version_with_its_files(settings, tmp_path, point):
-    killed = job(settings, "-c", DIES, point, "--trials", "2", check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    for number in versions(settings):
-        fetch(settings, version_of(settings, number), tmp_path / "after-the-kill")
-    again = train(settings)
-    assert "which was interrupted" in again.stderr
-    assert versions(settings) == [1]
-    assert production(settings).version == 1
-    assert [change.to_version for change in history(settings)][-1] == 1
-    runs = client(settings).search_runs([client(settings).get_experiment_by_name("pneumonia").experiment_id])
-    assert len(runs) == 3  # the training and its two trials, nothing twice
-    assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 @pytest.mark.long
