@@ -56,7 +56,7 @@ def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[s
     }
     peers: dict[str, Peer] = {}
     try:
-        for name, (command, _, _) in commands.items():
+        for name, (command, path, probe) in commands.items():
             environment = {
                 **os.environ,
                 "MLFLOW_TRACKING_URI": settings.tracking_uri,
@@ -70,9 +70,10 @@ def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[s
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-            peers[name] = Peer(name=name, url=f"http://127.0.0.1:{ports[name]}{commands[name][1]}", process=process)
-        for name, (_, _, probe) in commands.items():
-            until(lambda name=name, probe=probe: _answers(f"http://127.0.0.1:{ports[name]}{probe}"), seconds=240)
+            address = f"http://127.0.0.1:{ports[name]}"
+            peers[name] = Peer(name=name, url=f"{address}{path}", process=process)
+            # One after another: Ray gives a node 30 seconds to start, and spins while it waits for it.
+            until(lambda address=address, probe=probe: _answers(f"{address}{probe}"), seconds=240)
         yield peers
     finally:
         for peer in peers.values():
