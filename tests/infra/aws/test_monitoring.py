@@ -181,7 +181,7 @@ def test_the_dashboard_shows_every_alarm_and_every_service():
 
 def test_the_budget_tells_the_same_address_before_and_when_it_is_too_late():
     inputs = of("Budget")["budget"]
-    assert (inputs["limitAmount"], inputs["limitUnit"], inputs["timeUnit"]) == ("200", "USD", "MONTHLY")
+    assert (inputs["limitAmount"], inputs["limitUnit"], inputs["timeUnit"]) == ("500", "USD", "MONTHLY")
     assert [(told["notificationType"], told["threshold"]) for told in inputs["notifications"]] == [
         ("ACTUAL", 80),
         ("FORECASTED", 100),
