@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from ray_jobs.state import State, open_state
 
 from benchmarks.driver import peak_memory
 from features.spec import DEFAULT_SPEC
@@ -28,6 +27,7 @@ from ray_jobs.fit import TrainingSet
 from ray_jobs.prepare import Sides
 from ray_jobs.search_space import Candidate, candidates
 from ray_jobs.trial import cross_validate
+from registry.state import State, open_state
 
 SMALL, LARGER = 500, (1_000, 5_000)
 FEATURE_BYTES = (1 + DEFAULT_SPEC.jitter.views) * len(DEFAULT_SPEC.names) * 4
