@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from infra.addresses import Addresses
 from infra.aws.names import Names
-from infra.spec import HTTP_ATTRIBUTES, SECRETS, Ref, Service, Topology, Value
+from infra.spec import SECRETS, Ref, Service, Topology, Value
 from infra.validate import validate
 
 NOTEBOOK, TRAINING = "jupyter", "model-training"
@@ -78,16 +79,20 @@ def _reached_by_training(service: Service, head: Service) -> Service:
 
 
 def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str, database: DatabaseAddress) -> Service:
-    def text(value: Value) -> str:
-        return _address(topology, value, names, scheme, database) if isinstance(value, Ref) else value
-
+    addresses = Addresses(
+        bucket=names.bucket,
+        database=database.host,
+        host=names.host,
+        page=lambda name, _: f"{scheme}://{names.host(name)}",
+        hosts=lambda name, _: f"{names.host(name)},{names.host(name)}:*",
+    )
     dropped = {f"{SECRETS}/{name}" for name in _not_here(topology)}
     environment: dict[str, Value] = {
-        name: text(value) for name, value in service.environment.items() if value not in dropped
+        name: addresses.text(topology, value) for name, value in service.environment.items() if value not in dropped
     }
     return replace(
         service,
-        command=tuple(text(value) for value in service.command),
+        command=tuple(addresses.text(topology, value) for value in service.command),
         environment={**environment, **_added(service, names, scheme, database)},
         secrets={name: path for name, path in service.secrets.items() if path not in dropped},
         scratch=(*service.scratch, *(path for path in service.kept if path not in service.scratch)),
@@ -108,23 +113,3 @@ def _added(service: Service, names: Names, scheme: str, database: DatabaseAddres
         # A browser names the origin of its page, and MLflow refuses those that it has not been told.
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{scheme}://{names.host(service.name)}",
     }
-
-
-def _address(topology: Topology, ref: Ref, names: Names, scheme: str, database: DatabaseAddress) -> str:
-    if any(bucket.name == ref.target for bucket in topology.buckets):
-        return f"s3://{names.bucket(ref.target)}"
-    if any(other.name == ref.target for other in topology.databases):
-        user = topology.database(ref.target).user
-        return f"postgresql+psycopg2://{user}@{database.host}:5432/{user}"
-    service = topology.service(ref.target)
-    host = names.host(service.name)
-    port = service.port("http" if ref.attribute in HTTP_ATTRIBUTES else ref.attribute)
-    if port is None:
-        raise LookupError(f"{ref.target} has no port for {ref.attribute!r}.")
-    if ref.attribute == "url":
-        return f"http://{host}:{port.number}"
-    if ref.attribute == "page":
-        return f"{scheme}://{host}"
-    if ref.attribute == "hosts":
-        return f"{host},{host}:*"
-    return f"{host}:{port.number}"

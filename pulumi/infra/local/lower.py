@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from infra.addresses import Addresses
 from infra.local import stores
-from infra.spec import HTTP_ATTRIBUTES, Ref, Service, Topology, Value
+from infra.spec import Service, Topology
 from infra.validate import validate
 
 COMMON = "common"
@@ -67,31 +68,15 @@ def _with_stores(service: Service) -> Service:
 
 
 def _resolved(topology: Topology, service: Service) -> Service:
-    def text(value: Value) -> str:
-        return _address(topology, value) if isinstance(value, Ref) else value
-
+    addresses = Addresses(
+        bucket=lambda name: stores.bucket_name(topology, name),
+        database=stores.POSTGRES,
+        host=lambda name: name,
+        page=lambda _, port: f"http://localhost:{port}",
+        hosts=lambda name, port: ",".join(f"{host}:{port}" for host in (name, "localhost", "127.0.0.1")),
+    )
     return replace(
         service,
-        command=tuple(text(value) for value in service.command),
-        environment={name: text(value) for name, value in service.environment.items()},
+        command=tuple(addresses.text(topology, value) for value in service.command),
+        environment={name: addresses.text(topology, value) for name, value in service.environment.items()},
     )
-
-
-def _address(topology: Topology, ref: Ref) -> str:
-    if any(bucket.name == ref.target for bucket in topology.buckets):
-        return f"s3://{stores.bucket_name(topology, ref.target)}"
-    if any(database.name == ref.target for database in topology.databases):
-        user = topology.database(ref.target).user
-        # Named, because MLflow compares a number with text in a way that psycopg 3, SQLAlchemy's default, refuses.
-        return f"postgresql+psycopg2://{user}@{stores.POSTGRES}:5432/{user}"
-    service = topology.service(ref.target)
-    port = service.port("http" if ref.attribute in HTTP_ATTRIBUTES else ref.attribute)
-    if port is None:
-        raise LookupError(f"{ref.target} has no port for {ref.attribute!r}.")
-    if ref.attribute == "url":
-        return f"http://{service.name}:{port.number}"
-    if ref.attribute == "page":
-        return f"http://localhost:{port.number}"
-    if ref.attribute == "hosts":
-        return ",".join(f"{host}:{port.number}" for host in (service.name, "localhost", "127.0.0.1"))
-    return f"{service.name}:{port.number}"
