@@ -116,9 +116,8 @@ def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
     # A shell that starts this in the background lets it ignore interrupts, and what it starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    apply = subprocess.Popen(
-        [sys.executable, str(TOOL), "apply", "--keep", str(out)], stdout=subprocess.PIPE, text=True
-    )
+    applying = [sys.executable, str(Path(__file__).with_name("applied.py")), str(TOOL), str(out)]
+    apply = subprocess.Popen(applying, stdout=subprocess.PIPE, text=True)
     said = ""
     for line in apply.stdout:
         said += line
