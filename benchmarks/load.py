@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _RECEIVE = 1 << 16
 _END = b"\r\n\r\n"
@@ -45,6 +45,7 @@ class _Connection:
     begun: float = 0.0
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     received: bytearray = field(default_factory=bytearray)
+    last: bool = False  # the server has said that it closes after this answer
 
 
 def post(url: str, body: bytes, media_type: str) -> bytes:
@@ -67,13 +68,7 @@ def paced(url: str, requests: Sequence[bytes], *, rate: float, seconds: float, c
 def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, pace: float | None) -> Load:
     place, load = urlsplit(url), Load()
     selector = selectors.DefaultSelector()
-    idle = []
-    for _ in range(connections):
-        one = socket.create_connection((place.hostname, place.port))
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        one.setblocking(False)
-        idle.append(_Connection(socket=one))
-        selector.register(one, selectors.EVENT_READ, idle[-1])
+    idle = [_opened(selector, place) for _ in range(connections)]
     begun = time.perf_counter()
     due = deque(begun + index * pace for index in range(int(seconds / pace))) if pace else deque()
     sent, open_ = 0, 0
@@ -93,13 +88,26 @@ def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float
                 _send(selector, connection, connection.unsent)
             if events & selectors.EVENT_READ and (status := _receive(connection)):
                 load.seconds.setdefault(status, []).append(time.perf_counter() - connection.begun)
-                idle.append(connection)
                 open_ -= 1
+                if connection.last:
+                    selector.unregister(connection.socket)
+                    connection.socket.close()
+                    connection = _opened(selector, place)
+                idle.append(connection)
     load.elapsed = time.perf_counter() - begun
     for key in list(selector.get_map().values()):
         key.data.socket.close()
     selector.close()
     return load
+
+
+def _opened(selector: selectors.BaseSelector, place: SplitResult) -> _Connection:
+    one = socket.create_connection((place.hostname, place.port))
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one.setblocking(False)
+    connection = _Connection(socket=one)
+    selector.register(one, selectors.EVENT_READ, connection)
+    return connection
 
 
 def _send(selector: selectors.BaseSelector, connection: _Connection, data: bytes | memoryview) -> None:
@@ -129,4 +137,5 @@ def _receive(connection: _Connection) -> int:
     if not complete:
         return 0
     connection.received.clear()
+    connection.last = b"\r\nconnection: close" in head
     return int(head[9:12])

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 
@@ -37,7 +38,7 @@ from tests.serve.models import Registry, TrainingSet
 
 ROUNDS, SECONDS, CONNECTIONS = 7, 4.0, 16
 PACED_ROUNDS, PACED_S = 5, 6.0
-OVERLOAD, OVERLOAD_CONNECTIONS = 10, 256
+OVERLOAD, OVERLOAD_CONNECTIONS, REST_S = 10, 256, 1.0
 TRAINED_ON, PICTURES = 200, 50
 NAMES = {
     "haproxy": "ours, HAProxy",
@@ -109,6 +110,7 @@ def overload(peer: Peer, pictures: list[bytes]) -> float:
     """What is still answered of ten times as many requests as a server can answer, as a share of what it can."""
     shares, asked = [], requests_of(peer, pictures)
     for _ in range(PACED_ROUNDS):
+        time.sleep(REST_S)  # what was let in last time is answered, and nothing is turned away any more
         peak = checked(closed(peer.url, asked, connections=CONNECTIONS, seconds=SECONDS), peer.name).rate
         load = paced(peer.url, asked, rate=OVERLOAD * peak, seconds=PACED_S, connections=OVERLOAD_CONNECTIONS)
         if not {200, 503}.issuperset(load.statuses):

