@@ -147,7 +147,7 @@ def draw(file: Path, idle: dict[str, list[float]], real: dict[str, list[float]],
         axis.invert_yaxis()
         axis.set_title(title, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
-        if axis is not axes[0]:
+        if axis is not axes[0] and found.keys() == idle.keys():
             axis.set_yticklabels([])
     figure.savefig(file, dpi=110, metadata={"Software": None})
 

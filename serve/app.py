@@ -114,7 +114,8 @@ def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits:
         # After three misses a replica that stands still is ended, before what it holds has waited for Serve's timeout.
         health_check_period_s=5,
         health_check_timeout_s=10,
-        logging_config=LoggingConfig(enable_access_log=False),  # ours has a line a request already
+        # Ours has a line a request already; Serve would make its own one, and only then drop it.
+        logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
     )(Webapp)
     return deployment.bind(settings, limits or Limits(), folder, keys)
 

@@ -4,7 +4,15 @@ import asyncio
 import os
 from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    values,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,10 +39,9 @@ class Level:
     def add(self, change: int) -> None:
         """Change the number."""
         self.value += change
-        loop = asyncio.get_running_loop()
-        if self._due is not loop:
-            self._due = loop
-            loop.call_later(_SHOWN_S, self._show)
+        if self._due is None or self._due.is_closed():
+            self._due = asyncio.get_running_loop()
+            self._due.call_later(_SHOWN_S, self._show)
 
     def _show(self) -> None:
         self._due = None
@@ -50,6 +57,9 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        if os.environ.get(FOLDER_VARIABLE):
+            pid = os.getpid()  # the client would ask the system for it at each change; a replica does not fork
+            values.ValueClass = values.MultiProcessValue(lambda: pid)
         self._registry = CollectorRegistry()
         self._labelled: set[int] = set()
         self.requests = self._counter("hm_requests", "Requests answered", "method", "route", "status")
