@@ -1,6 +1,6 @@
 """What can be wrong with an uploaded image, and the HTTP status that says so."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class ImageError(ValueError):
@@ -34,8 +34,18 @@ class UndecodableImage(ImageError):
     code = "undecodable-image"
 
 
+Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "unlike-training"]
+
+
 class NotAChestXray(ImageError):
-    """A sound picture, but not one that a model of chest X-rays has anything to say about."""
+    """A sound picture, but not one that a model of chest X-rays has anything to say about.
+
+    ``reason`` names what it is instead, as ``code`` names the kind of error.
+    """
 
     status = 422
     code = "not-a-chest-xray"
+
+    def __init__(self, detail: str, reason: Reason) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.errors import NotAChestXray
+from features.errors import NotAChestXray, Reason
 from features.extract import describe_normalised
 from features.normalise import Normalised
 from features.spec import FeatureSpec
@@ -21,6 +21,12 @@ from registry.errors import ArtefactError
 # Shares of the way from grey to a pure colour: a stained or badly balanced scan has some, a photograph has more.
 SOME_COLOUR, MUCH_COLOUR = 0.02, 0.08
 _FURTHEST = 20.0  # in standard deviations; one odd feature alone must not decide
+_TURNED: tuple[Reason, ...] = ("sideways", "upside-down", "sideways")  # by one, two, three quarters
+_MENDED = {
+    "inverted": "with black and white exchanged; invert it, so that bone is white",
+    "sideways": "turned on its side; turn it upright",
+    "upside-down": "upside down; turn it upright",
+}
 _ARRAYS = ("mean", "scale", "components", "normal", "limits")
 
 
@@ -71,35 +77,38 @@ class Scope:
             Saying what the picture is instead: blank, in colour, inverted, turned, or unlike the training side.
         """
         if not np.any(pictures.plain):
-            raise NotAChestXray("the picture is blank: every pixel has the same grey; send the radiograph itself")
+            raise NotAChestXray(
+                "the picture is blank: every pixel has the same grey; send the radiograph itself", "blank"
+            )
         if colour > MUCH_COLOUR:
-            raise NotAChestXray("the picture is in colour, and radiographs are grey; send the radiograph itself")
+            raise NotAChestXray(
+                "the picture is in colour, and radiographs are grey; send the radiograph itself", "coloured"
+            )
         distance = float(self.distance(features[None])[0])
         # Written so that a distance that is not a number is refused.
         if not distance <= self.doubtful:
-            mended = self._mended(pictures, spec)
-            if mended:
-                raise NotAChestXray(mended)
+            self._refuse_what_one_change_mends(pictures, spec)
         if not distance <= self.refused:
             raise NotAChestXray(
                 "the picture is not like the chest X-rays that the model was trained on: it lies at "
                 f"{distance:.2f} from them, the limit is {self.refused:.2f}; send a frontal chest X-ray of a child, "
-                "whole, upright and without a frame"
+                "whole, upright and without a frame",
+                "unlike-training",
             )
         return tuple(self._doubts(distance, colour))
 
-    def _mended(self, pictures: Normalised, spec: FeatureSpec) -> str | None:
-        """What one simple change would make a usual chest X-ray of the picture; None if nothing does."""
+    def _refuse_what_one_change_mends(self, pictures: Normalised, spec: FeatureSpec) -> None:
+        """Raise NotAChestXray with the one simple change that would make a usual chest X-ray of the picture."""
         plain, local = pictures
-        changes = [("with black and white exchanged; invert it, so that bone is white", Normalised(-plain, -local))]
-        for turns, how in ((1, "turned on its side"), (2, "upside down"), (3, "turned on its side")):
+        changes: list[tuple[Reason, Normalised]] = [("inverted", Normalised(-plain, -local))]
+        for turns, reason in enumerate(_TURNED, start=1):
             turned = Normalised(*(np.ascontiguousarray(np.rot90(picture, turns)) for picture in pictures))
-            changes.append((f"{how}; turn it upright", turned))
+            changes.append((reason, turned))
         distances = self.distance(np.stack([describe_normalised(changed, spec) for _, changed in changes]))
         best = int(np.argmin(distances))
         if distances[best] <= self.doubtful:
-            return f"the picture looks like a chest X-ray {changes[best][0]}"
-        return None
+            reason = changes[best][0]
+            raise NotAChestXray(f"the picture looks like a chest X-ray {_MENDED[reason]}", reason)
 
     def _doubts(self, distance: float, colour: float) -> list[Doubt]:
         doubts = list[Doubt]()

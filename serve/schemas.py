@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from features.errors import Reason
+
 Label = Literal["NORMAL", "PNEUMONIA"]
 
 
@@ -68,6 +70,7 @@ class Problem(Answer):
     code: str
     request_id: str
     filename: str | None = None
+    reason: Reason | None = Field(None, description="What the picture is instead, with `not-a-chest-xray`.")
 
 
 class Predictions(Answer):

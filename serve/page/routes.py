@@ -108,8 +108,15 @@ class _Page:
             mlflow=self._mlflow,
             base=str(request.base_url).rstrip("/"),
             percent=lambda value: percent(value, language),
-            explain=lambda code: words.get(f"problem.{code}", words["problem.other"]),
+            explain=lambda problem: _explain(problem, words),
             **values,
         )
         sent = {"Content-Language": words["html_lang"], "Vary": "Accept-Language", **(headers or {})}
         return HTMLResponse(html, status_code=status, headers=sent)
+
+
+def _explain(problem: Problem, words: dict[str, str]) -> str:
+    """What is wrong, in the words of the page."""
+    if problem.reason:
+        return words[f"reason.{problem.reason}"]
+    return words.get(f"problem.{problem.code}", words["problem.other"])

@@ -66,19 +66,20 @@ def test_a_distance_that_is_no_number_is_refused(bundle, xrays):
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "reason", "words"),
     [
-        (lambda pixels: 255 - pixels, "black and white exchanged; invert it"),
-        (lambda pixels: pixels[::-1, ::-1], "upside down; turn it upright"),
-        (np.rot90, "turned on its side; turn it upright"),
-        (lambda pixels: np.rot90(pixels, 3), "turned on its side; turn it upright"),
-        (lambda pixels: np.full_like(pixels, 90), "blank"),
+        (lambda pixels: 255 - pixels, "inverted", "black and white exchanged; invert it"),
+        (lambda pixels: pixels[::-1, ::-1], "upside-down", "upside down; turn it upright"),
+        (np.rot90, "sideways", "turned on its side; turn it upright"),
+        (lambda pixels: np.rot90(pixels, 3), "sideways", "turned on its side; turn it upright"),
+        (lambda pixels: np.full_like(pixels, 90), "blank", "blank"),
     ],
     ids=["inverted", "upside down", "left", "right", "blank"],
 )
-def test_the_reason_says_what_to_mend(bundle, xrays, change, reason):
-    with pytest.raises(NotAChestXray, match=reason):
+def test_the_reason_says_what_to_mend(bundle, xrays, change, reason, words):
+    with pytest.raises(NotAChestXray, match=words) as refused:
         bundle.answer(png_of(change(pixels_of(xrays[0][0]))))
+    assert refused.value.reason == reason
 
 
 def test_a_stained_picture_is_doubtful_and_a_coloured_one_refused(bundle, xrays):

@@ -4,16 +4,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
+from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
+from features.errors import Reason
 from registry.settings import Settings
 from serve.api import create_app
 from serve.model import Holder
 from serve.page.numbers import evaluation_rows
 from serve.page.words import WORDS, choose_language, percent
 from serve.problems import KINDS
+from tests.behaviour.not_xrays import generated
 from tests.serve.models import TrainingSet
 
 
@@ -36,12 +39,15 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
         "method-not-allowed",
         "invalid-request",
         "internal-error",
+        "not-a-chest-xray",
         "unknown-prediction",
         "not-recorded",
         "store-away",
     }
     explained = {key.removeprefix("problem.") for key in WORDS["en"] if key.startswith("problem.")}
     assert explained - {"other"} == set(KINDS) - elsewhere
+    reasons = {key.removeprefix("reason.") for key in WORDS["en"] if key.startswith("reason.")}
+    assert reasons == set(get_args(Reason))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +104,14 @@ def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient
     wrong = client.post("/", files=[("file", ("a.txt", b"text"))])
     assert wrong.status_code == 415
     assert "This is not a JPEG, PNG or DICOM picture." in wrong.text
+
+
+def test_what_is_no_chest_x_ray_is_refused_with_its_reason_in_the_language_of_the_page(client: TestClient) -> None:
+    (picture,) = generated("blank", 1)
+    for language, words in WORDS.items():
+        page = client.post("/", files={"file": ("a.png", picture)}, headers={"Accept-Language": language})
+        assert page.status_code == 422
+        assert words["reason.blank"] in unescape(page.text)
 
 
 def test_a_file_name_is_shown_as_text_whatever_it_holds(client: TestClient, training_set: TrainingSet) -> None:
