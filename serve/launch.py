@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.settings import Settings
-from serve import shedding
+from serve import haproxy
 from serve.draining import drain
 from serve.keys import Keys, read_keys
 from serve.logs import Collector, chosen, formatter
@@ -38,6 +38,7 @@ _INGRESS = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # one passes on thousands a second; more take turns with the replicas
     },
 }
 
@@ -101,7 +102,7 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     form = chosen(settings.log_format)
     os.environ.update(_INGRESS[settings.serve_ingress])
     if settings.serve_ingress == "haproxy":
-        os.environ.update(shedding.environment(folder))
+        os.environ.update(haproxy.environment(folder))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")

@@ -56,6 +56,8 @@ class Predictor:
             loop.run_in_executor(self._pool, answer_one, served, picture, request_id, index)
             for index, picture in enumerate(pictures)
         ]
+        if len(jobs) == 1:  # most requests; to gather one costs more than to wait for it
+            return [await jobs[0]]
         return list(await asyncio.gather(*jobs))
 
     async def run(self, work: Callable[[], T]) -> T:

@@ -51,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "busy": Kind(503, "The server is at its limit", 1),
     "too-slow": Kind(503, "The answer took too long", 5),
     "store-away": Kind(503, "The store of predictions does not answer", 5),
+    "no-replica": Kind(503, "No replica answers", 2),
     "stopping": Kind(503, "The server is about to stop", 5),
     "internal-error": Kind(500, "The server failed"),
 }

@@ -78,6 +78,7 @@ WORDS: dict[str, str] = {
     "problem.no-model": "No model is loaded yet. Try again in a moment.",
     "problem.busy": "The server is busy. Try again in a moment.",
     "problem.too-slow": "The answer took too long. Try again in a moment.",
+    "problem.no-replica": "The server did not answer. Try again in a moment.",
     "problem.stopping": "The server is about to stop. Try again in a moment.",
     "problem.other": "The server could not answer.",
     "more": "Why, and was it right?",

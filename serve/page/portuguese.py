@@ -78,6 +78,7 @@ WORDS: dict[str, str] = {
     "problem.no-model": "Nenhum modelo carregado ainda. Tente de novo em instantes.",
     "problem.busy": "O servidor está ocupado. Tente de novo em instantes.",
     "problem.too-slow": "A resposta demorou demais. Tente de novo em instantes.",
+    "problem.no-replica": "O servidor não respondeu. Tente de novo em instantes.",
     "problem.stopping": "O servidor vai parar. Tente de novo em instantes.",
     "problem.other": "O servidor não pôde responder.",
     "more": "Por quê, e estava certo?",

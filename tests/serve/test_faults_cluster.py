@@ -74,6 +74,12 @@ def converged(url: str, version: ModelVersion) -> bool:
     return served(url) == [version.version] * REPLICAS
 
 
+def whole(url: str) -> bool:
+    """Whether every replica runs and serves: one that is still starting is in no account of Serve's."""
+    versions = served(url)
+    return len(replicas()) == len(versions) == REPLICAS and 0 not in versions
+
+
 def test_fifty_promotions_and_rollbacks_reach_every_replica_in_time_and_lose_nothing(
     url: str, registry_template: Registry, answers: dict[int, list[float | str]]
 ) -> None:
@@ -98,7 +104,7 @@ def test_fifty_promotions_and_rollbacks_reach_every_replica_in_time_and_lose_not
 def test_a_replica_that_is_killed_or_stopped_costs_only_what_it_had_under_way_and_is_replaced(
     url: str, registry_template: Registry, answers: dict[int, list[float | str]], number: signal.Signals
 ) -> None:
-    until(lambda: len(replicas()) == REPLICAS and len(served(url)) == REPLICAS, seconds=180)
+    until(lambda: whole(url), seconds=180)
     victim = random.Random(SEED).choice(replicas())
     with Traffic(url, registry_template.training_set.images, seed=SEED) as traffic:
         until(lambda: traffic.answered() >= 40)
@@ -106,7 +112,7 @@ def test_a_replica_that_is_killed_or_stopped_costs_only_what_it_had_under_way_an
         os.kill(victim.pid, number)
         until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, seconds=300)
         gone = time.monotonic()
-        until(lambda: len(replicas()) == REPLICAS and 0 not in served(url), seconds=180)
+        until(lambda: whole(url), seconds=180)
         enough = traffic.answered() + 40
         until(lambda: traffic.answered() >= enough)
     became = Counter(event.status or event.lost for event in traffic.events)
@@ -128,7 +134,7 @@ def test_fifty_thousand_requests_leave_memory_as_it_was(url: str, registry_templ
     def private() -> dict[int, int]:
         return {process.pid: int(process.memory_full_info().uss) for process in replicas()}
 
-    until(lambda: len(replicas()) == REPLICAS and len(served(url)) == REPLICAS, seconds=180)
+    until(lambda: whole(url), seconds=180)
     send(WARM)
     before = private()
     send(REQUESTS)

@@ -1,5 +1,6 @@
 """HAProxy with our rules, a real one before a real server: what is beyond the replicas is refused in their own form."""
 
+import socket
 import subprocess
 import threading
 from collections import Counter
@@ -14,7 +15,7 @@ import pytest
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from registry.settings import Settings
-from serve import shedding
+from serve import haproxy
 from serve.api import create_app
 from serve.headers import SAFE
 from serve.limits import Limits
@@ -37,11 +38,15 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
+    errorfile 502 /nowhere
+    errorfile 503 /nowhere
+    errorfile 504 /nowhere
 frontend http_frontend
     bind 127.0.0.1:{port}
     default_backend app
 backend app
     http-reuse always
+    retries 0
     server one {upstream}
 """
 
@@ -51,11 +56,11 @@ def behind_haproxy(url: str, folder: Path) -> Iterator[str]:
     """The address of a HAProxy that Ray might have started before the server at an address."""
     port, file = free_port(), folder / "haproxy.cfg"
     file.write_text(CONFIGURATION.format(port=port, upstream=urlsplit(url).netloc))
-    environment = shedding.environment(folder)
+    environment = haproxy.environment(folder)
     command = [environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
-        until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/healthz"))
+        until(lambda: process.poll() is not None or listens(port))
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -63,11 +68,12 @@ def behind_haproxy(url: str, folder: Path) -> Iterator[str]:
         assert "WARNING" not in said, said
 
 
-def answers(url: str) -> bool:
+def listens(port: int) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.HTTPError:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
         return False
+    return True
 
 
 @pytest.fixture
@@ -110,7 +116,7 @@ def test_beyond_a_few_refusals_of_a_replica_haproxy_refuses_for_it_in_the_same_f
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["x-request-id"] == document["request_id"] == f"mine-{index}"
             assert {name: refused.headers[name] for name in SAFE} == SAFE
-            by["haproxy" if document["detail"] == shedding.DETAIL else "replica"] += 1
+            by["haproxy" if document["detail"] == haproxy.SHED else "replica"] += 1
         assert client.get("/healthz").status_code == 200
         gate_open.set()
         until(lambda: client.post("/predict", content=image, headers=JPEG).status_code == 200)
@@ -125,7 +131,7 @@ def test_a_refusal_reaches_a_client_that_has_not_sent_all_of_its_picture(
     url, _, _ = full
     details = Counter()
     with httpx.Client(base_url=url, timeout=30) as client:
-        while details[shedding.DETAIL] < 20:
+        while details[haproxy.SHED] < 20:
             client.post("/predict", content=b"small", headers=JPEG)
             refused = client.post("/predict", content=bytes(LARGE), headers=JPEG)
             assert (refused.status_code, refused.json()["code"]) == (503, "busy")
@@ -136,10 +142,31 @@ def test_an_id_that_is_no_plain_one_is_not_repeated(full: tuple[str, threading.E
     url, _, _ = full
     with httpx.Client(base_url=url, timeout=30) as client:
         details = set()
-        while shedding.DETAIL not in details:
+        while haproxy.SHED not in details:
             refused = client.post("/predict", content=b"small", headers={**JPEG, "X-Request-ID": '"}, {"'})
             assert refused.json()["request_id"] == refused.headers["x-request-id"] != '"}, {"'
             details.add(refused.json()["detail"])
+
+
+def test_where_no_replica_answers_haproxy_says_so_in_the_form_of_the_others(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with behind_haproxy(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path) as url:
+
+            def hang_up() -> None:
+                connection, _ = listener.accept()
+                connection.recv(65536)
+                connection.close()
+
+            for _ in range(2):
+                replica = threading.Thread(target=hang_up)
+                replica.start()
+                lost = httpx.post(f"{url}/predict", content=b"picture", headers=JPEG, timeout=30)
+                replica.join(30)
+                assert (lost.status_code, lost.json()["code"]) == (503, "no-replica")
+                assert lost.headers["content-type"] == "application/problem+json"
+                assert lost.headers["retry-after"] == "2"
 
 
 def test_the_time_to_come_back_tells_haproxy_which_refusal_is_for_want_of_room() -> None:
