@@ -1,9 +1,11 @@
 """A stack in containers: closed to others, whole after every kill, with its data after every restart."""
 
+import asyncio
 import json
 import os
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -11,6 +13,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from serve.haproxy import SHED
 from tests.e2e.containers.conftest import APP, Load
 from tests.e2e.containers.stack import (
     PROJECT,
@@ -134,6 +137,23 @@ def test_from_an_upload_to_an_answer_and_on_to_the_next_version_without_a_failed
     assert {answer.status for answer in answers} == {200}
     versions = [answer.version for answer in answers]
     assert set(versions) == {1, 2}
+
+
+def test_more_than_the_webapp_takes_on_is_turned_away_by_its_haproxy_and_the_rest_is_answered(stack, load: Load):
+    async def burst() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+            send = partial(client.post, f"{APP}/predict", content=load.image, headers={"content-type": "image/png"})
+            return await asyncio.gather(*(send() for _ in range(300)))
+
+    answers = []
+    while not any(answer.status_code == 503 and answer.json()["detail"] == SHED for answer in answers):
+        answers += asyncio.run(burst())
+
+    assert {answer.status_code for answer in answers} == {200, 503}
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert {(answer.json()["code"], answer.headers["retry-after"]) for answer in refused} == {("busy", "1")}
+    wait_for(lambda: load.ask().status == 200, "an answer after the burst")
 
 
 def test_an_upload_goes_on_where_it_stopped(stack):
