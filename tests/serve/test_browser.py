@@ -98,7 +98,7 @@ def test_several_files_become_a_table_in_their_order_with_refusals_in_their_rows
     assert [text.strip() for text in page.locator("tbody th").all_inner_texts()] == names
     rows = page.locator("tbody tr")
     assert "some colour" in rows.nth(2).inner_text()
-    assert "does not look like a chest X-ray" in rows.nth(3).inner_text()
+    assert "is in colour, and radiographs are grey" in rows.nth(3).inner_text()
     assert "not a JPEG" in rows.nth(4).inner_text()
     assert serious(page) == []
     page.click("#clear")
