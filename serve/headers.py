@@ -58,6 +58,7 @@ class SafeHeaders:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._raw = [(name.lower().encode(), value.encode()) for name, value in SAFE.items()]
+        self._no_store = NO_STORE.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,7 +69,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], *self._raw]
                 if all(name != _CACHE for name, _ in headers):
-                    headers.append((_CACHE, b"no-cache" if scope["path"].startswith("/static/") else NO_STORE.encode()))
+                    headers.append((_CACHE, b"no-cache" if scope["path"].startswith("/static/") else self._no_store))
                 message["headers"] = headers
             await send(message)
 

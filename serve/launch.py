@@ -29,20 +29,6 @@ DRAIN_S = 30.0
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
 
 
-# HAProxy binds these for its statistics on every address, even with a loopback host: for containers only. Ray waits in
-# vain where one is taken, as by a HAProxy whose server was killed.
-HAPROXY_PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
-_INGRESS = {
-    "python": {},
-    "haproxy": {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # one passes on thousands a second; more take turns with the replicas
-    },
-}
-
-
 class StartError(RuntimeError):
     """The application cannot start; the message says what is in the way and what to do."""
 
@@ -100,7 +86,6 @@ def start(settings: Settings) -> Running:
 
 def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
     form = chosen(settings.log_format)
-    os.environ.update(_INGRESS[settings.serve_ingress])
     if settings.serve_ingress == "haproxy":
         os.environ.update(haproxy.environment(folder))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

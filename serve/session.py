@@ -8,7 +8,7 @@ import sys
 import threading
 
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
-from serve import launch
+from serve import haproxy, launch
 from serve.keys import read_keys
 from serve.logs import chosen, say, set_up
 from serve.mlflow_ui import HOST, MlflowUi, wanted
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _check_ports(settings: Settings) -> None:
     launch.check_port(settings.http_host, settings.http_port, purpose="The page and the API", variable="HTTP_PORT")
     if settings.serve_ingress == "haproxy":
-        for variable, port in launch.HAPROXY_PORTS.items():
+        for variable, port in haproxy.PORTS.items():
             launch.check_port("0.0.0.0", int(os.environ.get(variable, port)), purpose="HAProxy", variable=variable)  # noqa: S104  as Ray has it
     if wanted(settings):
         if settings.http_port == settings.mlflow_port:
