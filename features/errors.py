@@ -2,15 +2,19 @@
 
 from typing import ClassVar, Literal
 
+Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "unlike-training"]
+
 
 class ImageError(ValueError):
     """The bytes cannot become a feature vector; the message says why and what would help.
 
-    ``status`` is the HTTP status a server answers, ``code`` a stable kebab-case name for it.
+    ``status`` is the HTTP status a server answers, ``code`` a stable kebab-case name for it; ``reason`` names more
+    closely what is wrong, where one kind of error has several.
     """
 
     status: ClassVar[int] = 422
     code: ClassVar[str] = "image-error"
+    reason: Reason | None = None
 
 
 class ImageTooLarge(ImageError):
@@ -34,14 +38,8 @@ class UndecodableImage(ImageError):
     code = "undecodable-image"
 
 
-Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "unlike-training"]
-
-
 class NotAChestXray(ImageError):
-    """A sound picture, but not one that a model of chest X-rays has anything to say about.
-
-    ``reason`` names what it is instead, as ``code`` names the kind of error.
-    """
+    """A sound picture, but not one that a model of chest X-rays has anything to say about."""
 
     status = 422
     code = "not-a-chest-xray"

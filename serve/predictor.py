@@ -97,9 +97,8 @@ def answer_one(served: Served, picture: Picture, request_id: str, index: int) ->
 def told(served: Served, answer: Answer, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
     """What everybody who asks about a picture is told; a problem where the model's answer is not a number."""
     if not math.isfinite(answer.probability):
-        extra = {} if picture.filename is None else {"filename": picture.filename}
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
-        return problem("no-finite-answer", detail, request_id=request_id, **extra)
+        return problem("no-finite-answer", detail, request_id=request_id, filename=picture.filename)
     return {
         "label": answer.label,
         "probability": answer.probability,

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from features.errors import ImageError, NotAChestXray
+from features.errors import ImageError
 from serve.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -83,13 +83,10 @@ def problem(code: str, detail: str, *, request_id: str, **extra: Any) -> Problem
 
 def of_error(error: ImageError | ProblemError, *, request_id: str, filename: str | None = None) -> Problem:
     """The problem document of a picture's error or of a request's."""
-    extra: dict[str, Any] = {} if filename is None else {"filename": filename}
     if isinstance(error, ProblemError):
-        return problem(error.code, error.detail, request_id=request_id, **extra, **error.extra)
-    if isinstance(error, NotAChestXray):
-        extra["reason"] = error.reason
+        return problem(error.code, error.detail, request_id=request_id, filename=filename, **error.extra)
     code = error.code if error.code in KINDS else "undecodable-image"
-    return problem(code, str(error), request_id=request_id, **extra)
+    return problem(code, str(error), request_id=request_id, filename=filename, reason=error.reason)
 
 
 def respond(document: Problem, headers: Mapping[str, str] | None = None) -> Response:
