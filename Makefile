@@ -88,7 +88,7 @@ bench: setup ## Measure speed as ratios against peers started in the same run
 
 lock: setup ## Write requirements.lock anew from pyproject.toml
 	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
 
 clean: ## Remove what was installed, trained and cached, but not the state of a stack and its secrets

@@ -116,7 +116,7 @@ def real_xrays() -> Path:
     """The folder of real X-rays, for tests that need them."""
     folder = Path(os.environ.get("HM_DATA") or ROOT.parent / "shared" / "data")
     if not (folder / "chest-xray-224").is_dir():
-        pytest.skip(f"no real X-rays at {folder}; set HM_DATA to a folder that holds chest-xray-224")
+        pytest.skip(reason=f"no real X-rays at {folder}; set HM_DATA to a folder that holds chest-xray-224")
     return folder
 
 

@@ -1,10 +1,8 @@
 """Images made in memory for the tests of `features`: none is committed."""
 
 import io
-import os
 import struct
 import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -98,9 +96,3 @@ def _image_module(pixels: np.ndarray, bits: int) -> Dataset:
     module.HighBit = bits - 1
     module.PixelRepresentation = int(np.issubdtype(pixels.dtype, np.signedinteger))
     return module
-
-
-def real_xrays() -> Path | None:
-    """The folder of development X-rays, or None where this machine has none."""
-    folder = Path(os.environ.get("HM_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    return folder if folder.is_dir() else None

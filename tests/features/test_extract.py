@@ -1,5 +1,7 @@
 """The whole way from bytes to a vector."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from features.errors import ImageError
 from features.extract import describe, extract, extract_views
 from features.spec import DEFAULT_SPEC
-from tests.features.images import dicom, jpeg, picture, png, real_xrays
+from tests.features.images import dicom, jpeg, picture, png
 
 
 @pytest.mark.parametrize("encode", [jpeg, png, dicom])
@@ -75,12 +77,9 @@ def test_scaling_a_picture_down_first_changes_little() -> None:
     assert np.corrcoef(describe(large), describe(small))[0, 1] > 0.98
 
 
-def test_an_original_xray_and_its_224_pixel_copy_give_nearly_the_same_numbers() -> None:
-    root = real_xrays()
-    if root is None:
-        pytest.skip("the development X-rays are not on this machine (HM_DATA)")
-    for path in sorted((root / "chest-xray-original").glob("*/*.jpeg"))[::12]:
-        copy = root / "chest-xray-224" / "train" / path.parent.name / path.name
+def test_an_original_xray_and_its_224_pixel_copy_give_nearly_the_same_numbers(real_xrays: Path) -> None:
+    for path in sorted((real_xrays / "chest-xray-original").glob("*/*.jpeg"))[::12]:
+        copy = real_xrays / "chest-xray-224" / "train" / path.parent.name / path.name
         assert np.corrcoef(extract(path.read_bytes()), extract(copy.read_bytes()))[0, 1] > 0.97, path.name
 
 

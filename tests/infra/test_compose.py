@@ -144,7 +144,7 @@ def test_the_first_kept_folder_s_volume_is_named_for_the_service_and_a_further_o
 def test_docker_compose_takes_the_file(tmp_path: Path):
     version = ["docker", "compose", "version"]
     if not shutil.which("docker") or subprocess.run(version, capture_output=True, check=False).returncode:
-        pytest.skip("no `docker compose` on the PATH; install Docker's Compose plugin")
+        pytest.skip(reason="no `docker compose` on the PATH; install Docker's Compose plugin")
     copy = tmp_path / "compose" / "docker-compose.yaml"  # where nothing of the tree can be written
     copy.parent.mkdir()
     shutil.copy(COMPOSE_FILE, copy)

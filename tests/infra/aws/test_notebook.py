@@ -287,7 +287,7 @@ def test_a_secret_that_is_refused_leaves_a_notebook_and_the_last_profile(cloud: 
 
 def test_the_units_are_what_systemd_takes(cloud: None, tmp_path: Path):
     if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not on this machine")
+        pytest.skip(reason="systemd-analyze is not on this machine")
     assert start(tmp_path).returncode == 0
     units = sorted(str(path) for path in (tmp_path / "etc/systemd/system").iterdir())
     assert [Path(unit).name for unit in units] == ["hm-mlflow-idle.service", "hm-mlflow-idle.timer"]

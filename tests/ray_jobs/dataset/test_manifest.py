@@ -252,7 +252,7 @@ def test_a_file_name_that_is_no_utf8_is_reported_and_not_lost(write, state):
     try:
         Path(os.fsdecode(os.fsencode(root) + b"/NORMAL/\xff.png")).write_bytes(png(1))
     except OSError as error:
-        pytest.skip(f"this filesystem takes no such name: {error}")
+        pytest.skip(reason=f"this filesystem takes no such name: {error}")
     assert reasons(build_manifest(open_source(str(root)), **state)) == {"NORMAL/\\udcff.png": "unreadable"}
 
 
