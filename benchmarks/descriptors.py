@@ -16,12 +16,12 @@ from statistics import median
 import cv2
 import numpy as np
 
-from features.decode import decode
-from features.filter_bank import filter_bank
-from features.hog import hog
-from features.intensity import intensity
-from features.lbp import lbp
+from features.descriptors.filter_bank import filter_bank
+from features.descriptors.hog import hog
+from features.descriptors.intensity import intensity
+from features.descriptors.lbp import lbp
 from features.normalise import normalise
+from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
 TARGET = 10.0

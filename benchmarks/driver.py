@@ -14,15 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from features.filter_bank import FilterBank
-from features.hog import Hog
-from features.intensity import Intensity
-from features.lbp import Lbp
+from features.descriptors.filter_bank import FilterBank
+from features.descriptors.hog import Hog
+from features.descriptors.intensity import Intensity
+from features.descriptors.lbp import Lbp
 from features.normalise import Normalise
 from features.spec import FeatureSpec, Jitter
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
-from ray_jobs.extraction import extract_features
+from ray_jobs.feature_table.extraction import extract_features
 from registry.state import open_state
 
 # Extraction as cheap as it can be, so that 100,000 images take two minutes: memory is what is measured with it.

@@ -24,10 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.descriptors import measure
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cache import extract_shard
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.extraction import on_workers
-from ray_jobs.prepare import Prepared, prepare
+from ray_jobs.feature_table.cache import extract_shard
+from ray_jobs.feature_table.extraction import on_workers
+from ray_jobs.feature_table.prepare import Prepared, prepare
 from registry.settings import ROOT, Settings
 from registry.state import open_state
 

@@ -163,7 +163,8 @@ def main() -> int:
             do_nothing()
         uvicorn.run(bare_app(), port=options.port)
         return 0
-    from serve import app, session
+    from serve import app
+    from serve.lifecycle import session
 
     if options.idle:
         app.Webapp = IdleWebapp

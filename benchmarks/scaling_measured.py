@@ -17,16 +17,16 @@ import numpy as np
 
 from benchmarks.driver import peak_memory
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cache import extract_shard
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry, Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import FolderSource, open_source
-from ray_jobs.extraction import Table, load_table
-from ray_jobs.fit import TrainingSet
-from ray_jobs.prepare import Sides
-from ray_jobs.search_space import Candidate, candidates
-from ray_jobs.trial import cross_validate
+from ray_jobs.feature_table.cache import extract_shard
+from ray_jobs.feature_table.extraction import Table, load_table
+from ray_jobs.feature_table.prepare import Sides
+from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.learning.search_space import Candidate, candidates
+from ray_jobs.learning.trial import cross_validate
 from registry.state import State, open_state
 
 SMALL, LARGER = 500, (1_000, 5_000)

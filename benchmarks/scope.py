@@ -20,21 +20,21 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.extraction import machine, verdict
-from features.colour import colourfulness
-from features.errors import ImageError, NotAChestXray
 from features.extract import extract
+from features.reading.colour import colourfulness
+from features.reading.errors import ImageError, NotAChestXray
 from features.spec import DEFAULT_SPEC
-from ray_jobs.evaluate import Evaluation, evaluate
-from ray_jobs.extraction import Table
-from ray_jobs.fit import TrainingSet, fit
-from ray_jobs.prepare import Prepared, Sides, prepare
-from ray_jobs.scope import fit_scope, scope_rates, share
-from ray_jobs.search_space import candidates
-from ray_jobs.trial import cross_validate, decision
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
+from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.scope import fit_scope, scope_rates, share
+from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.trial import cross_validate, decision
 from registry.bundle import Bundle
 from registry.settings import load_settings
-from serve.explain import explain
-from serve.overlay import overlay
+from serve.inference.explain import explain
+from serve.inference.overlay import overlay
 from tests.behaviour.conftest import pixels_of, png_of
 from tests.behaviour.not_xrays import KINDS, generated, packaged
 

@@ -28,8 +28,8 @@ from matplotlib import pyplot as plt
 from benchmarks.extraction import machine, verdict
 from benchmarks.load import Load, closed, paced, post
 from benchmarks.peers import Peer, started
-from features.errors import ImageError
 from features.extract import extract
+from features.reading.errors import ImageError
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle
 from registry.settings import ROOT, Settings

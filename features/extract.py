@@ -5,19 +5,19 @@ import hashlib
 import numpy as np
 
 from features.augment import views
-from features.decode import decode
-from features.filter_bank import filter_bank
-from features.hog import hog
-from features.intensity import intensity
-from features.lbp import lbp
+from features.descriptors.filter_bank import filter_bank
+from features.descriptors.hog import hog
+from features.descriptors.intensity import intensity
+from features.descriptors.lbp import lbp
 from features.normalise import Normalised, normalise
+from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
 
 def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of one JPEG, PNG or DICOM file, always finite.
 
-    Raises `features.errors.ImageError`, and nothing else, for bytes that are no such image.
+    Raises `features.reading.errors.ImageError`, and nothing else, for bytes that are no such image.
     """
     return describe(decode(data), spec)
 

@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from features.augment import Jitter
-from features.filter_bank import FilterBank
-from features.hog import Hog
-from features.intensity import Intensity
-from features.lbp import Lbp
+from features.descriptors.filter_bank import FilterBank
+from features.descriptors.hog import Hog
+from features.descriptors.intensity import Intensity
+from features.descriptors.lbp import Lbp
 from features.normalise import Normalise
 
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.

@@ -11,9 +11,9 @@ from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cli import run_job
-from ray_jobs.reference import read_reference
-from ray_jobs.shift import LEAST, SHARE, Verdict, agreement, compare
+from ray_jobs.learning.shift import LEAST, SHARE, Verdict, agreement, compare
+from ray_jobs.runtime.cli import run_job
+from ray_jobs.tracking.reference import read_reference
 from registry.feedback import everything
 from registry.predictions import matrix, read
 from registry.settings import Settings

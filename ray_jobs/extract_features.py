@@ -2,8 +2,8 @@
 
 import argparse
 
-from ray_jobs.cli import run_job
-from ray_jobs.prepare import prepare
+from ray_jobs.feature_table.prepare import prepare
+from ray_jobs.runtime.cli import run_job
 from registry.settings import Settings
 
 

@@ -12,13 +12,13 @@ import ray
 from pyarrow.fs import LocalFileSystem
 from tqdm import tqdm
 
-from features.errors import ImageError
-from ray_jobs.cli import positive, run_job
-from ray_jobs.cluster import connect, cpus
+from features.reading.errors import ImageError
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.parquet import publish
 from ray_jobs.dataset.sources import open_source
+from ray_jobs.runtime.cli import positive, run_job
+from ray_jobs.runtime.cluster import connect, cpus
 from registry.bundle import Bundle
 from registry.settings import Settings
 from registry.versions import fetch, production, version_of

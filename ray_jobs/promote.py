@@ -4,8 +4,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ray_jobs.cli import positive, run_job
-from ray_jobs.cluster import in_turn
+from ray_jobs.runtime.cli import positive, run_job
+from ray_jobs.runtime.cluster import in_turn
 from registry.promotion import promote
 from registry.settings import Settings
 from registry.versions import fetch, version_of

@@ -2,8 +2,8 @@
 
 import argparse
 
-from ray_jobs.cli import run_job
-from ray_jobs.cluster import in_turn
+from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.cluster import in_turn
 from registry.promotion import rollback
 from registry.settings import Settings
 

@@ -12,13 +12,13 @@ import ray
 from tqdm import tqdm
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cli import positive, run_job, seed
-from ray_jobs.cluster import connect, sole_owner
-from ray_jobs.fit import TrainingSet
-from ray_jobs.prepare import Prepared, prepare
-from ray_jobs.runs import ParentRun, parent_run
-from ray_jobs.search_space import Candidate, candidates
-from ray_jobs.trial import Trial, cross_validate, trial_from_json, trial_to_json
+from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.learning.search_space import Candidate, candidates
+from ray_jobs.learning.trial import Trial, cross_validate, trial_from_json, trial_to_json
+from ray_jobs.runtime.cli import positive, run_job, seed
+from ray_jobs.runtime.cluster import connect, sole_owner
+from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import FORMAT
 from registry.settings import Settings
 from registry.state import State

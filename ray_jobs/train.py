@@ -12,22 +12,22 @@ import numpy as np
 import ray
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cli import run_job
-from ray_jobs.cluster import connect, sole_owner
 from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.evaluate import Evaluation, evaluate
-from ray_jobs.fit import FOLDS, Fitted, TrainingSet, fit
-from ray_jobs.judge import Outcome, judge
-from ray_jobs.plots import plots
-from ray_jobs.prepare import Prepared, Sides, prepare
-from ray_jobs.progress import say
-from ray_jobs.reference import log_reference
-from ray_jobs.runs import ParentRun, parent_run
-from ray_jobs.scope import ScopeRates, fit_scope, scope_rates
-from ray_jobs.search_space import candidates
+from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
+from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.fit import FOLDS, Fitted, TrainingSet, fit
+from ray_jobs.learning.plots import plots
+from ray_jobs.learning.scope import ScopeRates, fit_scope, scope_rates
+from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.trial import Trial
+from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.cluster import connect, sole_owner
+from ray_jobs.runtime.progress import say
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
-from ray_jobs.trial import Trial
+from ray_jobs.tracking.judge import Outcome, judge
+from ray_jobs.tracking.reference import log_reference
+from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import write_bundle
 from registry.scope import Scope
 from registry.settings import Settings

@@ -6,12 +6,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from tqdm import tqdm
 
-from ray_jobs.cli import run_job
 from ray_jobs.dataset.entry import Entry, Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.progress import say
+from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.progress import say
 from registry.settings import Settings
 
 _THREADS = 8

@@ -11,11 +11,11 @@ import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
-from features.colour import colourfulness
-from features.decode import decode
-from features.errors import ImageError
 from features.extract import describe_normalised, extract
 from features.normalise import Normalised, normalise
+from features.reading.colour import colourfulness
+from features.reading.decode import decode
+from features.reading.errors import ImageError
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
 from registry.estimator import read_estimator
@@ -92,7 +92,7 @@ class Bundle:
 
         Raises
         ------
-        features.errors.ImageError
+        features.reading.errors.ImageError
             If it cannot be decoded, or (`NotAChestXray`) is nothing that the model was trained on.
         """
         pixels = decode(image)

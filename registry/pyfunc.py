@@ -13,7 +13,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from features.errors import ImageError
+from features.reading.errors import ImageError
 from registry.bundle import Bundle, digest_of, read_bundle
 
 

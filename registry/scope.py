@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from features.errors import NotAChestXray, Reason
 from features.extract import describe_normalised
 from features.normalise import Normalised
+from features.reading.errors import NotAChestXray, Reason
 from features.spec import FeatureSpec
 from registry.errors import ArtefactError
 
@@ -69,7 +69,7 @@ class Scope:
         return np.asarray(np.sqrt(np.maximum(outside, 0.0) / standard.shape[1]))
 
     def judge(self, pictures: Normalised, features: np.ndarray, colour: float, spec: FeatureSpec) -> tuple[Doubt, ...]:
-        """The doubts about one picture: its features are of shape (D,), `colour` is `features.colour.colourfulness`.
+        """The doubts about one picture: its features are of shape (D,), `colour` its `colourfulness`.
 
         Raises
         ------

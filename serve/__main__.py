@@ -16,7 +16,7 @@ from pathlib import Path
 
 def main() -> int:
     """The exit code of the process that serves."""
-    command = [sys.executable, "-m", "serve.session", *sys.argv[1:]]
+    command = [sys.executable, "-m", "serve.lifecycle.session", *sys.argv[1:]]
     child = subprocess.Popen(command, start_new_session=True)  # noqa: S603  our own command
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: _tell(child.pid))

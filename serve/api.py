@@ -12,23 +12,23 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
 from registry.settings import Settings
-from serve import problems
-from serve.access import Access
-from serve.desk import Desk
-from serve.draining import Draining
-from serve.explain_api import explain_router
-from serve.feedback import feedback_router
-from serve.headers import RequestId, SafeHeaders
-from serve.keys import Guard, Keys
-from serve.limits import Admission, BoundedBody, Limits
+from serve.http import problems
+from serve.http.access import Access
+from serve.http.draining import Draining
+from serve.http.headers import RequestId, SafeHeaders
+from serve.http.keys import Guard, Keys
+from serve.http.limits import Admission, BoundedBody, Limits
+from serve.http.openapi import picture_body, problem_responses
+from serve.http.plain import PlainRoute
+from serve.http.problems import request_id_of
+from serve.inference.desk import Desk
+from serve.inference.explain_api import explain_router
+from serve.inference.feedback import feedback_router
+from serve.inference.predictor import Predictor, reference
+from serve.inference.records import Recorder
 from serve.metrics import MEDIA_TYPE, Metrics
-from serve.model import Holder, Served
-from serve.openapi import picture_body, problem_responses
 from serve.page.routes import add_page
-from serve.plain import PlainRoute
-from serve.predictor import Predictor, reference
-from serve.problems import request_id_of
-from serve.records import Recorder
+from serve.production.model import Holder, Served
 from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
 
 DESCRIPTION = (

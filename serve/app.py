@@ -17,14 +17,14 @@ from ray.serve.schema import LoggingConfig
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
-from serve.keys import Keys
-from serve.launch import LOG_SOCKET, STOPPING
-from serve.limits import Limits
+from serve.http.keys import Keys
+from serve.http.limits import Limits
+from serve.inference.records import Recorder
+from serve.lifecycle.launch import LOG_SOCKET, STOPPING
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
-from serve.model import Holder
-from serve.records import Recorder
-from serve.watcher import watch
+from serve.production.model import Holder
+from serve.production.watcher import watch
 
 # Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
 # others out. What exceeds even this, Serve turns away by itself.

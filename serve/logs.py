@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 Format = Literal["json", "text"]
-ACCESS = "serve.access"
+ACCESS = "serve.http.access"
 _LONGEST_LINE = 60_000  # a datagram's bound on Linux is the socket's buffer, 208 KiB unless somebody changed it
 _MOST_WAITING = 10_000
 _SEND_S = 0.1

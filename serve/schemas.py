@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from features.errors import Reason
+from features.reading.errors import Reason
 
 Label = Literal["NORMAL", "PNEUMONIA"]
 

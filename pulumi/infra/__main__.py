@@ -12,8 +12,8 @@ import yaml
 from infra import stack
 from infra.aws import commands
 from infra.local import stores
+from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.render.compose import compose
 from infra.secrets import write_files
 from infra.topology import on_aws, project_of, topology
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pyarrow.fs import FileSystem
 
-from features.limits import Limits
+from features.reading.limits import Limits
 from ray_jobs.dataset.catalogue import Catalogue
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError, SourceError, TooLittleData

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from serve.model import Served
 from serve.page.words import WORDS, percent
+from serve.production.model import Served
 
 SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
 _SHARES = ("sensitivity", "specificity", "accuracy")

@@ -10,12 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from registry.settings import Settings
-from serve.desk import Desk
-from serve.model import FailureCode
+from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
+from serve.inference.desk import Desk
 from serve.page.api_page import describe
 from serve.page.numbers import evaluation_rows, facts
 from serve.page.words import LANGUAGES, WORDS, choose_language, percent
-from serve.problems import KINDS, ProblemError, of_error, request_id_of
+from serve.production.model import FailureCode
 from serve.schemas import Prediction, Problem
 
 HERE = Path(__file__).parent

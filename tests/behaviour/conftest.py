@@ -11,11 +11,11 @@ from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.extraction import Table
-from ray_jobs.fit import TrainingSet, fit
-from ray_jobs.scope import fit_scope
-from ray_jobs.search_space import candidates
-from ray_jobs.trial import cross_validate
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.scope import fit_scope
+from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.trial import cross_validate
 from registry.bundle import Bundle
 
 TRAINED_ON = 240

@@ -6,7 +6,7 @@ import pytest
 
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import Bundle
-from serve.explain import explain
+from serve.inference.explain import explain
 from tests.behaviour.conftest import pixels_of, png_of
 
 CASES = 20

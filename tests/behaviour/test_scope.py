@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.errors import ImageError, NotAChestXray
+from features.reading.errors import ImageError, NotAChestXray
 from registry.bundle import Bundle
 from tests.behaviour.conftest import pixels_of, png_of
 from tests.behaviour.not_xrays import KINDS, generated, packaged

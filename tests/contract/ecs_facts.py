@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from infra.aws.compute.ecs import Supplied, container_definition, service_arguments, task_definition
 from infra.aws.lower import NOTEBOOK, SEVERAL, DatabaseAddress, lower
 from infra.aws.names import Names
-from infra.render.ecs import Supplied, container_definition, service_arguments, task_definition
 from infra.spec import SECRETS, Health, Topology
 
 Rendering = dict[str, dict[str, Any]]

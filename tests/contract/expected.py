@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from infra.local.container import volume_of
 from infra.local.lower import networks
-from infra.render.container import volume_of
 from infra.settings import ROOT
 from infra.spec import Service, Topology
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.render.compose import compose
 from infra.spec import Service, Topology
 from infra.topology import topology
 from tests.contract import compose_facts, docker_facts, ecs_facts

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from ray_jobs.runs import CANDIDATE_TAG
+from ray_jobs.tracking.runs import CANDIDATE_TAG
 from registry.promotion import history
 from registry.settings import ROOT, Settings
 from registry.versions import client, fetch, production, version_of
@@ -44,9 +44,9 @@ train.run_sweep = wait
 train.main()
 """
 BEFORE_PROMOTION = [
-    "ray_jobs.prepare:describe:before",  # the manifest stands, nothing is extracted
-    "ray_jobs.prepare:load_table:before",  # everything is extracted
-    "ray_jobs.runs:ParentRun.log_trial:after",  # the first trial is logged, the second is not
+    "ray_jobs.feature_table.prepare:describe:before",  # the manifest stands, nothing is extracted
+    "ray_jobs.feature_table.prepare:load_table:before",  # everything is extracted
+    "ray_jobs.tracking.runs:ParentRun.log_trial:after",  # the first trial is logged, the second is not
     "ray_jobs.train:run_sweep:after",
     "ray_jobs.train:write_bundle:before",  # fitted, evaluated, nothing stored
     "mlflow:MlflowClient.create_model_version:before",  # the files are stored, no version has them
@@ -55,7 +55,7 @@ BEFORE_PROMOTION = [
 PROMOTION = [
     "mlflow:MlflowClient.set_registered_model_alias:before",  # on record, not done
     "mlflow:MlflowClient.set_registered_model_alias:after",  # the alias has moved, the legacy stage has not
-    "ray_jobs.judge:set_tags:before",
+    "ray_jobs.tracking.judge:set_tags:before",
 ]
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from features.colour import colourfulness
+from features.reading.colour import colourfulness
 from tests.features.images import dicom, jpeg, picture, png
 
 

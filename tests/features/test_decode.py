@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from features.decode import Limits, decode
-from features.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
+from features.reading.decode import Limits, decode
+from features.reading.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from tests.features.images import dicom, exif, jpeg, picture, png, png_chunk, raw_png, with_exif
 
 GREY = picture()

@@ -12,8 +12,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from features.decode import decode
-from features.errors import UndecodableImage, UnsupportedImage
+from features.reading.decode import decode
+from features.reading.errors import UndecodableImage, UnsupportedImage
 from tests.features.images import dicom, jpeg, picture
 
 RAMP = np.arange(1024, dtype=np.uint16).reshape(32, 32)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from features.errors import ImageError
 from features.extract import describe, extract, extract_views
+from features.reading.errors import ImageError
 from features.spec import DEFAULT_SPEC
 from tests.features.images import dicom, jpeg, picture, png
 

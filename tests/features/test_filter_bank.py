@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.filter_bank import FilterBank, filter_bank, moduli
+from features.descriptors.filter_bank import FilterBank, filter_bank, moduli
 
 
 def wave(frequency: float, degrees: float, side: int = 96) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.hog import Hog, cell_histograms, gradients, hog
+from features.descriptors.hog import Hog, cell_histograms, gradients, hog
 
 
 def test_a_ramp_to_the_right_falls_into_the_first_bin() -> None:

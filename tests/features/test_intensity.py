@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from features.intensity import Intensity, intensity
+from features.descriptors.intensity import Intensity, intensity
 
 
 def test_means_deviations_and_quantiles_stand_in_the_order_of_their_names() -> None:

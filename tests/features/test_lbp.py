@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from features.lbp import Lbp, lbp, uniform_patterns
+from features.descriptors.lbp import Lbp, lbp, uniform_patterns
 
 
 def centre_pattern(rows: list[list[int]]) -> int:

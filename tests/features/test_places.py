@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from features.filter_bank import FilterBank
-from features.hog import Hog
-from features.intensity import Intensity
-from features.lbp import Lbp
+from features.descriptors.filter_bank import FilterBank
+from features.descriptors.hog import Hog
+from features.descriptors.intensity import Intensity
+from features.descriptors.lbp import Lbp
 from features.normalise import Normalise
 from features.places import places
 from features.spec import DEFAULT_SPEC, FeatureSpec

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from infra.__main__ import COMPOSE_FILE, compose_text
-from infra.render.compose import compose
-from infra.render.container import duration, volume_of
+from infra.local.compose import compose
+from infra.local.container import duration, volume_of
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from ray_jobs.cluster import AlreadyRunningError, cause_of, cpus, in_turn, sole_owner
+from ray_jobs.runtime.cluster import AlreadyRunningError, cause_of, cpus, in_turn, sole_owner
 from registry.errors import PromotionError
 from registry.settings import Settings
 

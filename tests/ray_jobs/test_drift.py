@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ray_jobs import drift
-from ray_jobs.reference import log_reference
+from ray_jobs.tracking.reference import log_reference
 from registry.bundle import read_bundle
 from registry.feedback import give
 from registry.predictions import Record, find, path_of, write

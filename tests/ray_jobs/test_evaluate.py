@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.evaluate import METRICS, best_threshold, calibration_error, evaluate
+from ray_jobs.learning.evaluate import METRICS, best_threshold, calibration_error, evaluate
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 PROBABILITIES = np.array([0.1, 0.2, 0.7, 0.6, 0.8, 0.9])

@@ -17,10 +17,10 @@ import pytest
 
 from features.extract import extract
 from features.spec import DEFAULT_SPEC, SpecMismatch
-from ray_jobs.cache import extract_shard, shard_path
 from ray_jobs.dataset.quarantine import read_quarantine
-from ray_jobs.extraction import extract_features, load_table
-from ray_jobs.prepare import Prepared, Sides, prepare
+from ray_jobs.feature_table.cache import extract_shard, shard_path
+from ray_jobs.feature_table.extraction import extract_features, load_table
+from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
 from registry.settings import ROOT, Settings
 
 
@@ -46,7 +46,7 @@ def test_a_second_extraction_finds_everything_and_starts_no_ray(settings, folder
     assert (first.extracted, first.cached, first.failed) == (60, 0, 0)
     script = (
         "import ray, sys\n"
-        "from ray_jobs.prepare import prepare\n"
+        "from ray_jobs.feature_table.prepare import prepare\n"
         "from registry.settings import Settings\n"
         f"done = prepare(Settings(data_uri={str(folder)!r}, state_uri={settings.state_uri!r})).extract()\n"
         "assert not ray.is_initialized()\n"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ray_jobs.evaluate import evaluate
-from ray_jobs.gate import AUC_FLOOR, decide
+from ray_jobs.learning.evaluate import evaluate
+from ray_jobs.learning.gate import AUC_FLOOR, decide
 
 RANDOM = np.random.default_rng(7)
 LABELS = np.tile([0, 1], 150)

@@ -10,11 +10,11 @@ from sklearn.calibration import _sigmoid_calibration
 
 from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
-from ray_jobs.evaluate import best_threshold
-from ray_jobs.extraction import Table
-from ray_jobs.fit import TrainingSet, fit
-from ray_jobs.search_space import FAMILIES, Candidate, Choice, candidates
-from ray_jobs.trial import cross_validate, trial_from_json, trial_to_json
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.learning.evaluate import best_threshold
+from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.search_space import FAMILIES, Candidate, Choice, candidates
+from ray_jobs.learning.trial import cross_validate, trial_from_json, trial_to_json
 from registry.bundle import write_bundle
 
 

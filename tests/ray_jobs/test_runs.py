@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.evaluate import evaluate
-from ray_jobs.plots import plots
-from ray_jobs.prepare import prepare
-from ray_jobs.runs import CANDIDATE_TAG, git_commit, parent_run
-from ray_jobs.search_space import candidates
+from ray_jobs.feature_table.prepare import prepare
+from ray_jobs.learning.evaluate import evaluate
+from ray_jobs.learning.plots import plots
+from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.trial import Trial
 from ray_jobs.sweep import rank, training_key
-from ray_jobs.trial import Trial
+from ray_jobs.tracking.runs import CANDIDATE_TAG, git_commit, parent_run
 from registry.settings import Settings
 from registry.versions import client
 
@@ -69,7 +69,7 @@ def test_a_nested_run_is_logged_once(settings):
 def test_a_nested_run_whose_logging_was_cut_short_is_completed_and_not_doubled(settings, monkeypatch):
     with parent_run(settings, key="k", kind="train", tags={}) as run:
         with monkeypatch.context() as patch:
-            patch.setattr("ray_jobs.runs._log", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("ray_jobs.tracking.runs._log", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 run.log_trial(trial_of())
         run.log_trial(trial_of())

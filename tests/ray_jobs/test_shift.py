@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.shift import BINS, agreement, compare, shift, stability_index
+from ray_jobs.learning.shift import BINS, agreement, compare, shift, stability_index
 
 
 def test_the_stability_index_is_the_sum_over_bins_of_what_moved_times_its_log_ratio() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ray_jobs.submit import JobError, submit
+from ray_jobs.runtime.submit import JobError, submit
 from registry.settings import Settings
 
 

@@ -11,11 +11,11 @@ import pytest
 import ray
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.fit import TrainingSet
-from ray_jobs.runs import CANDIDATE_TAG, parent_run
-from ray_jobs.search_space import candidates
+from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.trial import cross_validate
 from ray_jobs.sweep import run_sweep
-from ray_jobs.trial import cross_validate
+from ray_jobs.tracking.runs import CANDIDATE_TAG, parent_run
 from registry.state import open_state
 from registry.versions import client
 

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from features.errors import NotAChestXray
 from features.extract import describe_normalised
 from features.normalise import Normalised, normalise
+from features.reading.errors import NotAChestXray
 from features.spec import DEFAULT_SPEC
 from registry.bundle import Bundle, digest_of, read_bundle
 from registry.errors import ArtefactError

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.cache import cached, extract_shard, load_shard
-from ray_jobs.prepare import prepare
+from ray_jobs.feature_table.cache import cached, extract_shard, load_shard
+from ray_jobs.feature_table.prepare import prepare
 from registry.settings import Settings, SettingsError
 from registry.state import State, open_state
 

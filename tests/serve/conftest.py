@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from registry.settings import Settings
-from serve.model import Holder, Served
+from serve.production.model import Holder, Served
 from tests.serve.models import Registry, TrainingSet, served
 
 

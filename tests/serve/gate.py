@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from serve.model import Served
+from serve.production.model import Served
 
 
 class Gate:

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from features.errors import ImageError
+from features.reading.errors import ImageError
 from registry.bundle import Bundle
-from serve.problems import KINDS, MEDIA_TYPE
+from serve.http.problems import KINDS, MEDIA_TYPE
 
 HANGS_AFTER_S = 100.0
 TOLERANCE = 1e-9

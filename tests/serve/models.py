@@ -17,7 +17,7 @@ from registry.bundle import read_bundle, write_bundle
 from registry.scope import Scope
 from registry.settings import Settings
 from registry.versions import ModelVersion, client, register
-from serve.model import Served
+from serve.production.model import Served
 from tests.conftest import scope_of
 
 HELD_OUT = {

@@ -17,10 +17,10 @@ from PIL import Image
 from registry.settings import ROOT, Settings
 from registry.state import open_state
 from serve.api import create_app
-from serve.keys import read_keys
+from serve.http.keys import read_keys
+from serve.inference.records import Recorder
 from serve.metrics import Metrics
-from serve.model import Failure, Holder
-from serve.records import Recorder
+from serve.production.model import Failure, Holder
 from tests.serve.live import CHROMIUM, chromium, running
 from tests.serve.models import TrainingSet, served
 

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.limits import Limits
-from serve.model import Failure, Holder, Served
-from serve.problems import KINDS
+from serve.http.limits import Limits
+from serve.http.problems import KINDS
+from serve.production.model import Failure, Holder, Served
 from tests.serve.gate import Gate
 from tests.serve.malformed import png_of
 from tests.serve.models import TrainingSet

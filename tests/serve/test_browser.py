@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
-from serve.keys import read_keys
+from serve.http.keys import read_keys
+from serve.inference.records import Recorder
 from serve.metrics import Metrics
-from serve.model import Failure, Holder, Served
-from serve.records import Recorder
+from serve.production.model import Failure, Holder, Served
 from tests.serve.live import CHROMIUM, chromium, running
 from tests.serve.models import TrainingSet
 from tests.serve.pictures import write_uploads

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from registry.bundle import read_bundle
-from serve import launch
+from serve.lifecycle import launch
 from tests.serve.live import replicas
 from tests.serve.malformed import malformed
 from tests.serve.models import Registry

@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 from registry.settings import ROOT, Settings
 from serve.__main__ import end_session
 from serve.api import create_app
-from serve.limits import Limits
-from serve.model import Holder, Served
+from serve.http.limits import Limits
+from serve.production.model import Holder, Served
 from tests.serve.gate import Gate
 from tests.serve.models import Registry
 from tests.serve.waiting import free_port, until

@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.explain import GRID, windows
-from serve.limits import Limits
-from serve.model import Holder, Served
-from serve.overlay import overlay
+from serve.http.limits import Limits
+from serve.inference.explain import GRID, windows
+from serve.inference.overlay import overlay
+from serve.production.model import Holder, Served
 from tests.behaviour.not_xrays import generated
 from tests.serve.models import TrainingSet
 

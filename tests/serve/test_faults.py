@@ -20,10 +20,10 @@ from registry.bundle import digest_of, read_bundle
 from registry.settings import Settings
 from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, production
 from serve.api import create_app
-from serve.cache import VerifiedCache
-from serve.limits import Limits
-from serve.model import Holder
-from serve.watcher import Watcher
+from serve.http.limits import Limits
+from serve.production.cache import VerifiedCache
+from serve.production.model import Holder
+from serve.production.watcher import Watcher
 from tests.serve.fault_proxy import mlflow_behind_faults
 from tests.serve.history import Traffic, answers_of, follows, seen_by_each, violations
 from tests.serve.live import running

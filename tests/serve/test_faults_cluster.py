@@ -16,7 +16,7 @@ from benchmarks.load import closed, post
 from registry.bundle import read_bundle
 from registry.settings import Settings
 from registry.versions import ModelVersion
-from serve import launch
+from serve.lifecycle import launch
 from tests.serve.history import Traffic, answers_of, violations
 from tests.serve.live import replicas
 from tests.serve.models import Registry

@@ -16,9 +16,9 @@ from registry.predictions import Bounds, Record, files, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 from serve.api import create_app
+from serve.inference.records import Recorder
 from serve.metrics import Metrics
-from serve.model import Holder, Served
-from serve.records import Recorder
+from serve.production.model import Holder, Served
 from tests.serve.models import TrainingSet
 from tests.serve.waiting import until
 

@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
+from serve.http.problems import MEDIA_TYPE
+from serve.inference.records import Recorder
 from serve.metrics import Metrics
-from serve.model import Holder, Served
-from serve.problems import MEDIA_TYPE
-from serve.records import Recorder
+from serve.production.model import Holder, Served
 from tests.serve.live import running
 from tests.serve.malformed import malformed
 from tests.serve.models import TrainingSet

@@ -15,12 +15,12 @@ import pytest
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
 from registry.settings import Settings
-from serve import haproxy
 from serve.api import create_app
-from serve.headers import SAFE
-from serve.limits import Limits
-from serve.model import Holder, Served
-from serve.problems import KINDS
+from serve.http.headers import SAFE
+from serve.http.limits import Limits
+from serve.http.problems import KINDS
+from serve.lifecycle import haproxy
+from serve.production.model import Holder, Served
 from tests.serve.gate import Gate
 from tests.serve.live import running
 from tests.serve.waiting import free_port, until

@@ -8,9 +8,9 @@ from fastapi.testclient import TestClient
 
 from registry.settings import Settings, SettingsError, load_settings
 from serve.api import create_app
-from serve.keys import OWN, read_keys
-from serve.model import Holder
-from serve.session import main
+from serve.http.keys import OWN, read_keys
+from serve.lifecycle.session import main
+from serve.production.model import Holder
 
 CLINIC, WARD = "clinic-0123456789abcdef", "ward-0123456789abcdef"
 
@@ -118,6 +118,6 @@ def test_the_command_refuses_to_listen_elsewhere_without_keys(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("API_KEYS", raising=False)
-    monkeypatch.setattr("serve.session.set_up", lambda *_: None)  # the log of this process is the tests'
+    monkeypatch.setattr("serve.lifecycle.session.set_up", lambda *_: None)  # the log of this process is the tests'
     assert main(["--host", "0.0.0.0"]) == 1
     assert "API_KEYS" in capsys.readouterr().err

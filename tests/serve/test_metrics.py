@@ -13,11 +13,11 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.settings import ROOT, Settings
-from serve.access import log as access_log
 from serve.api import create_app
+from serve.http.access import log as access_log
 from serve.logs import Collector, JsonLines, TextLines, ToCollector
 from serve.metrics import FOLDER_VARIABLE, Metrics
-from serve.model import Holder
+from serve.production.model import Holder
 from tests.serve.models import TrainingSet
 from tests.serve.waiting import until
 

@@ -9,13 +9,13 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from features.errors import Reason
+from features.reading.errors import Reason
 from registry.settings import Settings
 from serve.api import create_app
-from serve.model import Holder
+from serve.http.problems import KINDS
 from serve.page.numbers import evaluation_rows
 from serve.page.words import WORDS, choose_language, percent
-from serve.problems import KINDS
+from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
 from tests.serve.models import TrainingSet
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from registry.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
-from serve import launch
+from serve.lifecycle import launch
 from tests.serve.live import replicas
 from tests.serve.models import Registry
 from tests.serve.waiting import free_port, until
@@ -148,7 +148,7 @@ def test_what_every_replica_answered_is_on_record_and_in_the_log_after_the_stop(
     recorded = {name for table in tables for name in table["id"].to_pylist()}
     assert ids <= recorded
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    requests = {line["request_id"]: line for line in lines if line["logger"] == "serve.access"}
+    requests = {line["request_id"]: line for line in lines if line["logger"] == "serve.http.access"}
     for prediction_id in ids:
         line = requests[prediction_id.rpartition(".")[0]]
         assert (line["route"], line["status"], line["key"]) == ("/predict", 200, "tests")

@@ -9,11 +9,11 @@ import pytest
 from registry.bundle import read_bundle
 from registry.settings import Settings
 from registry.versions import ModelVersion, production
-from serve.cache import VerifiedCache
+from serve.lifecycle.mlflow_ui import MlflowUi
 from serve.metrics import Metrics
-from serve.mlflow_ui import MlflowUi
-from serve.model import Holder
-from serve.watcher import Watcher
+from serve.production.cache import VerifiedCache
+from serve.production.model import Holder
+from serve.production.watcher import Watcher
 from tests.serve.models import Registry
 from tests.serve.waiting import free_port, until
 

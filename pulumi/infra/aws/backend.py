@@ -5,25 +5,15 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws import (
-    buckets,
-    budget,
-    database,
-    edge,
-    images,
-    key,
-    monitoring,
-    network,
-    notebook,
-    scaling,
-    secrets,
-    services,
-)
+from infra.aws.compute import notebook, scaling, services
+from infra.aws.data import buckets, database, images, key, secrets
 from infra.aws.lower import NOTEBOOK
 from infra.aws.names import Names
+from infra.aws.network import edge, network
 from infra.aws.outputs import outputs
 from infra.aws.parts import Stores
 from infra.aws.settings import AwsSettings
+from infra.aws.watch import budget, monitoring
 from infra.spec import Topology
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from infra import stack
-from infra.aws import certificate
 from infra.aws.lower import lower
 from infra.aws.names import Names
+from infra.aws.network import certificate
 from infra.settings import ROOT
 from infra.topology import project_of, topology
 

@@ -6,9 +6,9 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
+from infra.local.container import HARDENED_SECURITY, LOG_OPTIONS, volume_of
+from infra.local.docker import containers, secret_volume
 from infra.local.lower import lower, networks
-from infra.render.container import HARDENED_SECURITY, LOG_OPTIONS, volume_of
-from infra.render.docker import containers, secret_volume
 from infra.secrets import derived
 from infra.settings import ROOT, Settings, read_secret
 from infra.spec import Image, Topology

@@ -16,10 +16,11 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.aws import certificate, demand
+from infra.aws.compute import demand
+from infra.aws.compute.ecs import Supplied, container_definition, task_definition
 from infra.aws.lower import AUTHORITIES, DatabaseAddress, lower
 from infra.aws.names import Names
-from infra.render.ecs import Supplied, container_definition, task_definition
+from infra.aws.network import certificate
 from infra.spec import Service
 from infra.topology import project_of, topology
 from tests.e2e.containers.stack import healthy, inspect, run, wait_for

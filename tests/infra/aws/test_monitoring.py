@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from infra.aws import budget, monitoring
-from infra.aws.monitoring import MODEL, NO_MODEL, Watched, alarms, key_statement
+from infra.aws.watch import budget, monitoring
+from infra.aws.watch.monitoring import MODEL, NO_MODEL, Watched, alarms, key_statement
 from registry.bundle import read_bundle
 from registry.versions import ModelVersion
 from serve.logs import set_up
-from serve.model import Holder
-from serve.watcher import Watcher
+from serve.production.model import Holder
+from serve.production.watcher import Watcher
 from tests.infra.aws.given import ACCOUNT, Given, added, names
 
 SERVICES = ("mlflow", "ray-head", "webapp")
@@ -109,8 +109,8 @@ def test_each_target_is_watched_in_its_own_group():
 def test_the_last_word_of_the_page_on_its_model_decides_the_alarm():
     filters = of("LogMetricFilter")
     assert {name: (inputs["pattern"], inputs["metricTransformation"]["value"]) for name, inputs in filters.items()} == {
-        "ready-model": (f'{{ $.logger = "serve.watcher" && $.message = "{MODEL}" }}', "1"),
-        "no-model": (f'{{ $.logger = "serve.watcher" && $.message = "{NO_MODEL}" }}', "0"),
+        "ready-model": (f'{{ $.logger = "serve.production.watcher" && $.message = "{MODEL}" }}', "1"),
+        "no-model": (f'{{ $.logger = "serve.production.watcher" && $.message = "{NO_MODEL}" }}', "0"),
     }
     assert {inputs["logGroupName"] for inputs in filters.values()} == {"/ecs/hm-mlflow-webapp"}
     alarm = of("MetricAlarm")["no-ready-model"]
@@ -146,7 +146,7 @@ def test_the_page_writes_what_the_filters_look_for(
 
     def said_lines() -> list[str]:
         lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-        return [line["message"] for line in lines if line["logger"] == "serve.watcher"]
+        return [line["message"] for line in lines if line["logger"] == "serve.production.watcher"]
 
     def matches(messages: list[str], wildcard: str) -> bool:
         return any(fnmatchcase(message, wildcard) for message in messages)

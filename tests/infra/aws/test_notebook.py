@@ -24,9 +24,10 @@ import pytest
 from dotenv import dotenv_values
 from moto.server import ThreadedMotoServer
 
-from infra.aws import key, notebook
+from infra.aws.compute import notebook
+from infra.aws.compute.project import archive, constraints
+from infra.aws.data import key
 from infra.aws.lower import NOTEBOOK, lower
-from infra.aws.project import archive, constraints
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology

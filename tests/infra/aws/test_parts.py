@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from infra.aws import certificate
 from infra.aws.commands import differences
-from infra.aws.firewall import Opening, openings
-from infra.aws.images import tag
-from infra.aws.scaling import steps
-from infra.render.ecs import USERS
+from infra.aws.compute.ecs import USERS
+from infra.aws.compute.scaling import steps
+from infra.aws.data.images import tag
+from infra.aws.network import certificate
+from infra.aws.network.firewall import Opening, openings
 from infra.settings import ROOT
 from infra.topology import IMAGES, on_aws, project_of, topology
 from tests.contract.ecs_facts import lowered

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy
 from moto.server import ThreadedMotoServer
 
-from infra.aws import certificate
+from infra.aws.network import certificate
 from infra.settings import ROOT
 
 PROGRAM = ROOT / "compose" / "images" / "database-password"

@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.aws.certificate import make
+from infra.aws.network.certificate import make
 from infra.settings import ROOT
 from tests.infra.aws.graph import defaults
 from tests.infra.recorded import SECRETS

@@ -1,0 +1,1 @@
+"""The descriptors, a family a module: array in, vector out."""

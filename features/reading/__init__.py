@@ -1,0 +1,1 @@
+"""Untrusted bytes to grey pixels, or a named error."""

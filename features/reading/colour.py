@@ -1,0 +1,27 @@
+"""How much colour an encoded picture has: a radiograph has none, whatever kind of file holds it."""
+
+import cv2
+import numpy as np
+
+from features.reading import jpeg, png
+
+
+def colourfulness(data: bytes) -> float:
+    """Mean difference between a pixel's strongest and weakest channel, 0 for grey to 1, of a file that `decode` takes.
+
+    A file that has no colour channels is not decoded for it, and a JPEG only at an eighth of its size.
+    """
+    if not _has_channels(data):
+        return 0.0
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        return 0.0
+    blue, green, red = cv2.split(pixels)
+    spread = cv2.subtract(cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red))
+    return float(np.mean(spread)) / 255.0
+
+
+def _has_channels(data: bytes) -> bool:
+    if data.startswith(jpeg.MAGIC):
+        return jpeg.read_header(data).channels > 1
+    return data.startswith(png.MAGIC) and png.read_header(data).coloured  # of DICOM only grey pictures are taken

@@ -1,0 +1,1 @@
+"""What runs: services, their roles and numbers, and the notebook."""

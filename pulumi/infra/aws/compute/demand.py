@@ -1,0 +1,33 @@
+"""The program beside the Ray head that says how many workers the work would keep busy; `scaling` follows it."""
+
+from dataclasses import replace
+from typing import Any
+
+from infra.aws.compute.ecs import Supplied, container_definition
+from infra.spec import Service
+
+NAME = "demand"
+_TOKEN = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  the name of a variable
+_SECRET = "ray-token"  # noqa: S105  the name of a secret
+
+
+def container(head: Service, worker: Service, supplied: Supplied) -> dict[str, Any]:
+    """Its container, in the head's task. Where it ends, the head goes on, and the number of workers stays as it is."""
+    beside = replace(
+        head,
+        name=NAME,
+        command=("python", "-m", "ray_jobs.demand", "--slots", str(slots(worker))),
+        environment={_TOKEN: head.environment[_TOKEN]},
+        secrets={_SECRET: head.secrets[_SECRET]},
+        ports=(),
+        health=None,
+        scratch=(),
+    )
+    return container_definition(beside, supplied) | {"essential": False, "stopTimeout": 2}
+
+
+def slots(worker: Service) -> int:
+    """How many tasks a worker takes at once, as its command says."""
+    option = "--num-cpus="
+    [number] = [str(word).removeprefix(option) for word in worker.command if str(word).startswith(option)]
+    return int(number)

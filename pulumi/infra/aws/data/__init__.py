@@ -1,0 +1,1 @@
+"""What holds data: buckets, database, secrets, keys, image repositories."""

@@ -1,0 +1,90 @@
+"""The database: Postgres on RDS, private, encrypted, backed up, with a password that RDS makes and changes itself."""
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.lower import DatabaseAddress
+from infra.aws.names import Names
+from infra.aws.network.firewall import DATABASE
+from infra.aws.parts import Network
+from infra.aws.settings import AwsSettings
+from infra.spec import Database
+
+# The version of the container that stands for it on one machine.
+_VERSION = "15"
+
+
+def build(database: Database, names: Names, settings: AwsSettings, network: Network) -> aws.rds.Instance:
+    """Declare the instance, in the private subnets."""
+    sizes = settings.environment
+    subnets = aws.rds.SubnetGroup(
+        DATABASE,
+        name=names.of(DATABASE),
+        description="The private subnets",
+        subnet_ids=[subnet.id for subnet in network.private_subnets],
+        tags=names.tags(DATABASE),
+    )
+    parameters = aws.rds.ParameterGroup(
+        DATABASE,
+        name=names.of(DATABASE),
+        family=f"postgres{_VERSION}",
+        description="TLS only; connections and what is slow are logged",
+        parameters=[
+            {"name": "rds.force_ssl", "value": "1"},
+            {"name": "log_connections", "value": "1"},
+            {"name": "log_disconnections", "value": "1"},
+            {"name": "log_min_duration_statement", "value": "1000"},
+        ],
+        tags=names.tags(DATABASE),
+    )
+    log = aws.cloudwatch.LogGroup(
+        DATABASE,
+        name=f"/aws/rds/instance/{names.of(DATABASE)}/postgresql",
+        retention_in_days=sizes.log_days,
+        tags=names.tags(DATABASE),
+    )
+    return aws.rds.Instance(
+        DATABASE,
+        identifier=names.of(DATABASE),
+        engine="postgres",
+        engine_version=_VERSION,
+        instance_class=sizes.database_class,
+        db_name=database.user,
+        username=database.user,
+        manage_master_user_password=True,
+        allocated_storage=sizes.database_gib,
+        max_allocated_storage=sizes.database_most_gib,
+        storage_type="gp3",
+        storage_encrypted=True,
+        multi_az=sizes.standby,
+        publicly_accessible=False,
+        db_subnet_group_name=subnets.name,
+        vpc_security_group_ids=[network.groups[DATABASE].id],
+        parameter_group_name=parameters.name,
+        ca_cert_identifier="rds-ca-rsa2048-g1",
+        backup_retention_period=sizes.backup_days,
+        backup_window="03:00-04:00",
+        maintenance_window="sun:04:30-sun:05:30",
+        copy_tags_to_snapshot=True,
+        auto_minor_version_upgrade=True,
+        enabled_cloudwatch_logs_exports=["postgresql"],
+        deletion_protection=settings.protected,
+        delete_automated_backups=not settings.protected,
+        skip_final_snapshot=not sizes.careful,
+        final_snapshot_identifier=names.of(f"{DATABASE}-final") if sizes.careful else None,
+        apply_immediately=not sizes.careful,
+        tags=names.tags(DATABASE),
+        opts=pulumi.ResourceOptions(protect=settings.protected, depends_on=[log]),
+    )
+
+
+def address(instance: aws.rds.Instance) -> pulumi.Output[DatabaseAddress]:
+    """How the database is reached."""
+    return pulumi.Output.all(instance.address, secret_arn(instance)).apply(
+        lambda known: DatabaseAddress(host=known[0], secret=known[1])
+    )
+
+
+def secret_arn(instance: aws.rds.Instance) -> pulumi.Output[str]:
+    """The secret in which RDS keeps the password."""
+    return instance.master_user_secrets.apply(lambda secrets: str(secrets[0].secret_arn))

@@ -1,0 +1,1 @@
+"""The network, who may connect to whom, and the way in."""

@@ -1,0 +1,138 @@
+"""The way in: a load balancer over both zones that knows three hosts, and answers 404 to everything else."""
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.compute.ecs import public_port
+from infra.aws.data.buckets import EDGE_LOGS
+from infra.aws.lower import NOTEBOOK
+from infra.aws.names import HOSTS, Names
+from infra.aws.network.firewall import EDGE
+from infra.aws.parts import Edge, Network
+from infra.aws.settings import AwsSettings
+from infra.settings import SettingError
+from infra.spec import Service, Topology
+
+# TLS 1.3, and 1.2 with forward secrecy.
+TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
+# Longer than any answer of the application takes, so that it is the application that gives up.
+IDLE_S = 120
+# What says that a container can take requests. A page without a model answers too: it says that there is none.
+_HEALTH_PATHS = {"mlflow": "/health", "ray-head": "/api/gcs_healthz", "webapp": "/healthz"}
+
+
+def build(topology: Topology, names: Names, settings: AwsSettings, network: Network, logs: pulumi.Output[str]) -> Edge:
+    """Declare the load balancer, its listeners, and a target group for each service that people reach.
+
+    `logs` is the name of the bucket for access logs, known once its policy lets load balancers write.
+    """
+    balancer = aws.lb.LoadBalancer(
+        EDGE,
+        name=names.of(EDGE),
+        load_balancer_type="application",
+        internal=False,
+        subnets=[subnet.id for subnet in network.public_subnets],
+        security_groups=[network.groups[EDGE].id],
+        drop_invalid_header_fields=True,
+        desync_mitigation_mode="strictest",
+        idle_timeout=IDLE_S,
+        enable_deletion_protection=settings.protected,
+        access_logs={"enabled": True, "bucket": logs, "prefix": EDGE_LOGS},
+        tags=names.tags(EDGE),
+    )
+    reached = [service for service in topology.services if public_port(service) and service.name != NOTEBOOK]
+    targets = {service.name: _targets(service, names, network) for service in reached}
+    certificate = None
+    if settings.plain_http:
+        listener = _listener(names, balancer, port=80, protocol="HTTP")
+    else:
+        arn, certificate = _certificate(names, settings)
+        listener = _listener(names, balancer, port=443, protocol="HTTPS", certificate_arn=arn, ssl_policy=TLS_POLICY)
+        _to_https(names, balancer)
+    rules = tuple(
+        aws.lb.ListenerRule(
+            name,
+            listener_arn=listener.arn,
+            priority=priority,
+            conditions=[{"host_header": {"values": [names.host(name)]}}],
+            actions=[{"type": "forward", "target_group_arn": group.arn}],
+            tags=names.tags(name),
+        )
+        for priority, (name, group) in enumerate(sorted(targets.items()), start=1)
+    )
+    return Edge(load_balancer=balancer, target_groups=targets, rules=rules, certificate=certificate)
+
+
+def _targets(service: Service, names: Names, network: Network) -> aws.lb.TargetGroup:
+    return aws.lb.TargetGroup(
+        service.name,
+        name=names.of(service.name),
+        target_type="ip",
+        protocol="HTTP",
+        port=public_port(service),
+        vpc_id=network.vpc.id,
+        # No new requests while those under way end; after that the container is given SIGTERM.
+        deregistration_delay=min(service.stop_timeout, IDLE_S),
+        health_check={
+            "path": _HEALTH_PATHS[service.name],
+            "matcher": "200",
+            "interval": 10,
+            "timeout": 5,
+            "healthy_threshold": 2,
+            "unhealthy_threshold": 3,
+        },
+        tags=names.tags(service.name),
+    )
+
+
+def _listener(names: Names, balancer: aws.lb.LoadBalancer, *, port: int, **options: Any) -> aws.lb.Listener:
+    name = f"{EDGE}-{port}"
+    return aws.lb.Listener(
+        name,
+        load_balancer_arn=balancer.arn,
+        port=port,
+        default_actions=[
+            {
+                "type": "fixed-response",
+                "fixed_response": {
+                    "content_type": "text/plain",
+                    "message_body": f"There is no such host; there are {', '.join(map(names.host, HOSTS))}.",
+                    "status_code": "404",
+                },
+            }
+        ],
+        tags=names.tags(name),
+        **options,
+    )
+
+
+def _to_https(names: Names, balancer: aws.lb.LoadBalancer) -> None:
+    aws.lb.Listener(
+        f"{EDGE}-80",
+        load_balancer_arn=balancer.arn,
+        port=80,
+        protocol="HTTP",
+        default_actions=[
+            {"type": "redirect", "redirect": {"port": "443", "protocol": "HTTPS", "status_code": "HTTP_301"}}
+        ],
+        tags=names.tags(f"{EDGE}-80"),
+    )
+
+
+def _certificate(names: Names, settings: AwsSettings) -> tuple[pulumi.Input[str], str | None]:
+    """The certificate's ARN, and the text of its authority where clients have to be given it."""
+    if settings.certificate_arn:
+        return settings.certificate_arn, None
+    config = pulumi.Config()
+    key, certificate, authority = config.get_secret("tlsKey"), config.get("tlsCertificate"), config.get("tlsAuthority")
+    if key is None or certificate is None or authority is None:
+        raise SettingError(
+            f"tlsKey, tlsCertificate or tlsAuthority is not set in {pulumi.get_stack()}; `make stack "
+            f"STACK={pulumi.get_stack()}` makes them, or certificateArn names a certificate of yours in ACM."
+        )
+    imported = aws.acm.Certificate(
+        EDGE, private_key=key, certificate_body=certificate, certificate_chain=authority, tags=names.tags(EDGE)
+    )
+    return imported.arn, authority

@@ -1,0 +1,179 @@
+"""The network: a VPC over two zones, what is public, what is private, and how private things reach AWS."""
+
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra.aws.names import Names
+from infra.aws.network.firewall import EDGE, ENDPOINTS, Opening, groups, openings
+from infra.aws.parts import Network
+from infra.aws.settings import AwsSettings
+from infra.spec import Topology
+
+ANYWHERE = "0.0.0.0/0"
+_CIDR = "10.20.0.0/16"
+_ZONES = 2
+_IN_EVERY_ACCOUNT: Any = {"name": "opt-in-status", "values": ["opt-in-not-required"]}  # no local zones
+# What the services and the notebook call, where they reach AWS without the internet.
+_CALLED = ("ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts", "sagemaker.api", "monitoring")
+
+
+def build(topology: Topology, names: Names, settings: AwsSettings) -> Network:
+    """Declare the network of a lowered topology."""
+    zones = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
+    vpc = aws.ec2.Vpc(
+        "vpc", cidr_block=_CIDR, enable_dns_hostnames=True, enable_dns_support=True, tags=names.tags("vpc")
+    )
+    # The group that AWS makes with the VPC lets its members talk to one another; emptied, nothing can use it unawares.
+    aws.ec2.DefaultSecurityGroup("unused", vpc_id=vpc.id, ingress=[], egress=[], tags=names.tags("unused"))
+    public = tuple(_subnet(names, vpc, f"public-{n + 1}", zones.names[n], f"10.20.{n}.0/24") for n in range(_ZONES))
+    private = tuple(
+        _subnet(names, vpc, f"private-{n + 1}", zones.names[n], f"10.20.{16 + 16 * n}.0/20") for n in range(_ZONES)
+    )
+    to_private = _routes(names, settings, vpc, public, private)
+    by_group = {
+        name: aws.ec2.SecurityGroup(
+            name,
+            name=names.of(name),
+            description=f"{names.project}: {name}",
+            vpc_id=vpc.id,
+            tags=names.tags(name),
+            opts=pulumi.ResourceOptions(delete_before_replace=True),
+        )
+        for name in groups(topology, endpoints=settings.egress == "endpoints")
+    }
+    _endpoints(names, settings, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
+    for opening in openings(topology, endpoints=settings.egress == "endpoints"):
+        _open(names, opening, by_group)
+    _outside(names, settings, by_group)
+    namespace = aws.servicediscovery.PrivateDnsNamespace(
+        "zone",
+        name=names.domain,
+        description="Where the services of the stack are found inside its VPC",
+        vpc=vpc.id,
+        tags=names.tags("zone"),
+    )
+    return Network(vpc=vpc, public_subnets=public, private_subnets=private, groups=by_group, namespace=namespace)
+
+
+def _subnet(names: Names, vpc: aws.ec2.Vpc, name: str, zone: str, cidr: str) -> aws.ec2.Subnet:
+    return aws.ec2.Subnet(
+        name,
+        vpc_id=vpc.id,
+        availability_zone=zone,
+        cidr_block=cidr,
+        map_public_ip_on_launch=False,
+        tags=names.tags(name),
+    )
+
+
+def _routes(
+    names: Names,
+    settings: AwsSettings,
+    vpc: aws.ec2.Vpc,
+    public: tuple[aws.ec2.Subnet, ...],
+    private: tuple[aws.ec2.Subnet, ...],
+) -> aws.ec2.RouteTable:
+    """The tables of both kinds of subnet; gives the private one."""
+    internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"))
+    to_public, to_private = (
+        aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=names.tags(name)) for name in ("public", "private")
+    )
+    for number, (outer, inner) in enumerate(zip(public, private, strict=True), start=1):
+        aws.ec2.RouteTableAssociation(f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id)
+        aws.ec2.RouteTableAssociation(f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id)
+    aws.ec2.Route("public", route_table_id=to_public.id, destination_cidr_block=ANYWHERE, gateway_id=internet.id)
+    if settings.egress == "nat":
+        reached = pulumi.ResourceOptions(depends_on=[internet])
+        address = aws.ec2.Eip("nat", domain="vpc", tags=names.tags("nat"), opts=reached)
+        nat = aws.ec2.NatGateway("nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"))
+        aws.ec2.Route("private", route_table_id=to_private.id, destination_cidr_block=ANYWHERE, nat_gateway_id=nat.id)
+    return to_private
+
+
+def _endpoints(
+    names: Names,
+    settings: AwsSettings,
+    *,
+    vpc: aws.ec2.Vpc,
+    private: tuple[aws.ec2.Subnet, ...],
+    to_private: aws.ec2.RouteTable,
+    by_group: dict[str, aws.ec2.SecurityGroup],
+) -> None:
+    """Ways to AWS that leave the internet out: to S3 always, since it costs nothing; to the rest by setting."""
+    aws.ec2.VpcEndpoint(
+        "s3",
+        vpc_id=vpc.id,
+        service_name=f"com.amazonaws.{settings.region}.s3",
+        vpc_endpoint_type="Gateway",
+        route_table_ids=[to_private.id],
+        tags=names.tags("s3"),
+    )
+    for called in _CALLED if settings.egress == "endpoints" else ():
+        name = called.replace(".", "-")
+        aws.ec2.VpcEndpoint(
+            name,
+            vpc_id=vpc.id,
+            service_name=f"com.amazonaws.{settings.region}.{called}",
+            vpc_endpoint_type="Interface",
+            private_dns_enabled=True,
+            subnet_ids=[subnet.id for subnet in private],
+            security_group_ids=[by_group[ENDPOINTS].id],
+            tags=names.tags(name),
+        )
+
+
+def _open(names: Names, opening: Opening, by_group: dict[str, aws.ec2.SecurityGroup]) -> None:
+    """Both ends of an opening: the one lets in what the other lets out."""
+    ports: dict[str, Any] = {
+        "ip_protocol": "tcp",
+        "from_port": opening.first,
+        "to_port": opening.last,
+        "description": opening.reason,
+    }
+    name = f"{opening.to}-from-{opening.source}-{opening.first}"
+    aws.vpc.SecurityGroupIngressRule(
+        name,
+        security_group_id=by_group[opening.to].id,
+        referenced_security_group_id=by_group[opening.source].id,
+        tags=names.tags(name),
+        **ports,
+    )
+    aws.vpc.SecurityGroupEgressRule(
+        name,
+        security_group_id=by_group[opening.source].id,
+        referenced_security_group_id=by_group[opening.to].id,
+        tags=names.tags(name),
+        **ports,
+    )
+
+
+def _outside(names: Names, settings: AwsSettings, by_group: dict[str, aws.ec2.SecurityGroup]) -> None:
+    """People come in at the edge, from where the settings say; services go out by HTTPS alone."""
+    for cidr in settings.allowed_cidrs:
+        for port in (80,) if settings.plain_http else (80, 443):
+            name = f"{EDGE}-{port}-{cidr}"
+            aws.vpc.SecurityGroupIngressRule(
+                name,
+                security_group_id=by_group[EDGE].id,
+                cidr_ipv4=cidr,
+                ip_protocol="tcp",
+                from_port=port,
+                to_port=port,
+                description="People, by the setting allowedCidrs",
+                tags=names.tags(name),
+            )
+    # S3's addresses are public ones, even by the gateway endpoint; without NAT nothing else answers there.
+    for name, group in by_group.items():
+        if name not in (EDGE, "database", ENDPOINTS):
+            aws.vpc.SecurityGroupEgressRule(
+                f"{name}-https",
+                security_group_id=group.id,
+                cidr_ipv4=ANYWHERE,
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                description="AWS, and with a NAT gateway the internet, by HTTPS",
+                tags=names.tags(f"{name}-https"),
+            )

@@ -1,1 +1,0 @@
-"""From a service to the plain dictionary that a platform takes; pure, so that tests compare whole results."""

@@ -1,0 +1,1 @@
+"""From a data address to a table of features: the cache, the work on Ray, the preparation."""

@@ -1,0 +1,149 @@
+"""The feature cache: Parquet files keyed by image content and spec, the same bytes however they came about."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileType
+
+from features.extract import extract_views
+from features.reading.errors import ImageError
+from features.spec import FeatureSpec, SpecMismatch
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import EntryError
+from ray_jobs.dataset.parquet import publish
+from registry.state import State
+
+_FINGERPRINT = b"hm-mlflow.spec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An image that gave no features, and why."""
+
+    path: str
+    sha256: str
+    detail: str
+
+
+def shard_path(state: State, spec: FeatureSpec, prefix: str) -> str:
+    """The file of all images whose sha256 begins with two hex digits."""
+    return state.path("features", spec.fingerprint[:16], f"{prefix}.parquet")
+
+
+def cached(state: State, spec: FeatureSpec, prefix: str) -> dict[str, str]:
+    """Every image of a shard that the cache has an answer for: its sha256, and why it has no features or nothing."""
+    path = shard_path(state, spec, prefix)
+    if state.filesystem.get_file_info(path).type != FileType.File:
+        return {}
+    table = _read(state, spec, path, ["sha256", "error"])
+    return dict(zip(table.column("sha256").to_pylist(), table.column("error").to_pylist(), strict=True))
+
+
+def extract_shard(
+    source: Source, state: State, spec: FeatureSpec, prefix: str, images: Iterable[tuple[str, str]]
+) -> list[Failure]:
+    """Extract images, given as (path, sha256) of one shard, into the cache beside what it has; return what failed.
+
+    Rows are sorted by sha256, so the file's bytes depend on which images it holds and on nothing else. It is replaced
+    whole or not at all: a worker that dies leaves what was there.
+    """
+    rows: dict[str, tuple[str, np.ndarray | None]] = {}
+    failures = []
+    for path, sha256 in images:
+        try:
+            data = source.read(path)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise EntryError("the file changed after it was listed; run the job again to take it in")
+            rows[sha256] = ("", extract_views(data, spec))
+        except EntryError as error:
+            failures.append(Failure(path=path, sha256=sha256, detail=str(error)))
+        except ImageError as error:
+            rows[sha256] = (str(error), None)
+            failures.append(Failure(path=path, sha256=sha256, detail=str(error)))
+    path = shard_path(state, spec, prefix)
+    if state.filesystem.get_file_info(path).type == FileType.File:
+        before = _read(state, spec, path, None)
+        features = _matrix(before, spec)
+        known = zip(before.column("sha256").to_pylist(), before.column("error").to_pylist(), features, strict=True)
+        for sha256, reason, vectors in known:
+            rows.setdefault(sha256, (reason, None if reason else vectors))
+    publish([_batch(rows, spec)], _schema(spec), filesystem=state.filesystem, path=path)
+    return failures
+
+
+def load_shard(
+    state: State, spec: FeatureSpec, prefix: str, images: Iterable[tuple[str, str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of those of the images, given as (path, sha256) of one shard, that have any.
+
+    Returns float32 of shape (n, 1 + views, D), an image's own features first and then those of its jittered views, and
+    bool of shape (N,) that says which of the N images those n are.
+
+    Raises
+    ------
+    SpecMismatch
+        If the file was made with another spec.
+    """
+    path = shard_path(state, spec, prefix)
+    if state.filesystem.get_file_info(path).type != FileType.File:
+        raise LookupError(f"{path} is missing, so its images have no features; run ray_jobs.extract_features again.")
+    table = _read(state, spec, path, None)
+    errors = table.column("error").to_pylist()
+    position = {sha256: index for index, sha256 in enumerate(table.column("sha256").to_pylist()) if not errors[index]}
+    found = np.array([position.get(sha256, -1) for _, sha256 in images])
+    return _matrix(table, spec)[found[found >= 0]], found >= 0
+
+
+def _schema(spec: FeatureSpec) -> pa.Schema:
+    columns = [
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+        pa.field("features", pa.list_(pa.float32(), int(np.prod(_shape(spec)))), nullable=False),
+    ]
+    return pa.schema(columns, metadata={_FINGERPRINT: spec.fingerprint.encode()})
+
+
+def _batch(rows: dict[str, tuple[str, np.ndarray | None]], spec: FeatureSpec) -> pa.RecordBatch:
+    ordered = sorted(rows.items())
+    # A failure has zeros, which nobody reads: a null in a fixed-size list would not make the file smaller.
+    matrix = np.zeros((len(ordered), *_shape(spec)), dtype=np.float32)
+    for index, (_, (_, features)) in enumerate(ordered):
+        if features is not None:
+            matrix[index] = features
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([sha256 for sha256, _ in ordered]),
+            pa.array([error for _, (error, _) in ordered]),
+            pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), int(np.prod(_shape(spec)))),
+        ],
+        schema=_schema(spec),
+    )
+
+
+def _matrix(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
+    values = table.column("features").combine_chunks()
+    return np.asarray(values.flatten()).reshape(len(table), *_shape(spec))
+
+
+def _shape(spec: FeatureSpec) -> tuple[int, int]:
+    return 1 + spec.jitter.views, len(spec.names)
+
+
+def _read(state: State, spec: FeatureSpec, path: str, columns: list[str] | None) -> pa.Table:
+    try:
+        with state.filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+            fingerprint = (parquet.schema_arrow.metadata or {}).get(_FINGERPRINT, b"none").decode()
+            if fingerprint != spec.fingerprint:
+                raise SpecMismatch(
+                    f"{path} holds features of spec {fingerprint[:16]}, this job needs {spec.fingerprint[:16]}; "
+                    "remove the file, and it will be extracted again"
+                )
+            return parquet.read(columns=columns, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise LookupError(
+            f"{path} is no cache of features ({error}); remove the file, and it will be extracted again"
+        ) from error

@@ -1,0 +1,152 @@
+"""Extract the features of a dataset on Ray, shard by shard, only what the cache lacks; and read them as one matrix."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import ray
+from tqdm import tqdm
+
+from features.spec import FeatureSpec
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
+from ray_jobs.feature_table.cache import Failure, cached, extract_shard, load_shard
+from ray_jobs.runtime.cluster import connect, cpus
+from registry.state import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What an extraction did: `extracted` images were new, `cached` were there, `failed` of both gave no features."""
+
+    extracted: int
+    cached: int
+    failed: int
+
+    def __str__(self) -> str:
+        return f"{self.extracted} images extracted, {self.cached} found in the cache, {self.failed} without features"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Features of a dataset in memory, and of each row, (N,), its image's sha256, label (0 or 1), patient and role.
+
+    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, which are for training only.
+    """
+
+    features: np.ndarray
+    views: np.ndarray
+    sha256: np.ndarray
+    labels: np.ndarray
+    patients: np.ndarray
+    roles: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, rows: np.ndarray) -> "Table":
+        """The rows that a mask (N,) chooses."""
+        return Table(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def extract_features(
+    source: Source, manifest: Manifest, state: State, spec: FeatureSpec, *, ray_address: str | None = None
+) -> Extraction:
+    """Bring the cache up to date with a manifest; images that give no features are added to its quarantine report.
+
+    Only as many shards as keep the workers busy are in the driver's memory, so it does not grow with the manifest.
+    A worker that dies is replaced and its shard done again; a job that is run again starts where it was interrupted.
+    Where the cache has everything, Ray is not started at all.
+    """
+    new, known, failures = 0, 0, list[Failure]()
+
+    def missing() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        nonlocal known
+        for prefix, rows in manifest.shards():
+            images = _images(rows)
+            there = cached(state, spec, prefix)
+            failures.extend(Failure(path=path, sha256=key, detail=there[key]) for path, key in images if there.get(key))
+            lacking = [image for image in images if image[1] not in there]
+            known += len(images) - len(lacking)
+            progress.update(len(images) - len(lacking))
+            if lacking:
+                yield prefix, lacking
+
+    with tqdm(total=manifest.rows, desc="features", unit="image", mininterval=1) as progress:
+        for count, failed in on_workers(source, state, spec, missing(), ray_address):
+            new += count
+            failures += failed
+            progress.update(count)
+    add_undecodable(manifest, [Undecodable(path=f.path, sha256=f.sha256, detail=f.detail) for f in failures])
+    return Extraction(extracted=new, cached=known, failed=len(failures))
+
+
+def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> Table:
+    """Read the features of every row of a manifest that has any, in the manifest's order.
+
+    Raises
+    ------
+    LookupError
+        If no row has features, or a shard was not extracted.
+    SpecMismatch
+        If the cache holds features of another spec under this one's name.
+    """
+    features, rows = list[np.ndarray](), list[pa.Table]()
+    for prefix, shard in manifest.shards():
+        matrix, usable = load_shard(state, spec, prefix, _images(shard))
+        features.append(matrix)
+        rows.append(shard.filter(pa.array(usable)).select(["sha256", "label", "patient", "role"]))
+    if not sum(map(len, features)):
+        raise LookupError(
+            f"None of the {manifest.rows} images of {manifest.uri} has features; see the quarantine report."
+        )
+    table = pa.concat_tables(rows)
+    matrix = np.concatenate(features)
+    return Table(
+        features=matrix[:, 0],
+        views=matrix[:, 1:],
+        sha256=np.asarray(table.column("sha256").to_pylist()),
+        labels=(np.asarray(table.column("label").to_pylist()) == "PNEUMONIA").astype(np.int64),
+        patients=np.asarray(table.column("patient").to_pylist()),
+        roles=np.asarray(table.column("role").to_pylist()),
+    )
+
+
+def _images(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+
+
+def on_workers(
+    source: Source,
+    state: State,
+    spec: FeatureSpec,
+    shards: Iterable[tuple[str, list[tuple[str, str]]]],
+    ray_address: str | None,
+) -> Iterator[tuple[int, list[Failure]]]:
+    """Extract shards on the cluster, a few ahead of the workers; yield how many images each had, and its failures."""
+    shards = iter(shards)
+    first = next(shards, None)
+    if first is None:
+        return
+    connect(ray_address)
+    common = ray.put((source, state, spec))
+    running = {_extract_shard.remote(common, *first)}
+    while running:
+        room = 3 * cpus() - len(running)
+        running |= {_extract_shard.remote(common, *shard) for shard in islice(shards, max(0, room))}
+        finished, rest = ray.wait(list(running), fetch_local=True)
+        running = set(rest)
+        yield from ray.get(finished)
+
+
+@ray.remote(max_retries=5)
+def _extract_shard(
+    common: tuple[Source, State, FeatureSpec], prefix: str, images: list[tuple[str, str]]
+) -> tuple[int, list[Failure]]:
+    cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
+    source, state, spec = common
+    return len(images), extract_shard(source, state, spec, prefix, images)

@@ -1,0 +1,102 @@
+"""From a data address to a table of features: what every job on a dataset begins with."""
+
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from features.spec import DEFAULT_SPEC, FeatureSpec
+from ray_jobs.dataset.build import build_manifest
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import DatasetError
+from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.split import sides
+from ray_jobs.feature_table.extraction import Extraction, Table, extract_features, load_table
+from ray_jobs.runtime.progress import say
+from registry.settings import Settings
+from registry.state import State, open_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A dataset whose manifest is built; `sides` brings its features up to date and reads them."""
+
+    settings: Settings
+    source: Source
+    manifest: Manifest
+    state: State
+
+    def extract(self, spec: FeatureSpec = DEFAULT_SPEC) -> Extraction:
+        """Bring the feature cache up to date for a spec."""
+        return extract_features(self.source, self.manifest, self.state, spec, ray_address=self.settings.ray_address)
+
+    def tags(self) -> dict[str, str]:
+        """What every run on this dataset says of it."""
+        return {
+            "dataset.uri": self.manifest.uri,
+            "dataset.digest": self.manifest.digest,
+            "spec_fingerprint": DEFAULT_SPEC.fingerprint,
+        }
+
+    def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> "Sides":
+        """Features of a spec, extracted where they are missing, split by patient."""
+        done = self.extract(spec)
+        say(str(done))
+        table = load_table(self.manifest, self.state, spec)
+        lost = self.manifest.rows - len(table) - done.failed
+        if lost > 0:
+            raise DatasetError(
+                f"{lost} images have lost their features to another job that wrote to the same cache meanwhile; "
+                "run this job again, and only they will be extracted"
+            )
+        return Sides.of(table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The rows to train on, the rows of held-out patients that judge, and those of `test/`, which are only reported."""
+
+    train: Table
+    held_out: Table
+    test: Table
+
+    @classmethod
+    def of(cls, table: Table) -> "Sides":
+        """Split a table so that no patient stands on two sides."""
+        side = sides(table.roles, table.patients)
+        return cls(
+            train=table.only(side == "train"), held_out=table.only(side == "held-out"), test=table.only(side == "test")
+        )
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Open the dataset that DATA_URI names and build its manifest.
+
+    Raises
+    ------
+    ray_jobs.dataset.errors.DatasetError
+        If it cannot be opened, or too little of it can be used.
+    """
+    state = open_state(settings.state_uri)
+    source = open_source(settings.data_uri)
+    with tqdm(desc="listing", unit="image", mininterval=1, leave=False) as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress.update(done - progress.n)
+
+        manifest = build_manifest(source, filesystem=state.filesystem, base=state.path("datasets"), on_progress=show)
+    say(describe(manifest))
+    return Prepared(settings=settings, source=source, manifest=manifest, state=state)
+
+
+def describe(manifest: Manifest) -> str:
+    """One line on a dataset: what it has, and what was left out."""
+    counted = ", ".join(
+        f"{sum(labels.values())} {side} ({labels['PNEUMONIA']} pneumonia)"
+        for side, labels in manifest.pictures.items()
+        if sum(labels.values())
+    )
+    left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items())
+    report = f"; left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
+    return f"{manifest.rows} X-rays from {manifest.uri}: {counted}{report}"

@@ -1,0 +1,72 @@
+"""The final model of a trial: fitted on all training patients, calibrated and thresholded on scores of unseen ones."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
+
+from ray_jobs.dataset.split import folds
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.learning.evaluate import best_threshold
+from ray_jobs.learning.trial import Folds, Trial, smallest_fold
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What models are fitted on: rows (M,) of images as they are, then of their jittered views; folds by patient.
+
+    A fold scores its images and their views alike. Views stand for what another hospital's exposure and framing would
+    make of a picture, and a model that is only good on pictures as they are would win where it does not matter.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    folds: Folds
+    images: int
+
+    @classmethod
+    def of(cls, table: Table, *, seed: int) -> "TrainingSet":
+        """The training set of a table; raises TooLittleData where its patients are too few for the folds."""
+        count, views, width = table.views.shape
+        repeat = 1 + views
+        labels, patients = np.tile(table.labels, repeat), np.tile(table.patients, repeat)
+        jittered = table.views.transpose(1, 0, 2).reshape(count * views, width)
+        return cls(
+            features=np.concatenate([table.features, jittered]),
+            labels=labels,
+            folds=folds(labels, patients, FOLDS, seed=seed),
+            images=count,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A classifier with calibrated probabilities, and the probability from which it says pneumonia."""
+
+    estimator: CalibratedClassifierCV
+    threshold: float
+
+
+def fit(trial: Trial, data: TrainingSet) -> Fitted:
+    """Fit a trial's candidate on the training set of the trial.
+
+    The sigmoid (Platt, 1999, "Probabilistic outputs for support vector machines") is fitted to out-of-fold scores, so
+    that no patient calibrates a model that was trained on that patient; the model itself is then fitted on everyone.
+    Only images as they are calibrate: scores of jittered views are less sure, and would make all answers so. The
+    threshold is chosen on the out-of-fold scores of the images as they are, never on the held-out patients.
+    """
+    pipeline = trial.candidate.build(smallest_fold(data.folds))
+    estimator = CalibratedClassifierCV(pipeline, method="sigmoid", ensemble=False, cv=data.folds)
+    weights = (np.arange(len(data.labels)) < data.images).astype(float)
+    with warnings.catch_warnings():
+        # A pipeline takes no weights, so scikit-learn uses them for the sigmoid alone, which is what is wanted here.
+        warnings.filterwarnings("ignore", message=".*sample_weight", category=UserWarning)
+        estimator.fit(data.features, data.labels, sample_weight=weights)
+    calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
+    probabilities = calibrator.predict(trial.scores[: data.images])
+    threshold = best_threshold(data.labels[: data.images], probabilities)
+    # The folds are rows of a table that the model is stored without.
+    return Fitted(estimator=estimator.set_params(cv=None), threshold=threshold)

@@ -1,0 +1,75 @@
+"""Whether a candidate may replace the champion: pure arithmetic on what both say of the same held-out patients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from ray_jobs.learning.evaluate import CONFIDENCE, Evaluation, patient_weights
+
+AUC_FLOOR = 0.90
+SENSITIVITY_FLOOR = 0.85
+MARGIN = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether to promote, and every reason for it in words."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons)
+
+
+def decide(
+    candidate: Evaluation,
+    *,
+    labels: np.ndarray,
+    patients: np.ndarray,
+    probabilities: np.ndarray,
+    champion: tuple[str, np.ndarray | None],
+) -> Verdict:
+    """Compare a candidate with the champion on the same X-rays, all arrays of shape (N,).
+
+    `champion` is its name and its probabilities, or the reason why there are none. A candidate passes if it reaches the
+    floors and is not inferior: the lower end of the 95 % interval of its AUC minus the champion's, bootstrapped over
+    patients, is above -0.01. Without a champion it passes, and missed floors warn: an answer with a warning serves
+    better than no answer.
+    """
+    missed = _missed_floors(candidate)
+    name, theirs = champion
+    if theirs is None:
+        return Verdict(promote=True, reasons=(name, *(f"warning: {reason}" for reason in missed)))
+    difference, low = _auc_difference(labels, patients, probabilities, theirs)
+    compared = (
+        f"AUC {difference:+.4f} against {name} on the same {len(labels)} held-out X-rays, "
+        f"at worst {low:+.4f} (95 % interval, {-MARGIN:+} allowed)"
+    )
+    if low <= -MARGIN:
+        missed = (*missed, compared)
+    return Verdict(promote=False, reasons=missed) if missed else Verdict(promote=True, reasons=(compared,))
+
+
+def _missed_floors(candidate: Evaluation) -> tuple[str, ...]:
+    floors = (("AUC", candidate.auc.value, AUC_FLOOR), ("sensitivity", candidate.sensitivity.value, SENSITIVITY_FLOOR))
+    return tuple(
+        f"held-out {name} {value:.3f} is below the floor of {floor}" for name, value, floor in floors if value < floor
+    )
+
+
+def _auc_difference(
+    labels: np.ndarray, patients: np.ndarray, candidate: np.ndarray, champion: np.ndarray
+) -> tuple[float, float]:
+    """The difference of the two AUCs and the lower end of its interval; a sample draws the same patients for both."""
+    codes = np.unique(patients, return_inverse=True)[1]
+
+    def difference(weights: np.ndarray) -> float:
+        return float(
+            roc_auc_score(labels, candidate, sample_weight=weights)
+            - roc_auc_score(labels, champion, sample_weight=weights)
+        )
+
+    samples = [difference(weights) for weights in patient_weights(labels, codes, seed=0)]
+    return difference(np.ones(len(labels))), float(np.percentile(samples, 100 * (1 - CONFIDENCE) / 2))

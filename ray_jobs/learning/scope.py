@@ -1,0 +1,99 @@
+"""Fit what a model's scope is, on the training side alone, and measure it on patients that no fitting saw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+from sklearn.decomposition import PCA
+
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
+from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.learning.trial import smallest_fold
+from registry.scope import Scope
+
+COMPONENTS = 64
+DOUBTFUL, REFUSED = 0.975, 0.995  # of unseen training patients, those who lie nearer
+# However few the patients are, a tail as of a normal distribution is allowed for: their quantile is that of a handful.
+_DEVIATIONS = 3.5
+_LEAST_SCALE = 1e-6
+
+
+def fit_scope(data: TrainingSet) -> Scope:
+    """The scope of a training set.
+
+    Components are those of pictures and their jittered views, so that another framing or exposure is not strange. The
+    two limits come from distances of pictures as they are, each measured by a fit to the folds without its patient:
+    a picture's distance from a fit that saw it says nothing of new ones.
+    """
+    count = max(1, min(COMPONENTS, smallest_fold(data.folds) // 4, data.features.shape[1] // 4))
+    distances = np.empty(data.images)
+    images, labels = data.features[: data.images], data.labels[: data.images]
+    mean = images[labels == 0].mean(axis=0, dtype=np.float64)
+    for train, valid in data.folds:
+        pictures = valid[valid < data.images]
+        scope = _fit(data.features[train], count, normal=mean, limits=(0.0, 0.0))
+        distances[pictures] = scope.distance(data.features[pictures])
+    return _fit(data.features, count, normal=mean, limits=limits_of(distances))
+
+
+def limits_of(distances: np.ndarray) -> tuple[float, float]:
+    """The distances above which a picture is doubtful, and above which it is refused, from those of unseen ones."""
+    logarithms = np.log(np.maximum(distances, 1e-12))
+    tail = logarithms.mean() + _DEVIATIONS * logarithms.std()
+    doubtful, refused = np.quantile(logarithms, [DOUBTFUL, REFUSED])
+    return float(np.exp(doubtful)), float(np.exp(max(refused, tail)))
+
+
+def _fit(features: np.ndarray, count: int, *, normal: np.ndarray, limits: tuple[float, float]) -> Scope:
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    scale = features.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(_LEAST_SCALE)
+    pca = PCA(count, svd_solver="randomized", random_state=0).fit((features - mean) / scale)
+    doubtful, refused = limits
+    return Scope(mean=mean, scale=scale, components=pca.components_, normal=normal, doubtful=doubtful, refused=refused)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeRates:
+    """Of some real chest X-rays, the share that is refused and the share that is answered with a doubt."""
+
+    images: int
+    patients: int
+    refused: Estimate
+    doubtful: Estimate
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """The shares and the upper ends of their intervals, flat, as MLflow keeps them."""
+        return {
+            f"{prefix}_refused": self.refused.value,
+            f"{prefix}_refused_high": self.refused.high,
+            f"{prefix}_doubtful": self.doubtful.value,
+            f"{prefix}_doubtful_high": self.doubtful.high,
+        }
+
+
+def scope_rates(scope: Scope, table: Table) -> ScopeRates:
+    """Rates on the rows of a table, which are pictures in scope whatever their label; colour is not looked at."""
+    distances = scope.distance(table.features)
+    refused = distances > scope.refused
+    doubtful = (distances > scope.doubtful) & ~refused
+    patients = len(np.unique(table.patients))
+    return ScopeRates(
+        images=len(table),
+        patients=patients,
+        refused=share(refused, patients),
+        doubtful=share(doubtful, patients),
+    )
+
+
+def share(chosen: np.ndarray, patients: int) -> Estimate:
+    """A share of pictures, bool (N,), with the interval that it would have with one picture a patient.
+
+    C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934: also where nothing
+    was refused the interval has a width, which a bootstrap's would not.
+    """
+    value = float(np.mean(chosen))
+    hits, tail = value * patients, (1 - CONFIDENCE) / 2
+    low = float(beta.ppf(tail, hits, patients - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, patients - hits)) if hits < patients else 1.0
+    return Estimate(value=value, low=low, high=high)

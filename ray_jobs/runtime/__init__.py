@@ -1,0 +1,1 @@
+"""What every job runs in: the command line, the cluster, progress, submission."""

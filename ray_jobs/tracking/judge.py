@@ -1,0 +1,107 @@
+"""Judge a registered version against the champion on held-out patients, and promote it if the gate lets it pass."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from features.spec import DEFAULT_SPEC
+from ray_jobs.feature_table.extraction import Table
+from ray_jobs.feature_table.prepare import Prepared
+from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.gate import Verdict, decide
+from ray_jobs.runtime.cluster import in_turn
+from ray_jobs.runtime.progress import say
+from registry.bundle import Bundle
+from registry.errors import ArtefactError, ProductionMovedError
+from registry.promotion import history, promote
+from registry.versions import ModelVersion, fetch, production, set_tags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a training came to: `production` is what serves after the gate has spoken."""
+
+    version: ModelVersion
+    evaluation: Evaluation
+    verdict: Verdict
+    production: ModelVersion | None
+
+
+def judge(prepared: Prepared, held_out: Table, version: ModelVersion) -> Outcome:
+    """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
+
+    If somebody else changes Production meanwhile, the comparison is made again with what is there then.
+    """
+    settings = prepared.settings
+    with tempfile.TemporaryDirectory() as scratch:
+        candidate = fetch(settings, version, Path(scratch) / "candidate")
+        probabilities = candidate.probability(held_out.features)
+        evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=candidate.threshold)
+        while True:
+            champion = production(settings)
+            if champion and champion.version == version.version:
+                verdict = Verdict(promote=True, reasons=(_why_it_serves(prepared, version),))
+            else:
+                verdict = decide(
+                    evaluation,
+                    labels=held_out.labels,
+                    patients=held_out.patients,
+                    probabilities=probabilities,
+                    champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
+                )
+            if not verdict.promote or _promoted(prepared, version, champion, verdict, evaluation):
+                break
+    set_tags(settings, version, {"gate": f"{'promoted' if verdict.promote else 'kept back'}: {verdict}"})
+    return Outcome(version=version, evaluation=evaluation, verdict=verdict, production=production(settings))
+
+
+def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:
+    """The reason on record for a promotion that an interrupted run of this job made."""
+    recorded = [change.why for change in history(prepared.settings) if change.to_version == version.version]
+    return "; ".join(["it was promoted before the job was interrupted", *recorded[-1:]])
+
+
+def _promoted(
+    prepared: Prepared, version: ModelVersion, champion: ModelVersion | None, verdict: Verdict, evaluation: Evaluation
+) -> bool:
+    """Promote, or finish a promotion that was cut short; False if Production is no longer what was judged against."""
+    try:
+        in_turn(
+            prepared.settings.ray_address,
+            promote,
+            prepared.settings,
+            version,
+            why=str(verdict),
+            metrics=evaluation.metrics("held_out"),
+            judged_against=champion.version if champion else None,
+        )
+    except ProductionMovedError as moved:
+        say(str(moved))
+        return False
+    return True
+
+
+def _champion(
+    prepared: Prepared, champion: ModelVersion | None, held_out: Table, folder: Path
+) -> tuple[str, np.ndarray | None]:
+    """The champion's name and what it says of the held-out rows; None, and why, where nothing can be asked."""
+    if champion is None:
+        return "no version was in Production", None
+    try:
+        bundle = fetch(prepared.settings, champion, folder)
+    except ArtefactError as error:
+        # Serving could not read it either, so a sound candidate is better than what is there.
+        return f"the champion cannot be asked: {error}", None
+    return str(champion), bundle.probability(_features(prepared, bundle, held_out))
+
+
+def _features(prepared: Prepared, bundle: Bundle, held_out: Table) -> np.ndarray:
+    """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
+    if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
+        return held_out.features
+    say(f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare")
+    table = prepared.sides(bundle.spec).held_out
+    position = {sha256: index for index, sha256 in enumerate(table.sha256)}
+    return table.features[[position[sha256] for sha256 in held_out.sha256]]

@@ -1,0 +1,177 @@
+"""ASGI middleware that keeps the server standing: bounded bodies, bounded work, bounded time."""
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.http.problems import problem, respond
+from serve.metrics import Metrics
+
+_BODILESS = {"GET", "HEAD", "OPTIONS"}
+_MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one replica takes on.
+
+    Attributes
+    ----------
+    body_bytes
+        The largest request, multipart overhead and all its pictures included.
+    buffered_bytes
+        What all uploads in progress may hold in memory together.
+    upload_s
+        How long a client may take to send its request.
+    answer_s
+        How long a request may be in work. Less than Serve's own limit, whose answer is no problem document.
+    in_work
+        How many requests may be computed or wait for a thread; the next one is turned away at once.
+    files
+        How many pictures one request may hold.
+    pictures
+        How many pictures of all requests in work may be computed or wait for a thread.
+    """
+
+    body_bytes: int = 48 * _MIB
+    buffered_bytes: int = 256 * _MIB
+    upload_s: float = 30.0
+    answer_s: float = 25.0
+    in_work: int = 32
+    files: int = 64
+    pictures: int = 128
+
+
+def _request_id(scope: Scope) -> str:
+    return str(scope["state"]["request_id"])
+
+
+class _GoneError(Exception):
+    """The client went away."""
+
+
+class _OverBudgetError(Exception):
+    """All uploads in progress together hold more than this replica allows."""
+
+
+class BoundedBody:
+    """Reads a request's body before any work is begun for it, up to a limit of size and of time.
+
+    The size of what arrived is counted, so a chunked upload, which announces none, is bounded too. What comes beyond
+    the limit is thrown away as it arrives, up to once more the limit: a client that is still sending would otherwise
+    see a broken connection instead of the answer.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+        self.app = app
+        self.limits = limits
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _BODILESS:
+            await self.app(scope, receive, send)
+            return
+        chunks: list[bytes] = []
+        try:
+            async with asyncio.timeout(self.limits.upload_s):
+                fits = await self._read(receive, chunks)
+        except _GoneError:
+            self._release(chunks)
+            return
+        except (TimeoutError, _OverBudgetError) as error:
+            self._release(chunks)
+            await self._refuse(error, scope, receive, send)
+            return
+        if not fits:
+            detail = f"The request is larger than {self.limits.body_bytes} bytes; send fewer or smaller pictures."
+            refusal = problem("body-too-large", detail, request_id=_request_id(scope))
+            await respond(refusal, {"Connection": "close"})(scope, receive, send)
+            return
+        body, rest = b"".join(chunks), True
+
+        async def replay() -> Message:
+            nonlocal body, rest
+            if not rest:
+                return await receive()
+            sent, body, rest = body, b"", False
+            return {"type": "http.request", "body": sent, "more_body": False}
+
+        try:
+            await self.app(scope, replay, send)
+        finally:
+            self._release(chunks)
+
+    async def _read(self, receive: Receive, chunks: list[bytes]) -> bool:
+        """Collect the body; False if it is larger than the limit, with nothing kept."""
+        size, more = 0, True
+        while more and size <= 2 * self.limits.body_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _GoneError
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size += len(chunk)
+            if size > self.limits.body_bytes:
+                self._release(chunks)
+                continue
+            chunks.append(chunk)
+            self.metrics.buffered.add(len(chunk))
+            if self.metrics.buffered.value > self.limits.buffered_bytes:
+                raise _OverBudgetError
+        return size <= self.limits.body_bytes
+
+    def _release(self, chunks: list[bytes]) -> None:
+        self.metrics.buffered.add(-sum(map(len, chunks)))
+        chunks.clear()
+
+    async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        if isinstance(error, TimeoutError):
+            code, detail = (
+                "slow-upload",
+                f"The request was not complete after {self.limits.upload_s:g} s; send it again.",
+            )
+        else:
+            code = "busy"
+            detail = f"Uploads in progress hold {self.limits.buffered_bytes} bytes, the limit here; try again shortly."
+        refusal = problem(code, detail, request_id=_request_id(scope))
+        await respond(refusal, {"Connection": "close"})(scope, receive, send)
+
+
+class Admission:
+    """Turns a request away at once when as many as allowed are in work; waiting longer would only make all late.
+
+    What is let in and not answered in time is ended with the same status: pictures that still wait for a thread are
+    then taken off the queue, so that a server that has fallen behind does not work for clients who have given up.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+        self.app = app
+        self.limits = limits
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _BODILESS:
+            await self.app(scope, receive, send)
+            return
+        if self.metrics.in_work.value >= self.limits.in_work:
+            detail = f"{self.metrics.in_work.value} requests are in work, the limit here; try again shortly."
+            await respond(problem("busy", detail, request_id=_request_id(scope)))(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        self.metrics.in_work.add(1)
+        try:
+            async with asyncio.timeout(self.limits.answer_s) as limit:
+                await self.app(scope, receive, watched)
+        except TimeoutError:
+            if begun or not limit.expired():
+                raise
+            detail = f"No answer was ready after {self.limits.answer_s:g} s; try again, with fewer pictures at once."
+            await respond(problem("too-slow", detail, request_id=_request_id(scope)))(scope, receive, send)
+        finally:
+            self.metrics.in_work.add(-1)

@@ -1,0 +1,75 @@
+"""The pictures in a request: a raw body, or the parts named `file` of a multipart form. Nothing touches the disk."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from serve.http.limits import Limits
+from serve.http.problems import ProblemError
+
+RAW_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-stream")
+_FORM = "multipart/form-data"
+_LONGEST_NAME = 255
+_FIELDS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """The bytes of one picture as the client sent them, and the name that it gave them."""
+
+    data: bytes
+    filename: str | None
+
+
+async def read_pictures(request: Request, limits: Limits) -> list[Picture]:
+    """Every picture of a request, in order, at least one.
+
+    Raises
+    ------
+    ProblemError
+        `unsupported-media-type`, `malformed-form`, `no-file` or `too-many-files`.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type in RAW_TYPES:
+        return [Picture(data=await request.body(), filename=None)]
+    if media_type == _FORM:
+        return await _from_form(request, limits)
+    raise ProblemError(
+        "unsupported-media-type",
+        f"Content-Type is {media_type or 'missing'}; send {_FORM} with a part named 'file', or the picture itself as "
+        f"one of {', '.join(RAW_TYPES)}.",
+    )
+
+
+async def _from_form(request: Request, limits: Limits) -> list[Picture]:
+    class InMemory(MultiPartParser):
+        spool_max_size = limits.body_bytes + 1  # the default writes pictures beyond 1 MiB to a file
+
+    parser = InMemory(request.headers, request.stream(), max_files=limits.files, max_fields=_FIELDS)
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise ProblemError(
+                "too-many-files", f"At most {limits.files} pictures are taken in one request."
+            ) from error
+        raise ProblemError("malformed-form", error.message) from error
+    except (ValueError, KeyError, AttributeError) as error:  # what the parser raises on forms cut in the wrong place
+        raise ProblemError("malformed-form", f"The multipart form is not valid: {type(error).__name__}.") from error
+    try:
+        parts = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
+        if not parts:
+            raise ProblemError(
+                "no-file", "The form has no file under the name 'file'; choose a picture and send it again."
+            )
+        return [Picture(data=await part.read(), filename=_plain(part.filename)) for part in parts]
+    finally:
+        await form.close()
+
+
+def _plain(filename: str | None) -> str:
+    """A client's file name without control characters and of bounded length; it is only ever shown, never opened."""
+    printable = "".join(character for character in filename or "" if character.isprintable())
+    return printable[-_LONGEST_NAME:]

@@ -1,0 +1,133 @@
+"""Routes by which a person confirms or corrects a prediction, and by which those words are counted and exported."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi import Path as InPath
+from fastapi.responses import Response
+from pyarrow import ArrowException
+from pydantic import BaseModel, ConfigDict
+
+from registry.feedback import Feedback, everything, give
+from registry.settings import SettingsError
+from registry.state import State
+from serve.http.openapi import problem_responses
+from serve.http.problems import ProblemError
+from serve.inference.records import Recorder
+from serve.metrics import Metrics
+from serve.schemas import FeedbackReceipt, FeedbackSummary, Label, VersionFeedback
+
+_COLUMNS = ("prediction_id", "version", "predicted", "probability", "label", "time")
+_CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Labels as CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
+PredictionId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9._-]{1,64}\.[0-9]{1,4}$", description="The prediction's id")]
+
+
+class Word(BaseModel):
+    """What a person says a picture shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: Label
+
+
+def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
+    """The routes over a recorder's store; without one each of them says that nothing is recorded here."""
+    router = APIRouter()
+
+    @router.post(
+        "/predictions/{prediction_id}/feedback",
+        response_model=FeedbackReceipt,
+        responses=problem_responses(404, 413, 422, 503),
+        summary="Confirm or correct a prediction",
+    )
+    def say(prediction_id: PredictionId, word: Word) -> FeedbackReceipt:
+        """Kept under the prediction's id: sent again it changes nothing, and a later word takes its place.
+
+        A prediction is known everywhere a few seconds after it was made; until then another replica may answer 404.
+        """
+        with _store(recorder) as (recorder_, state):
+            said = recorder_.find(prediction_id)
+            if said is None:
+                raise ProblemError(
+                    "unknown-prediction",
+                    f"{prediction_id} is not remembered: too old, not recorded, or made less than a few seconds ago.",
+                )
+            feedback, before = give(state, said, word.label)
+        if feedback is not before:
+            verdict = "confirmed" if feedback.confirms else "corrected"
+            metrics.feedback.labels(metrics.version_label(feedback.version), verdict).inc()
+        return FeedbackReceipt(
+            prediction_id=feedback.prediction_id,
+            version=feedback.version,
+            predicted=feedback.predicted,  # type: ignore[arg-type]
+            label=feedback.label,  # type: ignore[arg-type]
+            confirmed=feedback.confirms,
+            time=feedback.time,
+        )
+
+    @router.get(
+        "/feedback",
+        response_model=FeedbackSummary,
+        responses=problem_responses(404, 503),
+        summary="How often people agreed, by version",
+    )
+    def summary() -> FeedbackSummary:
+        """Counts over all that people said and that is still their latest word."""
+        with _store(recorder) as (_, state):
+            words = everything(state)
+        return FeedbackSummary(versions=[_count(words, version) for version in sorted({w.version for w in words})])
+
+    @router.get(
+        "/feedback.csv",
+        response_class=Response,
+        responses={**_CSV, **problem_responses(404, 503)},
+        summary="What people said, as labels",
+    )
+    def export() -> Response:
+        """One row a judged prediction, oldest word first: what was predicted, and what the person says it is."""
+        with _store(recorder) as (_, state):
+            text = _table(everything(state))
+        name = 'attachment; filename="feedback.csv"'
+        return Response(text, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+
+    return router
+
+
+@contextmanager
+def _store(recorder: Recorder | None) -> Iterator[tuple[Recorder, State]]:
+    """A recorder and its open store; whatever a store can raise becomes `store-away`."""
+    if recorder is None:
+        raise ProblemError("not-recorded", "PREDICTION_RECORDS is off here, so there is nothing to say a word about.")
+    try:
+        yield recorder, recorder.state()
+    except (OSError, SettingsError, ArrowException) as error:
+        raise ProblemError("store-away", f"STATE_URI cannot be used just now: {type(error).__name__}.") from error
+
+
+def _count(words: Iterable[Feedback], version: int) -> VersionFeedback:
+    pairs = Counter((word.predicted, word.label) for word in words if word.version == version)
+    return VersionFeedback(
+        version=version,
+        confirmed=pairs["NORMAL", "NORMAL"] + pairs["PNEUMONIA", "PNEUMONIA"],
+        corrected=pairs["NORMAL", "PNEUMONIA"] + pairs["PNEUMONIA", "NORMAL"],
+        missed_pneumonia=pairs["NORMAL", "PNEUMONIA"],
+        false_alarms=pairs["PNEUMONIA", "NORMAL"],
+    )
+
+
+def _table(words: Iterable[Feedback]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for word in words:
+        writer.writerow(
+            [word.prediction_id, word.version, word.predicted, word.probability, word.label, word.time.isoformat()]
+        )
+    return text.getvalue()

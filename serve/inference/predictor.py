@@ -1,0 +1,116 @@
+"""Answers for pictures: decoding and prediction in threads, each answer by the one model that it names."""
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from features.reading.errors import ImageError
+from registry.bundle import Answer
+from serve.http.problems import ProblemError, of_error, problem
+from serve.http.uploads import Picture
+from serve.production.model import Holder, Served
+from serve.schemas import ModelReference, Prediction, PredictionWarning, Problem
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a picture, and the features (D,) that its answer was computed from, if it has one."""
+
+    result: Prediction | Problem
+    features: np.ndarray | None = None
+
+
+class Predictor:
+    """The model in use and the threads that run it; OpenCV and NumPy leave the interpreter lock, so threads do help."""
+
+    def __init__(self, holder: Holder, *, threads: int | None = None) -> None:
+        self.holder = holder
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="predict")
+
+    def served(self) -> Served:
+        """The model of this moment; take it once a request. Raises ProblemError `no-model`."""
+        served = self.holder.served
+        if served is None:
+            failure = self.holder.failure
+            detail = (
+                f"{failure.detail} {failure.remedy}" if failure else "The model is being fetched; try again shortly."
+            )
+            raise ProblemError("no-model", detail)
+        return served
+
+    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Outcome]:
+        """One answer or problem a picture, in order."""
+        loop = asyncio.get_running_loop()
+        jobs = [
+            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, index)
+            for index, picture in enumerate(pictures)
+        ]
+        if len(jobs) == 1:  # most requests; to gather one costs more than to wait for it
+            return [await jobs[0]]
+        return list(await asyncio.gather(*jobs))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """What some other work on a picture gives, done in the same threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        """Let running work end and take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Problem:
+    """What some work on a picture gives, or the problem with the picture."""
+    try:
+        return work()
+    except ImageError as error:
+        return of_error(error, request_id=request_id, filename=picture.filename)
+    except Exception as error:
+        # The model answered its golden images when it was loaded, so it is this picture that it cannot take: the fault
+        # is ours to mend, and for the client it is a picture that has no answer. The log gets the kind, no content.
+        log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
+        refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
+        return of_error(refusal, request_id=request_id, filename=picture.filename)
+
+
+def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> Outcome:
+    """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
+    answer = guarded(lambda: served.bundle.answer(picture.data), picture, request_id)
+    if isinstance(answer, Problem):
+        return Outcome(result=answer)
+    said = told(served, answer, picture, request_id)
+    if isinstance(said, Problem):
+        return Outcome(result=said)
+    return Outcome(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.seen.features)
+
+
+def told(served: Served, answer: Answer, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
+    """What everybody who asks about a picture is told; a problem where the model's answer is not a number."""
+    if not math.isfinite(answer.probability):
+        detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
+        return problem("no-finite-answer", detail, request_id=request_id, filename=picture.filename)
+    return {
+        "label": answer.label,
+        "probability": answer.probability,
+        "threshold": served.bundle.threshold,
+        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.seen.doubts],
+        "model": reference(served),
+        "request_id": request_id,
+        "filename": picture.filename,
+    }
+
+
+def reference(served: Served) -> ModelReference:
+    """The version as answers name it."""
+    version = served.version
+    return ModelReference(name=version.name, version=version.version, run_id=version.run_id)

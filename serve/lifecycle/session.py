@@ -1,0 +1,130 @@
+"""What `python -m serve` runs: the page, the API and MLflow's own page on this machine, until interrupted."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+
+from registry.settings import LOCAL, Settings, SettingsError, load_settings
+from serve.http.keys import read_keys
+from serve.lifecycle import haproxy, launch
+from serve.lifecycle.mlflow_ui import HOST, MlflowUi, wanted
+from serve.logs import chosen, say, set_up
+
+log = logging.getLogger("serve")
+
+_ALIVE_WITHIN_S = 90.0
+_READY_WITHIN_S = 45.0
+_MLFLOW_WITHIN_S = 60.0
+_CHECK_S = 5.0
+_MISSES = 6
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; 0 after either, 1 where it cannot start or cannot go on."""
+    parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
+    parser.add_argument("--host", help="address to listen on (HTTP_HOST)")
+    parser.add_argument("--port", type=int, help="port of the page and the API (HTTP_PORT)")
+    parser.add_argument("--mlflow-port", type=int, help="port of MLflow's own page (MLFLOW_PORT)")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
+        set_up(chosen(settings.log_format))
+        read_keys(settings)
+        _check_ports(settings)
+        return _serve(settings)
+    except (SettingsError, launch.StartError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _check_ports(settings: Settings) -> None:
+    launch.check_port(settings.http_host, settings.http_port, purpose="The page and the API", variable="HTTP_PORT")
+    if settings.serve_ingress == "haproxy":
+        for variable, port in haproxy.PORTS.items():
+            launch.check_port("0.0.0.0", int(os.environ.get(variable, port)), purpose="HAProxy", variable=variable)  # noqa: S104  as Ray has it
+    if wanted(settings):
+        if settings.http_port == settings.mlflow_port:
+            raise launch.StartError(f"HTTP_PORT and MLFLOW_PORT are both {settings.http_port}; change one of them.")
+        launch.check_port(HOST, settings.mlflow_port, purpose="MLflow's page", variable="MLFLOW_PORT")
+
+
+def _serve(settings: Settings) -> int:
+    stop = threading.Event()
+    _on_signals(stop)
+    running = None
+    mlflow_ui = MlflowUi(settings, LOCAL / "logs" / "mlflow.log") if wanted(settings) else None
+    try:
+        running = launch.start(settings)
+        _on_signals(stop)  # Ray puts its own in their place while it starts
+        if not launch.wait_for(f"{launch.url_of(settings)}/healthz", seconds=_ALIVE_WITHIN_S):
+            raise launch.StartError(
+                f"Nothing answers at {launch.url_of(settings)} after {_ALIVE_WITHIN_S:g} s; Ray's log says why."
+            )
+        _tell(settings, running, mlflow_ui, stop)
+        return _watch_over(settings, mlflow_ui, stop)
+    finally:
+        say("Stopping …")
+        if running:
+            running.stop()
+        if mlflow_ui:
+            mlflow_ui.stop()
+
+
+def _on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+
+def _tell(settings: Settings, running: launch.Running, mlflow_ui: MlflowUi | None, stop: threading.Event) -> None:
+    """Print where everything is, and which version answers or why none does."""
+    url = launch.url_of(settings)
+    mlflow_address = settings.tracking_uri
+    if mlflow_ui:
+        mlflow_address = mlflow_ui.url
+        for _ in range(int(_MLFLOW_WITHIN_S * 4)):
+            if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
+                break
+    if not stop.is_set():
+        say(f"\n  Page    {url}\n  API     {url}/docs\n  MLflow  {mlflow_address}\n")
+        say(f"  {_which_version(running, stop)}\n\n  Ctrl-C stops.")
+
+
+def _which_version(running: launch.Running, stop: threading.Event) -> str:
+    detail = "no answer"
+    for _ in range(int(_READY_WITHIN_S)):
+        status, body = launch.ask(f"{running.url}/model", key=running.own_key) or (0, {})
+        if status == 200:
+            failure = body.get("failure")
+            note = f"\n  {failure['detail']} {failure['remedy']}" if failure else ""
+            return f"{body['name']} version {body['version']} answers.{note}"
+        detail = body.get("detail", detail)
+        if "Production" in detail or stop.wait(1):
+            break
+    return f"No model answers yet: {detail}"
+
+
+def _watch_over(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event) -> int:
+    """Wait for a signal; say so when MLflow's page ends, and end when the application itself no longer answers."""
+    misses, parent = 0, os.getppid()
+    while not stop.wait(_CHECK_S):
+        if os.getppid() != parent:
+            return 1  # nobody is left who could hand a signal on
+        if mlflow_ui and mlflow_ui.exit_code() is not None:
+            log.warning(
+                "MLflow's page has ended with code %s; the page and the API go on without it. Its log is %s.",
+                mlflow_ui.exit_code(),
+                mlflow_ui.log_file,
+            )
+            mlflow_ui = None
+        misses = 0 if launch.ask(f"{launch.url_of(settings)}/healthz") else misses + 1
+        if misses >= _MISSES:
+            log.error("The application no longer answers; stopping. Start it again with `make serve`.")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

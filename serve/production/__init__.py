@@ -1,0 +1,1 @@
+"""Following Production: the model that answers, how it is fetched, verified and swapped."""

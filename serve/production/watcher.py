@@ -1,0 +1,216 @@
+"""The background thread that follows Production: look, fetch, verify, warm up, then swap by one assignment."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from mlflow.exceptions import MlflowException
+
+from registry.bundle import Bundle
+from registry.errors import ArtefactError
+from registry.settings import Settings
+from registry.versions import ModelVersion, production
+from serve.metrics import Metrics
+from serve.production.cache import VerifiedCache, cache_folder
+from serve.production.model import Failure, Holder, Served
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+_LONGEST_PAUSE_S = 60.0
+_WARM_UPS = 2
+
+
+class Watcher:
+    """Keeps a `Holder` on the version that Production names; what is served never gets worse on any failure.
+
+    `lookup` names the version in Production; `cache` obtains a version verified, or recalls the last one that was.
+    Promotion and rollback reach traffic in the same way: both only change what `lookup` answers.
+    """
+
+    def __init__(
+        self,
+        holder: Holder,
+        *,
+        lookup: Callable[[], ModelVersion | None],
+        cache: VerifiedCache,
+        metrics: Metrics | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self.holder = holder
+        self._metrics = metrics or Metrics()
+        self._metrics.version.set(0)
+        self._metrics.following.set(0)
+        self._lookup = lookup
+        self._cache = cache
+        self._poll_s = poll_s
+        self._stopped = threading.Event()
+        self._looked = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._refused: tuple[int, str] | None = None
+        self._refusals = 0
+        self._skips = 0
+
+    def start(self) -> None:
+        """Begin to follow Production; returns at once, before any model is loaded."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the first look was over within a time, whatever came of it."""
+        return self._looked.wait(seconds)
+
+    def stop(self) -> None:
+        """Stop following; a fetch that is under way may outlive this by a moment."""
+        self._stopped.set()
+        if self._thread:
+            self._thread.join(timeout=2 * self._poll_s)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.step()
+            except Exception:  # the thread must outlive what nobody foresaw, and the log must show it
+                log.exception("The model watcher failed in a way it does not know; it goes on with the model it has.")
+            self._looked.set()
+            self._stopped.wait(self._poll_s)
+
+    def step(self) -> None:
+        """Look once and act on it."""
+        try:
+            wanted = self._lookup()
+        except (MlflowException, OSError, RuntimeError, ValueError) as error:
+            self._fail("registry-unreachable", None, f"The registry did not answer: {_brief(error)}")
+            self._recall()
+            return
+        if wanted is None:
+            self._fail("no-production-version", None, "No version is in Production.")
+            return
+        if self._serves(wanted):
+            self._follows()
+        elif not self._waits(wanted):
+            self._replace(wanted)
+
+    def _serves(self, wanted: ModelVersion) -> bool:
+        served = self.holder.served
+        return served is not None and _identity(served.version) == _identity(wanted)
+
+    def _waits(self, wanted: ModelVersion) -> bool:
+        """Whether a version that failed before has to wait for its next try; tries thin out to one a minute."""
+        if self._refused != _identity(wanted):
+            return False
+        self._skips -= 1
+        return self._skips > 0
+
+    def _replace(self, wanted: ModelVersion) -> None:
+        try:
+            bundle = self._cache.obtain(wanted)
+            warm_up(bundle)
+            if self._outdated(wanted):
+                return
+        except ArtefactError as error:
+            self._fail("refused", wanted, str(error))
+        except Exception as error:  # whatever a store, a disk or a model can raise: what is served stays
+            self._fail("not-fetched", wanted, f"{wanted} could not be fetched and tried: {_brief(error)}")
+        else:
+            self._swap(wanted, bundle, "registry")
+            self._follows()
+            return
+        self._refusals = self._refusals + 1 if self._refused == _identity(wanted) else 1
+        self._refused = _identity(wanted)
+        self._skips = int(min(2**self._refusals, max(1.0, _LONGEST_PAUSE_S / self._poll_s)))
+        self._recall()
+
+    def _outdated(self, wanted: ModelVersion) -> bool:
+        """Whether Production moved on while this version was fetched: a slow replica must not go back to it."""
+        try:
+            now = self._lookup()
+        except (MlflowException, OSError, RuntimeError, ValueError):
+            return False  # nothing newer is known
+        return now is not None and _identity(now) != _identity(wanted)
+
+    def _recall(self) -> None:
+        """With nothing served yet, take the last verified copy on disk; a model that serves is never replaced by it."""
+        if self.holder.served is not None:
+            return
+        recalled = self._cache.recall()
+        if recalled:
+            version, bundle = recalled
+            warm_up(bundle)
+            self._swap(version, bundle, "disk")
+
+    def _swap(self, version: ModelVersion, bundle: Bundle, source: Literal["registry", "disk"]) -> None:
+        before = self.holder.served
+        self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
+        self._metrics.version.set(version.version)
+        self._metrics.swaps.labels(source).inc()
+        log.info("Serving %s (from %s); before: %s.", version, source, before.version if before else "none")
+
+    def _follows(self) -> None:
+        """What Production names is what serves."""
+        if self.holder.failure:
+            log.info("Production is followed again; before: %s.", self.holder.failure.code)
+        self.holder.failure = None
+        self._refused = None
+        self._metrics.following.set(1)
+
+    def _fail(self, code: str, version: ModelVersion | None, detail: str) -> None:
+        known = self.holder.failure
+        number = version.version if version else None
+        same = known is not None and (known.code, known.version) == (code, number)
+        failure = Failure(
+            code=code,  # type: ignore[arg-type]
+            version=number,
+            detail=detail,
+            remedy=_REMEDIES[code],
+            since=known.since if known and same else _now(),
+        )
+        self.holder.failure = failure
+        self._metrics.swap_failures.labels(code).inc()
+        self._metrics.following.set(0)
+        if not same:
+            served = self.holder.served
+            kept = f"{served.version} keeps serving" if served else "no model serves yet"
+            log.warning("%s (%s). %s %s", detail, code, kept, failure.remedy)
+
+
+_REMEDIES = {
+    "registry-unreachable": "Start the MLflow server, or mend MLFLOW_TRACKING_URI; it is asked again within seconds.",
+    "no-production-version": "Train and promote one with `make run`, or promote one with `python -m ray_jobs.promote`.",
+    "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `make run`.",
+    "not-fetched": "Check the artefact store and the disk's free space; it is tried again within a minute.",
+}
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Answer the golden images, so that the first request finds every code path and buffer in use already."""
+    for _ in range(_WARM_UPS):
+        bundle.predict([golden.image for golden in bundle.golden])
+
+
+def watch(holder: Holder, settings: Settings, metrics: Metrics) -> Watcher:
+    """A watcher, not yet started, of the registry that the settings name."""
+    cache = VerifiedCache(settings, cache_folder(settings))
+    return Watcher(holder, lookup=lambda: production(settings), cache=cache, metrics=metrics)
+
+
+def _identity(version: ModelVersion) -> tuple[int, str]:
+    return version.version, version.digest
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _brief(error: Exception) -> str:
+    """The error's kind and first line: a store's whole trace helps nobody on a page."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
