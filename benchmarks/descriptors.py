@@ -16,10 +16,10 @@ from statistics import median
 import cv2
 import numpy as np
 
-from features.descriptors.filter_bank import filter_bank
-from features.descriptors.hog import hog
-from features.descriptors.intensity import intensity
-from features.descriptors.lbp import lbp
+from features.descriptors.filter_bank import FilterBank, filter_bank
+from features.descriptors.hog import Hog, hog
+from features.descriptors.intensity import Intensity, intensity
+from features.descriptors.lbp import Lbp, lbp
 from features.normalise import normalise
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
@@ -41,35 +41,38 @@ def pictures(count: int, spec: FeatureSpec) -> list[np.ndarray]:
     return [normalise(part, spec.normalise).plain for part in large]
 
 
-def ours(spec: FeatureSpec) -> dict[str, Descriptor]:
-    """The families as the system computes them."""
+# The families of version 1 of the spec, which scikit-image can compute too.
+LBP, HOG, BANK, INTENSITY = Lbp(), Hog(), FilterBank(), Intensity()
+
+
+def ours() -> dict[str, Descriptor]:
+    """The families as the system computes them, on one picture."""
     return {
-        "lbp": lambda image: lbp(image, spec.lbp),
-        "hog": lambda image: hog(image, spec.hog),
-        "filter bank": lambda image: filter_bank(image, spec.filter_bank),
-        "intensity": lambda image: intensity(image, spec.intensity),
+        "lbp": lambda image: lbp(image, LBP),
+        "hog": lambda image: hog(image, HOG),
+        "filter bank": lambda image: filter_bank(image, BANK),
+        "intensity": lambda image: intensity(image, INTENSITY),
     }
 
 
-def peers(spec: FeatureSpec) -> dict[str, Descriptor]:
-    """The same numbers by scikit-image, as its documentation has one write them."""
+def peers() -> dict[str, Descriptor]:
+    """The same numbers by scikit-image, as its documentation says to compute them."""
     from scipy import ndimage
     from skimage.feature import hog as peer_hog
     from skimage.feature import local_binary_pattern
     from skimage.filters import gabor_kernel
 
-    bank = spec.filter_bank
     kernels = [
-        gabor_kernel(frequency, np.pi * direction / bank.directions, bandwidth=bank.bandwidth)
-        for frequency in bank.frequencies
-        for direction in range(bank.directions)
+        gabor_kernel(frequency, np.pi * direction / BANK.directions, bandwidth=BANK.bandwidth)
+        for frequency in BANK.frequencies
+        for direction in range(BANK.directions)
     ]
 
     def peer_lbp(image: np.ndarray) -> np.ndarray:
         histograms = []
-        for radius in spec.lbp.radii:
+        for radius in LBP.radii:
             patterns = local_binary_pattern(image, 8, radius, "uniform")
-            for cell in cells(patterns, spec.lbp.grid):
+            for cell in cells(patterns, LBP.grid):
                 histograms.append(np.bincount(cell.astype(int).ravel(), minlength=10) / cell.size)
         return np.concatenate(histograms)
 
@@ -78,21 +81,18 @@ def peers(spec: FeatureSpec) -> dict[str, Descriptor]:
         for kernel in kernels:
             real = ndimage.convolve(image, kernel.real, mode="reflect")
             imaginary = ndimage.convolve(image, kernel.imag, mode="reflect")
-            energies += [cell.mean() for cell in cells(np.sqrt(real**2 + imaginary**2), bank.grid)]
+            energies += [cell.mean() for cell in cells(np.sqrt(real**2 + imaginary**2), BANK.grid)]
         return np.array(energies)
 
     def peer_intensity(image: np.ndarray) -> np.ndarray:
-        parts = cells(image, spec.intensity.grid)
+        parts = cells(image, INTENSITY.grid)
         means, deviations = [part.mean() for part in parts], [part.std() for part in parts]
-        return np.concatenate([means, deviations, np.quantile(image, spec.intensity.quantiles)])
+        return np.concatenate([means, deviations, np.quantile(image, INTENSITY.quantiles)])
 
     return {
         "lbp": peer_lbp,
         "hog": lambda image: np.concatenate(
-            [
-                peer_hog(image, spec.hog.orientations, (cell, cell), (spec.hog.block, spec.hog.block), "L2-Hys")
-                for cell in spec.hog.cells
-            ]
+            [peer_hog(image, HOG.orientations, (cell, cell), (HOG.block, HOG.block), "L2-Hys") for cell in HOG.cells]
         ),
         "filter bank": peer_bank,
         "intensity": peer_intensity,
@@ -128,11 +128,11 @@ def measure(count: int) -> tuple[float, float]:
     """Print the table for so many images; how many times faster all families are, and all but the filter bank."""
     cv2.setNumThreads(1)
     warnings.filterwarnings("ignore", message="Applying `local_binary_pattern` to floating-point images")
-    images, others = pictures(count, DEFAULT_SPEC), peers(DEFAULT_SPEC)
+    images, others = pictures(count, DEFAULT_SPEC), peers()
     times: dict[str, tuple[float, float]] = {}
     print(f"{count} images of {DEFAULT_SPEC.normalise.side} pixels a side, one core")
     print(f"{'family':<12}{'ours ms':>10}{'peer ms':>10}{'ratio':>8}{'largest difference':>20}")
-    for family, function in ours(DEFAULT_SPEC).items():
+    for family, function in ours().items():
         mine, peer, difference = compare(function, others[family], images)
         times[family] = (mine, peer)
         print(f"{family:<12}{mine * 1e3:>10.2f}{peer * 1e3:>10.2f}{peer / mine:>8.1f}{difference:>20.2e}")

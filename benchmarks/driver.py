@@ -28,10 +28,12 @@ from registry.state import open_state
 # Extraction as cheap as it can be, so that 100,000 images take two minutes: memory is what is measured with it.
 TINY = FeatureSpec(
     normalise=Normalise(side=32),
-    lbp=Lbp(radii=(1,), grid=1),
-    hog=Hog(cells=(16,), block=1),
-    filter_bank=FilterBank(frequencies=(0.25,), directions=1, grid=1),
-    intensity=Intensity(grid=1),
+    families=(
+        Lbp(radii=(1,), grid=1),
+        Hog(cells=(16,), block=1),
+        FilterBank(frequencies=(0.25,), directions=1, grid=1),
+        Intensity(grid=1),
+    ),
     jitter=Jitter(views=0),
 )
 

@@ -5,10 +5,6 @@ import hashlib
 import numpy as np
 
 from features.augment import views
-from features.descriptors.filter_bank import filter_bank
-from features.descriptors.hog import hog
-from features.descriptors.intensity import intensity
-from features.descriptors.lbp import lbp
 from features.normalise import Normalised, normalise
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
@@ -40,13 +36,4 @@ def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray
 
 def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of pictures that are normalised already."""
-    plain, local = pictures
-    return np.concatenate(
-        [
-            lbp(plain, spec.lbp),
-            hog(plain, spec.hog),  # its blocks are normalised already
-            filter_bank(local, spec.filter_bank),
-            intensity(plain, spec.intensity),
-            intensity(local, spec.intensity),
-        ]
-    )
+    return np.concatenate([family.compute(pictures) for family in spec.families])

@@ -1,13 +1,16 @@
-"""What a feature vector is made of: families, parameters, ordered names, and the fingerprint of them all."""
+"""What a feature vector is made of: families, parameters, names and places, and the fingerprint of them all."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from features.augment import Jitter
+from features.descriptors.family import Family
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
@@ -17,6 +20,9 @@ from features.normalise import Normalise
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.
 CODE_VERSION = 1
 
+# In the order of the vector. A new one goes last: models that were trained without it stay readable.
+FAMILIES: tuple[type[Family], ...] = (Lbp, Hog, FilterBank, Intensity)
+
 
 class SpecMismatch(ValueError):
     """A table or model was made with another feature spec than the one at hand."""
@@ -24,26 +30,36 @@ class SpecMismatch(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """Normalisation, the four families in the order of the vector, and the jitter of training views."""
+    """Normalisation, the families in the order of the vector, and the jitter of training views."""
 
     normalise: Normalise = field(default_factory=Normalise)
-    lbp: Lbp = field(default_factory=Lbp)
-    hog: Hog = field(default_factory=Hog)
-    filter_bank: FilterBank = field(default_factory=FilterBank)
-    intensity: Intensity = field(default_factory=Intensity)
+    families: tuple[Family, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
     jitter: Jitter = field(default_factory=Jitter)
     version: int = CODE_VERSION
+
+    def __post_init__(self) -> None:
+        kinds = [type(family) for family in self.families]
+        if not kinds or kinds != [kind for kind in FAMILIES if kind in kinds]:
+            listed, found = (", ".join(kind.__name__ for kind in each) or "none" for each in (FAMILIES, kinds))
+            raise ValueError(
+                f"a feature spec has each family at most once, in the order of FAMILIES ({listed}); these are: {found}"
+            )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """One name for each number of the vector, in order."""
-        return (
-            *self.lbp.names(),
-            *self.hog.names(self.normalise.side),
-            *self.filter_bank.names(),
-            *self.intensity.names("plain"),
-            *self.intensity.names("local"),
-        )
+        return tuple(name for family in self.families for name in family.names(self.normalise.side))
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """float64 (len(names), 4), read-only: top, left, bottom and right of where each number was measured.
+
+        They are shares of the sides of what was normalised to the square, which today is the whole picture. A row of
+        NaN stands for a number of all of it.
+        """
+        places = np.concatenate([family.places(self.normalise.side) for family in self.families])
+        places.flags.writeable = False
+        return places
 
     @cached_property
     def fingerprint(self) -> str:
@@ -52,14 +68,20 @@ class FeatureSpec:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
-        return _canonical({**asdict(self), "names": self.names})
+        parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
+        return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
         """The spec that `to_json` wrote; raises `SpecMismatch` for any other document, or one of other code."""
         try:
             document = json.loads(text)
-            spec = cls(**{part.name: _part(part.type, document[part.name]) for part in fields(cls)})
+            spec = cls(
+                normalise=_part(Normalise, document["normalise"]),
+                families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
+                jitter=_part(Jitter, document["jitter"]),
+                version=document["version"],
+            )
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
             raise SpecMismatch(
@@ -77,9 +99,7 @@ def _canonical(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _part(kind: Any, value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
+def _part(kind: Any, value: Mapping[str, Any]) -> Any:
     return kind(**{name: tuple(item) if isinstance(item, list) else item for name, item in value.items()})
 
 

@@ -8,26 +8,30 @@ in the cells of a grid.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from features.descriptors.family import Family, grid_places
 from features.descriptors.modulus import modulus
+from features.normalise import Normalised
 
 _STANDARD_DEVIATIONS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterBank:
+class FilterBank(Family):
     """Frequencies in cycles a pixel, directions over 180 degrees, bandwidth in octaves, cells a side of the grid."""
 
+    key: ClassVar[str] = "filter_bank"
     frequencies: tuple[float, ...] = (0.25, 0.125, 0.0625)
     directions: int = 6
     bandwidth: float = 1.0
     grid: int = 4
 
-    def names(self) -> tuple[str, ...]:
-        """One name a number: frequency, direction in degrees, cell row and column."""
+    def names(self, side: int) -> tuple[str, ...]:
+        """Frequency, direction in degrees, cell row and column."""
         return tuple(
             f"gabor.f{frequency:g}.a{180 * direction / self.directions:g}.r{row}c{column}"
             for frequency in self.frequencies
@@ -35,6 +39,12 @@ class FilterBank:
             for row in range(self.grid)
             for column in range(self.grid)
         )
+
+    def places(self, side: int) -> np.ndarray:
+        return np.tile(grid_places(self.grid), (len(self.frequencies) * self.directions, 1))
+
+    def compute(self, pictures: Normalised) -> np.ndarray:
+        return filter_bank(pictures.local, self)
 
 
 def filter_bank(image: np.ndarray, settings: FilterBank) -> np.ndarray:

@@ -8,26 +8,30 @@ is why OpenCV's ``HOGDescriptor``, which interpolates, is not used.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from features.descriptors.family import Family
 from features.descriptors.modulus import modulus
+from features.normalise import Normalised
 
 _EPSILON = 1e-5
 _CLIP = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hog:
+class Hog(Family):
     """Bins over 180 degrees, cell sides in pixels (one descriptor each), and cells a side of a block."""
 
+    key: ClassVar[str] = "hog"
     orientations: int = 9
     cells: tuple[int, ...] = (16,)
     block: int = 2
 
     def names(self, side: int) -> tuple[str, ...]:
-        """One name a number: cell side, block, cell within the block, orientation bin."""
+        """Cell side, block, cell within the block, orientation bin."""
         return tuple(
             f"hog.{cell}px.b{row}-{column}.r{inner_row}c{inner_column}.o{bin_}"
             for cell in self.cells
@@ -37,6 +41,19 @@ class Hog:
             for inner_column in range(self.block)
             for bin_ in range(self.orientations)
         )
+
+    def places(self, side: int) -> np.ndarray:
+        parts = []
+        for cell in self.cells:
+            blocks = side // cell - self.block + 1
+            shape = (blocks, blocks, self.block, self.block, self.orientations)
+            row, column, inner_row, inner_column, _ = np.indices(shape).reshape(5, -1)
+            down, right = row + inner_row, column + inner_column
+            parts.append(np.column_stack([down, right, down + 1, right + 1]) * (cell / side))
+        return np.concatenate(parts)
+
+    def compute(self, pictures: Normalised) -> np.ndarray:
+        return hog(pictures.plain, self)  # its blocks are normalised already
 
 
 def hog(image: np.ndarray, settings: Hog) -> np.ndarray:

@@ -1,28 +1,41 @@
 """Where the picture is light and dark: mean and spread of each cell, and quantiles of the whole."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
+
+from features.descriptors.family import Family, grid_places
+from features.normalise import Normalised
 
 _BINS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intensity:
-    """Cells a side of the grid, and the quantiles taken of the whole picture."""
+class Intensity(Family):
+    """Cells a side of the grid, and the quantiles taken of the whole picture; both pictures are measured."""
 
+    key: ClassVar[str] = "intensity"
     grid: int = 8
     quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-    def names(self, picture: str) -> tuple[str, ...]:
-        """Means of all cells, then standard deviations of all cells, then quantiles, of the picture of that name."""
+    def names(self, side: int) -> tuple[str, ...]:
+        """Of each picture the means of all cells, then their standard deviations, then the quantiles."""
         cells = [f"r{row}c{column}" for row in range(self.grid) for column in range(self.grid)]
-        return (
-            *(f"intensity.{picture}.mean.{cell}" for cell in cells),
-            *(f"intensity.{picture}.deviation.{cell}" for cell in cells),
-            *(f"intensity.{picture}.quantile.{quantile:g}" for quantile in self.quantiles),
-        )
+        numbers = [
+            *(f"mean.{cell}" for cell in cells),
+            *(f"deviation.{cell}" for cell in cells),
+            *(f"quantile.{quantile:g}" for quantile in self.quantiles),
+        ]
+        return tuple(f"intensity.{picture}.{number}" for picture in Normalised._fields for number in numbers)
+
+    def places(self, side: int) -> np.ndarray:
+        cells = grid_places(self.grid)
+        return np.tile(np.concatenate([cells, cells, np.full((len(self.quantiles), 4), np.nan)]), (2, 1))
+
+    def compute(self, pictures: Normalised) -> np.ndarray:
+        return np.concatenate([intensity(picture, self) for picture in pictures])
 
 
 def intensity(image: np.ndarray, settings: Intensity) -> np.ndarray:

@@ -8,26 +8,37 @@ with 8 points and method "uniform", histogrammed in the cells of a grid.
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import cv2
 import numpy as np
+
+from features.descriptors.family import Family, grid_places
+from features.normalise import Normalised
 
 POINTS = 8
 BINS = POINTS + 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lbp:
+class Lbp(Family):
     """Radii in pixels, and cells a side of the grid whose histograms are taken."""
 
+    key: ClassVar[str] = "lbp"
     radii: tuple[float, ...] = (1.0, 2.0, 4.0)
     grid: int = 4
 
-    def names(self) -> tuple[str, ...]:
-        """One name a number: radius, cell row and column, pattern (``u0``…``u8``, ``other``)."""
+    def names(self, side: int) -> tuple[str, ...]:
+        """Radius, cell row and column, pattern (``u0``…``u8``, ``other``)."""
         patterns = [*(f"u{bits}" for bits in range(POINTS + 1)), "other"]
         cells = [f"r{row}c{column}" for row in range(self.grid) for column in range(self.grid)]
         return tuple(f"lbp.R{radius:g}.{cell}.{p}" for radius in self.radii for cell in cells for p in patterns)
+
+    def places(self, side: int) -> np.ndarray:
+        return np.tile(np.repeat(grid_places(self.grid), BINS, axis=0), (len(self.radii), 1))
+
+    def compute(self, pictures: Normalised) -> np.ndarray:
+        return lbp(pictures.plain, self)
 
 
 def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:

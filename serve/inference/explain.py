@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import erf
 
-from features.places import places
 from features.spec import FeatureSpec
 from registry.bundle import Answer, Bundle
 
@@ -54,7 +53,7 @@ def windows(spec: FeatureSpec) -> np.ndarray:
 
     It is the mean of a Gaussian of height 1 over the number's cell; numbers of the whole picture stay as they are.
     """
-    top, left, bottom, right = places(spec).T
+    top, left, bottom, right = spec.places.T
     down, across = _share(top, bottom), _share(left, right)
     return np.nan_to_num(down[:, None] * across[None]).reshape(GRID * GRID, -1).astype(np.float32)
 

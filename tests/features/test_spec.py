@@ -1,18 +1,33 @@
 """The feature spec: its names, its fingerprint, its JSON, and what is refused."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from features.spec import DEFAULT_SPEC, FeatureSpec, SpecMismatch
+from features import spec as spec_module
+from features.descriptors.family import Family
+from features.descriptors.hog import Hog
+from features.descriptors.lbp import Lbp
+from features.extract import describe
+from features.spec import DEFAULT_SPEC, FAMILIES, FeatureSpec, SpecMismatch
+from tests.features.images import picture
+
+# As the first code of version 1 wrote it: models and feature caches on disk carry this document and its digest.
+WRITTEN = Path(__file__).with_name("spec.json").read_text().strip()
+FINGERPRINT = "4267dc05522af6812327da7327349f4b672257c856914a58cb71808d79760b3d"
+SUMS = [-0.40217, 5.6015, -0.11, 0.89261]  # of a generated picture's numbers, weighted, a family each
 
 PARAMETERS = [
-    (family.name, parameter.name)
-    for family in fields(FeatureSpec)
-    if family.name != "version"
-    for parameter in fields(getattr(DEFAULT_SPEC, family.name))
+    (part.key if isinstance(part, Family) else name, parameter.name)
+    for name, part in [
+        ("normalise", DEFAULT_SPEC.normalise),
+        ("jitter", DEFAULT_SPEC.jitter),
+        *(("", family) for family in DEFAULT_SPEC.families),
+    ]
+    for parameter in fields(part)
 ]
 
 
@@ -24,8 +39,10 @@ def other(value: object) -> object:
 
 @pytest.mark.parametrize(("family", "parameter"), PARAMETERS)
 def test_any_parameter_changes_the_fingerprint(family: str, parameter: str) -> None:
-    settings = getattr(DEFAULT_SPEC, family)
-    changed = replace(DEFAULT_SPEC, **{family: replace(settings, **{parameter: other(getattr(settings, parameter))})})
+    changed = FeatureSpec.from_json(DEFAULT_SPEC.to_json())
+    for part in (changed.normalise, changed.jitter, *changed.families):
+        if family in (getattr(part, "key", None), type(part).__name__.lower()):
+            object.__setattr__(part, parameter, other(getattr(part, parameter)))
     assert changed.fingerprint != DEFAULT_SPEC.fingerprint
 
 
@@ -34,7 +51,7 @@ def test_the_code_version_changes_the_fingerprint() -> None:
 
 
 def test_a_name_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(DEFAULT_SPEC.intensity), "names", lambda self, picture: (picture,))
+    monkeypatch.setattr(Hog, "names", lambda self, side: (f"hog.{side}",))
     assert FeatureSpec().fingerprint != DEFAULT_SPEC.fingerprint
 
 
@@ -50,13 +67,49 @@ def test_names_are_unique_and_begin_with_their_family() -> None:
 
 def test_json_there_and_back_is_the_same_spec() -> None:
     small = FeatureSpec(
-        normalise=replace(DEFAULT_SPEC.normalise, side=64), hog=replace(DEFAULT_SPEC.hog, cells=(16, 32))
+        normalise=replace(DEFAULT_SPEC.normalise, side=64), families=(Lbp(radii=(2.0,)), Hog(cells=(16, 32)))
     )
     for spec in (DEFAULT_SPEC, small):
         again = FeatureSpec.from_json(spec.to_json())
         assert again == spec
         assert again.fingerprint == spec.fingerprint
         assert again.names == spec.names
+
+
+def test_what_version_1_wrote_is_read_and_written_to_the_last_byte() -> None:
+    assert DEFAULT_SPEC.to_json() == WRITTEN
+    assert DEFAULT_SPEC.fingerprint == FINGERPRINT
+    assert FeatureSpec.from_json(WRITTEN) == DEFAULT_SPEC
+    # A bundle's card holds the same document with indentation.
+    assert FeatureSpec.from_json(json.dumps(json.loads(WRITTEN), indent=1)).fingerprint == FINGERPRINT
+
+
+def test_the_numbers_of_version_1_are_those_it_had() -> None:
+    vector = describe(picture(300, 260))
+    sums = np.add.reduceat(vector * np.cos(np.arange(len(vector))), [0, 480, 2244, 2532])  # where each family begins
+    np.testing.assert_allclose(sums, SUMS, rtol=1e-3)
+
+
+def test_a_new_family_leaves_what_was_written_without_it_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Mean(Family):
+        key = "mean"
+
+        def names(self, side):  # type: ignore[no-untyped-def]
+            return ("mean.plain",)
+
+        def places(self, side):  # type: ignore[no-untyped-def]
+            return np.full((1, 4), np.nan)
+
+        def compute(self, pictures):  # type: ignore[no-untyped-def]
+            return pictures.plain.mean(keepdims=True)[0]
+
+    monkeypatch.setattr(spec_module, "FAMILIES", (*FAMILIES, Mean))
+    assert FeatureSpec().names[-1] == "mean.plain"
+    assert FeatureSpec.from_json(FeatureSpec().to_json()) == FeatureSpec()
+    old = FeatureSpec.from_json(WRITTEN)
+    assert old.fingerprint == FINGERPRINT
+    assert len(describe(picture(), old)) + 1 == len(describe(picture(), FeatureSpec()))
 
 
 def broken(change: str) -> str:
@@ -78,6 +131,8 @@ def broken(change: str) -> str:
             document["version"] += 1
         case "a family too few":
             del document["hog"]
+        case "no family at all":
+            document = {name: document[name] for name in ("normalise", "jitter", "version")} | {"names": []}
         case "a family that is no table":
             document["hog"] = 3
         case "a text for a number":
@@ -102,6 +157,7 @@ def broken(change: str) -> str:
         "an unknown parameter",
         "another code version",
         "a family too few",
+        "no family at all",
         "a family that is no table",
         "a text for a number",
         "names that are a number",

@@ -17,7 +17,7 @@ def wave(frequency: float, degrees: float, side: int = 96) -> np.ndarray:
 def test_a_plane_wave_wakes_its_own_filter_most(frequency: float, direction: int) -> None:
     settings = FilterBank(frequencies=(0.25, 0.125), directions=6, grid=1)
     vector = filter_bank(wave(frequency, 30 * direction), settings)
-    name = settings.names()[int(vector.argmax())]
+    name = settings.names(64)[int(vector.argmax())]
     assert name == f"gabor.f{frequency:g}.a{30 * direction}.r0c0"
     assert vector.max() == pytest.approx(0.5, abs=0.05)  # half the amplitude: the other half is its mirror frequency
 
@@ -34,7 +34,7 @@ def test_the_length_follows_from_the_settings(directions: int) -> None:
     settings = FilterBank(frequencies=(0.2, 0.1), directions=directions, grid=3)
     vector = filter_bank(wave(0.1, 10), settings)
     assert vector.dtype == np.float32
-    assert vector.shape == (2 * directions * 9,) == (len(settings.names()),)
+    assert vector.shape == (2 * directions * 9,) == (len(settings.names(64)),)
 
 
 def test_energy_grows_with_contrast_alone() -> None:

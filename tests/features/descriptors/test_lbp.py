@@ -34,7 +34,7 @@ def test_every_cell_of_the_histogram_sums_to_one() -> None:
     image = np.random.default_rng(0).normal(size=(50, 50)).astype(np.float32)
     vector = lbp(image, settings)
     assert vector.dtype == np.float32
-    assert vector.shape == (2 * 9 * 10,) == (len(settings.names()),)
+    assert vector.shape == (2 * 9 * 10,) == (len(settings.names(64)),)
     np.testing.assert_allclose(vector.reshape(18, 10).sum(axis=1), 1.0, rtol=1e-6)
 
 
