@@ -22,10 +22,10 @@ from ray_jobs.dataset.entry import Entry, Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import FolderSource, open_source
 from ray_jobs.feature_table.cache import extract_shard
-from ray_jobs.feature_table.extraction import Table, load_table
-from ray_jobs.feature_table.prepare import Sides
-from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.feature_table.extraction import load_table
 from ray_jobs.learning.search_space import Candidate, candidates
+from ray_jobs.learning.table import FeatureTable, Sides
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 from registry.state import State, open_state
 
@@ -124,7 +124,7 @@ def predict(images: int, shards: int, small: Phases, each: float) -> Phases:
     )
 
 
-def sweeps(table: Table) -> None:
+def sweeps(table: FeatureTable) -> None:
     """Seconds of a trial of each family, by rows; and the memory of the largest."""
     for count in (800, 4_000):
         random = np.random.default_rng(0)

@@ -24,12 +24,13 @@ from features.extract import extract
 from features.reading.colour import colourfulness
 from features.reading.errors import ImageError, NotAChestXray
 from features.spec import DEFAULT_SPEC
-from ray_jobs.feature_table.extraction import Table
-from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
+from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, evaluate
-from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.fit import fit
 from ray_jobs.learning.scope import fit_scope, scope_rates, share
 from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.table import FeatureTable, Sides
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate, decision
 from registry.bundle import Bundle
 from registry.settings import load_settings
@@ -72,7 +73,7 @@ def model_of(sides: Sides) -> Bundle:
     )
 
 
-def calibration(bundle: Bundle, held_out: Table) -> float:
+def calibration(bundle: Bundle, held_out: FeatureTable) -> float:
     """The model's calibration error on held-out patients in that of its scores before the sigmoid; prints both."""
     scores = decision(bundle.estimator.calibrated_classifiers_[0].estimator, held_out.features)
     before = 1 / (1 + np.exp(-scores))
@@ -109,7 +110,7 @@ def doubtful(bundle: Bundle, images: list[bytes]) -> np.ndarray:
     return np.array([look(image) for image in images])
 
 
-def held_out_pictures(prepared: Prepared, held_out: Table, count: int) -> list[bytes]:
+def held_out_pictures(prepared: Prepared, held_out: FeatureTable, count: int) -> list[bytes]:
     """Some held-out X-rays as they are stored."""
     rows = prepared.manifest.table("path", "sha256")
     chosen = set(held_out.sha256[:: max(1, len(held_out) // count)][:count].tolist())

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.fit import TrainingSet
 from ray_jobs.learning.search_space import Candidate, candidates
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, cross_validate, trial_from_json, trial_to_json
 from ray_jobs.runtime.cli import positive, run_job, seed
 from ray_jobs.runtime.cluster import connect, sole_owner

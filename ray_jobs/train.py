@@ -14,12 +14,14 @@ import ray
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
+from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, evaluate
-from ray_jobs.learning.fit import FOLDS, Fitted, TrainingSet, fit
+from ray_jobs.learning.fit import Fitted, fit
 from ray_jobs.learning.plots import plots
 from ray_jobs.learning.scope import ScopeRates, fit_scope, scope_rates
 from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.table import Sides
+from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner

@@ -17,8 +17,8 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.fit import FOLDS, TrainingSet
 from ray_jobs.learning.scope import fit_scope
+from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from registry.bundle import write_bundle
 from registry.scope import Scope
 from registry.settings import ROOT, Settings

@@ -1,7 +1,7 @@
 """Extract the features of a dataset on Ray, shard by shard, only what the cache lacks; and read them as one matrix."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 
 import cv2
@@ -15,6 +15,7 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
 from ray_jobs.feature_table.cache import Failure, cached, extract_shard, load_shard
+from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import connect, cpus
 from registry.state import State
 
@@ -29,28 +30,6 @@ class Extraction:
 
     def __str__(self) -> str:
         return f"{self.extracted} images extracted, {self.cached} found in the cache, {self.failed} without features"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Features of a dataset in memory, and of each row, (N,), its image's sha256, label (0 or 1), patient and role.
-
-    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, which are for training only.
-    """
-
-    features: np.ndarray
-    views: np.ndarray
-    sha256: np.ndarray
-    labels: np.ndarray
-    patients: np.ndarray
-    roles: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def only(self, rows: np.ndarray) -> "Table":
-        """The rows that a mask (N,) chooses."""
-        return Table(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def extract_features(
@@ -85,7 +64,7 @@ def extract_features(
     return Extraction(extracted=new, cached=known, failed=len(failures))
 
 
-def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> Table:
+def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> FeatureTable:
     """Read the features of every row of a manifest that has any, in the manifest's order.
 
     Raises
@@ -106,7 +85,7 @@ def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> Table:
         )
     table = pa.concat_tables(rows)
     matrix = np.concatenate(features)
-    return Table(
+    return FeatureTable(
         features=matrix[:, 0],
         views=matrix[:, 1:],
         sha256=np.asarray(table.column("sha256").to_pylist()),

@@ -10,8 +10,8 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.dataset.split import sides
-from ray_jobs.feature_table.extraction import Extraction, Table, extract_features, load_table
+from ray_jobs.feature_table.extraction import Extraction, extract_features, load_table
+from ray_jobs.learning.table import Sides
 from ray_jobs.runtime.progress import say
 from registry.settings import Settings
 from registry.state import State, open_state
@@ -38,7 +38,7 @@ class Prepared:
             "spec_fingerprint": DEFAULT_SPEC.fingerprint,
         }
 
-    def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> "Sides":
+    def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> Sides:
         """Features of a spec, extracted where they are missing, split by patient."""
         done = self.extract(spec)
         say(str(done))
@@ -50,23 +50,6 @@ class Prepared:
                 "run this job again, and only they will be extracted"
             )
         return Sides.of(table)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sides:
-    """The rows to train on, the rows of held-out patients that judge, and those of `test/`, which are only reported."""
-
-    train: Table
-    held_out: Table
-    test: Table
-
-    @classmethod
-    def of(cls, table: Table) -> "Sides":
-        """Split a table so that no patient stands on two sides."""
-        side = sides(table.roles, table.patients)
-        return cls(
-            train=table.only(side == "train"), held_out=table.only(side == "held-out"), test=table.only(side == "test")
-        )
 
 
 def prepare(settings: Settings) -> Prepared:

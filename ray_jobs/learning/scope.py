@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import beta
 from sklearn.decomposition import PCA
 
-from ray_jobs.feature_table.extraction import Table
 from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
-from ray_jobs.learning.fit import TrainingSet
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
 from registry.scope import Scope
 
@@ -72,7 +72,7 @@ class ScopeRates:
         }
 
 
-def scope_rates(scope: Scope, table: Table) -> ScopeRates:
+def scope_rates(scope: Scope, table: FeatureTable) -> ScopeRates:
     """Rates on the rows of a table, which are pictures in scope whatever their label; colour is not looked at."""
     distances = scope.distance(table.features)
     refused = distances > scope.refused

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.feature_table.extraction import Table
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.gate import Verdict, decide
+from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import in_turn
 from ray_jobs.runtime.progress import say
 from registry.bundle import Bundle
@@ -29,7 +29,7 @@ class Outcome:
     production: ModelVersion | None
 
 
-def judge(prepared: Prepared, held_out: Table, version: ModelVersion) -> Outcome:
+def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> Outcome:
     """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
 
     If somebody else changes Production meanwhile, the comparison is made again with what is there then.
@@ -84,7 +84,7 @@ def _promoted(
 
 
 def _champion(
-    prepared: Prepared, champion: ModelVersion | None, held_out: Table, folder: Path
+    prepared: Prepared, champion: ModelVersion | None, held_out: FeatureTable, folder: Path
 ) -> tuple[str, np.ndarray | None]:
     """The champion's name and what it says of the held-out rows; None, and why, where nothing can be asked."""
     if champion is None:
@@ -97,7 +97,7 @@ def _champion(
     return str(champion), bundle.probability(_features(prepared, bundle, held_out))
 
 
-def _features(prepared: Prepared, bundle: Bundle, held_out: Table) -> np.ndarray:
+def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.ndarray:
     """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
     if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
         return held_out.features

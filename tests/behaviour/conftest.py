@@ -11,10 +11,11 @@ from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.feature_table.extraction import Table
-from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.fit import fit
 from ray_jobs.learning.scope import fit_scope
 from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 from registry.bundle import Bundle
 
@@ -30,7 +31,7 @@ def labels_of(paths: Sequence[str]) -> np.ndarray:
 def model_of(paths: Sequence[str], images: Sequence[bytes]) -> Bundle:
     """What a training with one candidate makes of some X-rays, without the registry."""
     vectors = np.stack([extract_views(image, DEFAULT_SPEC) for image in images])
-    table = Table(
+    table = FeatureTable(
         features=vectors[:, 0],
         views=vectors[:, 1:],
         sha256=np.array(paths),

@@ -20,7 +20,8 @@ from features.spec import DEFAULT_SPEC, SpecMismatch
 from ray_jobs.dataset.quarantine import read_quarantine
 from ray_jobs.feature_table.cache import extract_shard, shard_path
 from ray_jobs.feature_table.extraction import extract_features, load_table
-from ray_jobs.feature_table.prepare import Prepared, Sides, prepare
+from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.learning.table import Sides
 from registry.settings import ROOT, Settings
 
 

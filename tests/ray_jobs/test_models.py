@@ -10,19 +10,20 @@ from sklearn.calibration import _sigmoid_calibration
 
 from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
-from ray_jobs.feature_table.extraction import Table
 from ray_jobs.learning.evaluate import best_threshold
-from ray_jobs.learning.fit import TrainingSet, fit
+from ray_jobs.learning.fit import fit
 from ray_jobs.learning.search_space import FAMILIES, Candidate, Choice, candidates
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate, trial_from_json, trial_to_json
 from registry.bundle import write_bundle
 
 
 @pytest.fixture(scope="module")
-def table(xrays) -> Table:
+def table(xrays) -> FeatureTable:
     images, labels = xrays
     vectors = np.stack([extract_views(image, DEFAULT_SPEC) for image in images])
-    return Table(
+    return FeatureTable(
         features=vectors[:, 0],
         views=vectors[:, 1:],
         sha256=np.array([f"{index:064x}" for index in range(len(images))]),
@@ -33,7 +34,7 @@ def table(xrays) -> Table:
 
 
 @pytest.fixture(scope="module")
-def data(table: Table) -> TrainingSet:
+def data(table: FeatureTable) -> TrainingSet:
     return TrainingSet.of(table, seed=0)
 
 

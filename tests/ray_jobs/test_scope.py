@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.fit import TrainingSet
 from ray_jobs.learning.scope import fit_scope, limits_of, share
+from ray_jobs.learning.training_set import TrainingSet
 
 RANDOM = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ import pytest
 import ray
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.fit import TrainingSet
 from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 from ray_jobs.sweep import run_sweep
 from ray_jobs.tracking.runs import CANDIDATE_TAG, parent_run
