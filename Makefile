@@ -72,9 +72,10 @@ test: lint ## Prove a change: style, types, and every test but the long ones
 test-long: setup ## Soaks, fault schedules, fuzzing at length
 	$(RUN) -m pytest -m long
 
-lint: setup ## Style and types
+lint: setup ## Style, types, and which room may import which
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	PYTHONPATH=pulumi $(VENV)/bin/lint-imports --no-cache --no-logo
 	$(VENV)/bin/mypy
 
 format: setup ## Mend what of the style can be mended by itself
