@@ -84,7 +84,7 @@ format: setup ## Mend what of the style can be mended by itself
 
 bench: setup ## Measure speed as ratios against peers started in the same run
 	$(RUN) -m benchmarks.extraction
-	$(RUN) -m benchmarks.scope
+	$(RUN) -m benchmarks.out_of_distribution
 	$(RUN) -m benchmarks.serving
 
 lock: setup ## Write requirements.lock anew from pyproject.toml

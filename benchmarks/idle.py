@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.bundle import Answer, Bundle, Seen
+from registry.bundle import Bundle, ExaminedImage, ScoredImage
 from serve.app import Webapp
 
 PROBABILITY, LABEL = 0.25, "NORMAL"
@@ -41,9 +41,9 @@ class IdleWebapp(Webapp):
 def do_nothing() -> None:
     """From now on all bundles of this process do nothing when asked for an answer."""
 
-    def answer(self: Bundle, image: bytes) -> Answer:  # noqa: ARG001
+    def score(self: Bundle, image: bytes) -> ScoredImage:  # noqa: ARG001
         features = np.zeros(len(self.spec.names), np.float32)
-        seen = Seen(pixels=np.zeros((1, 1), np.uint8), pictures=None, features=features, doubts=())  # type: ignore[arg-type]
-        return Answer(probability=PROBABILITY, label=LABEL, seen=seen)
+        examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), pictures=None, features=features, doubts=())  # type: ignore[arg-type]
+        return ScoredImage(probability=PROBABILITY, label=LABEL, examined=examined)
 
-    Bundle.answer = answer  # type: ignore[method-assign]
+    Bundle.score = score  # type: ignore[method-assign]

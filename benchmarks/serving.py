@@ -33,7 +33,7 @@ from features.reading.errors import ImageError
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle
 from registry.settings import ROOT, Settings
-from tests.conftest import scope_of
+from tests.conftest import detector_of
 from tests.serve.models import Registry, TrainingSet
 
 ROUNDS, SECONDS, CONNECTIONS = 7, 4.0, 16
@@ -208,7 +208,7 @@ def prepared(scratch: Path, data: Path | None) -> tuple[Settings, list[bytes]]:
             for patient, label in enumerate(labels)
         ]
     features, labels = np.stack([extract(image) for image in images]), labels.astype(int)
-    training_set = TrainingSet(images, features, labels, scope_of(features, labels))
+    training_set = TrainingSet(images, features, labels, detector_of(features, labels))
     registry = Registry.empty(scratch / "registry", training_set)
     version = registry.add(0.01)
     registry.promote(version)
@@ -216,7 +216,7 @@ def prepared(scratch: Path, data: Path | None) -> tuple[Settings, list[bytes]]:
     pictures = []
     for image in images[:: len(images) // PICTURES]:
         with contextlib.suppress(ImageError):
-            bundle.answer(image)
+            bundle.score(image)
             pictures.append(image)
     return registry.settings, pictures
 

@@ -11,10 +11,10 @@ from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.learning.shift import LEAST, SHARE, Verdict, agreement, compare
+from ray_jobs.learning.shift import LEAST, SHARE, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import read_reference
-from registry.feedback import everything
+from registry.feedback import read_feedback
 from registry.predictions import matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ServedPredictions:
     """What a version answered in a period: features (N, D), probabilities (N,), and people's words."""
 
     features: np.ndarray
@@ -35,7 +35,7 @@ class Seen:
     words: int
 
 
-def seen(state: State, version: ModelVersion, since: datetime) -> Seen:
+def seen(state: State, version: ModelVersion, since: datetime) -> ServedPredictions:
     """The records and words on a version from a time on; records of another feature spec say nothing of it."""
     features = [np.zeros((0, len(DEFAULT_SPEC.names)), np.float32)]
     scores = [np.zeros(0)]
@@ -44,8 +44,8 @@ def seen(state: State, version: ModelVersion, since: datetime) -> Seen:
         if spec == version.spec_fingerprint and len(mine):
             features.append(matrix(mine))
             scores.append(mine.column("probability").to_numpy())
-    words = [word for word in everything(state) if word.version == version.version and word.predicted_at >= since]
-    return Seen(
+    words = [word for word in read_feedback(state) if word.version == version.version and word.predicted_at >= since]
+    return ServedPredictions(
         features=np.concatenate(features),
         scores=np.concatenate(scores),
         confirmed=sum(word.confirms for word in words),
@@ -53,7 +53,7 @@ def seen(state: State, version: ModelVersion, since: datetime) -> Seen:
     )
 
 
-def report(version: ModelVersion, found: Seen, verdict: Verdict | None, *, days: float) -> str:
+def report(version: ModelVersion, found: ServedPredictions, verdict: DriftResult | None, *, days: float) -> str:
     """What a person wants to know."""
     lines = [f"{version}: {len(found.scores)} pictures in {days:g} days"]
     if found.words:
@@ -75,7 +75,9 @@ def report(version: ModelVersion, found: Seen, verdict: Verdict | None, *, days:
     return "\n".join(lines)
 
 
-def keep(settings: Settings, version: ModelVersion, found: Seen, verdict: Verdict | None, text: str) -> str:
+def keep(
+    settings: Settings, version: ModelVersion, found: ServedPredictions, verdict: DriftResult | None, text: str
+) -> str:
     """Keep a comparison as a run beside the version's own; return its id."""
     mlflow_client: MlflowClient = client(settings)
     experiment = mlflow_client.get_run(version.run_id).info.experiment_id

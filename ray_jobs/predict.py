@@ -67,10 +67,10 @@ def _row(source: Source, bundle: Bundle, version: int, path: str) -> dict[str, o
     row: dict[str, object] = dict.fromkeys(SCHEMA.names)
     row |= {"path": _text(path), "model_version": version}
     try:
-        answer = bundle.answer(source.read(path))
+        answer = bundle.score(source.read(path))
     except (EntryError, ImageError) as error:
         return row | {"error": _text(str(error))}
-    warning = " ".join(doubt.detail for doubt in answer.seen.doubts) or None
+    warning = " ".join(doubt.detail for doubt in answer.examined.doubts) or None
     return row | {"probability": answer.probability, "label": answer.label, "warning": warning}
 
 

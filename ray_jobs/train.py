@@ -17,29 +17,29 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.fit import Fitted, fit
+from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates, fit_detector
 from ray_jobs.learning.plots import plots
-from ray_jobs.learning.scope import ScopeRates, fit_scope, scope_rates
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
-from ray_jobs.runtime.progress import say
+from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
-from ray_jobs.tracking.judge import Outcome, judge
+from ray_jobs.tracking.judge import TrainingResult, judge
 from ray_jobs.tracking.reference import log_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import write_bundle
-from registry.scope import Scope
+from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
 from registry.versions import ModelVersion, register, version_of_run
 
 GOLDEN_IMAGES = 4
 
 
-def train(settings: Settings, *, trials: int, seed: int) -> Outcome:
-    """The whole way from DATA_URI to Production; the outcome says whether the new version serves, and why."""
+def train(settings: Settings, *, trials: int, seed: int) -> TrainingResult:
+    """The whole way from DATA_URI to Production; the result says whether the new version serves, and why."""
     prepared = prepare(settings)
     key = training_key(prepared, kind="train", trials=trials, seed=seed)
     with sole_owner(key, settings), parent_run(settings, key=key, kind="train", tags=prepared.tags()) as run:
@@ -55,13 +55,13 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     address = prepared.settings.ray_address
     data = TrainingSet.of(sides.train, seed=seed)
     best = run_sweep(data, candidates(trials, seed=seed), state=prepared.state, run=run, ray_address=address)[0]
-    say(f"fitting {best.candidate} on {data.images} X-rays")
+    write_line(f"fitting {best.candidate} on {data.images} X-rays")
     connect(address)
     shared = ray.put(data)
-    fitted, scope = ray.get([_fit.remote(best, shared), _fit_scope.remote(shared)])
+    fitted, detector = ray.get([_fit.remote(best, shared), _fit_detector.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
     log_reference(run.mlflow, run.run_id, sides.held_out.features, fitted.estimator)
-    rates = scope_rates(scope, sides.held_out)
+    rates = detection_rates(detector, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
         metrics=_flat(best, evaluations, fitted) | rates.metrics("held_out"),
@@ -73,7 +73,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             estimator=fitted.estimator,
             spec=DEFAULT_SPEC,
             threshold=fitted.threshold,
-            scope=scope,
+            detector=detector,
             evaluation=_card(prepared, best, evaluations, rates),
             golden_images=golden_images(),
         )
@@ -87,8 +87,8 @@ def _fit(trial: Trial, data: TrainingSet) -> Fitted:
 
 
 @ray.remote
-def _fit_scope(data: TrainingSet) -> Scope:
-    return fit_scope(data)
+def _fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
+    return fit_detector(data)
 
 
 def golden_images() -> list[bytes]:
@@ -119,7 +119,7 @@ def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> di
     return flat
 
 
-def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], rates: ScopeRates) -> dict:
+def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], rates: DetectionRates) -> dict:
     return {
         **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
         "scope": {"held_out": asdict(rates)},
@@ -133,17 +133,17 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], r
     }
 
 
-def summary(settings: Settings, outcome: Outcome) -> str:
+def summary(settings: Settings, result: TrainingResult) -> str:
     """What a person wants to know at the end: how good the new version is, which version serves now, and why."""
-    held_out, serves = outcome.evaluation, outcome.production
+    held_out, serves = result.evaluation, result.production
     serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     lines = [
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
-        f"registered  {outcome.version}, run {outcome.version.run_id}",
-        f"gate        {'promoted' if outcome.verdict.promote else 'kept back'}: {outcome.verdict}",
+        f"registered  {result.version}, run {result.version.run_id}",
+        f"gate        {'promoted' if result.decision.promote else 'kept back'}: {result.decision}",
         f"production  {serves if serves else 'nothing'}",
         f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
     ]
@@ -156,8 +156,8 @@ def main() -> None:
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    outcome = train(settings, trials=options.trials, seed=options.seed)
-    print(summary(settings, outcome))
+    result = train(settings, trials=options.trials, seed=options.seed)
+    print(summary(settings, result))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import run_job
-from ray_jobs.runtime.progress import say
+from ray_jobs.runtime.progress import write_line
 from registry.settings import Settings
 
 _THREADS = 8
@@ -86,7 +86,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     target = S3Source.from_uri(options.to)
     sent, there, unreadable = upload(open_source(settings.data_uri), target)
     for line in unreadable:
-        say(line)
+        write_line(line)
     left_out = f", {len(unreadable)} could not be read" if unreadable else ""
     print(f"{target.uri}: {sent} sent, {there} there already{left_out}.")
 

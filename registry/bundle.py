@@ -1,4 +1,4 @@
-"""What a model is on disk: estimator, feature spec, threshold, scope, evaluation, golden answers, under one digest."""
+"""What a model is on disk: estimator, spec, threshold, detector, evaluation and golden images, under one digest."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ from features.reading.errors import ImageError
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
 from registry.estimator import read_estimator
-from registry.scope import Doubt, Scope, read_scope, write_scope
+from registry.out_of_distribution import Doubt, OutOfDistributionDetector, read_detector, write_detector
 
-FORMAT = 2  # 1 had no scope
+FORMAT = 2  # 1 had no out-of-distribution detector
 GOLDEN_TOLERANCE = 1e-4
 POSITIVE, NEGATIVE = "PNEUMONIA", "NORMAL"
 
@@ -36,8 +36,8 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A picture that the model has something to say about: grey pixels, features (D,), doubts about it."""
+class ExaminedImage:
+    """A picture that the model accepts: grey pixels, normalised pictures, features (D,), and doubts about it."""
 
     pixels: np.ndarray
     pictures: Normalised
@@ -46,12 +46,12 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What the model says of a picture: the calibrated probability of pneumonia, and from what it was computed."""
+class ScoredImage:
+    """The calibrated probability of pneumonia, its label, and the picture that both were computed from."""
 
     probability: float
     label: str
-    seen: Seen
+    examined: ExaminedImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Bundle:
         A fitted scikit-learn classifier over feature vectors of `spec`, classes 0 (normal) and 1 (pneumonia).
     threshold
         The probability from which the label is PNEUMONIA.
-    scope
-        What the X-rays that it was trained on look like.
+    detector
+        Tells whether a picture is like the X-rays of the training side.
     evaluation
         Numbers on held-out patients, as written by the training job.
     """
@@ -73,7 +73,7 @@ class Bundle:
     estimator: BaseEstimator
     spec: FeatureSpec
     threshold: float
-    scope: Scope
+    detector: OutOfDistributionDetector
     evaluation: dict[str, Any]
     golden: tuple[Golden, ...]
 
@@ -87,8 +87,8 @@ class Bundle:
         # In float32 an answer would depend, in its seventh digit, on how many pictures are asked about at once.
         return np.asarray(self.estimator.predict_proba(features.astype(np.float64))[:, 1], dtype=np.float64)
 
-    def see(self, image: bytes) -> Seen:
-        """Look at an encoded picture, and whether it is in scope.
+    def examine(self, image: bytes) -> ExaminedImage:
+        """Decode a picture, extract its features, and check that it is like those of the training side.
 
         Raises
         ------
@@ -98,17 +98,17 @@ class Bundle:
         pixels = decode(image)
         pictures = normalise(pixels, self.spec.normalise)
         features = describe_normalised(pictures, self.spec)
-        doubts = self.scope.judge(pictures, features, colourfulness(image), self.spec)
-        return Seen(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
+        doubts = self.detector.judge(pictures, features, colourfulness(image), self.spec)
+        return ExaminedImage(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
 
-    def answer(self, image: bytes) -> Answer:
-        """What anybody who asks about a picture is told; raises as `see` does."""
-        seen = self.see(image)
-        probability = float(self.probability(seen.features[None])[0])
-        return Answer(probability=probability, label=self.label(probability), seen=seen)
+    def score(self, image: bytes) -> ScoredImage:
+        """The answer for a picture that a person or program asks about; raises as `examine` does."""
+        examined = self.examine(image)
+        probability = float(self.probability(examined.features[None])[0])
+        return ScoredImage(probability=probability, label=self.label(probability), examined=examined)
 
-    def predict(self, images: Sequence[bytes]) -> np.ndarray:
-        """Probability, float64 of shape (N,), for N encoded images, whatever they show: for checks, not for people."""
+    def predict_unchecked(self, images: Sequence[bytes]) -> np.ndarray:
+        """Probability, float64 (N,), of N encoded images, whatever they show: for tests of a model, not for people."""
         return self.probability(np.stack([extract(image, self.spec) for image in images]))
 
     def label(self, probability: float) -> str:
@@ -122,7 +122,7 @@ def write_bundle(
     estimator: BaseEstimator,
     spec: FeatureSpec,
     threshold: float,
-    scope: Scope,
+    detector: OutOfDistributionDetector,
     evaluation: dict[str, Any],
     golden_images: Sequence[bytes],
 ) -> str:
@@ -134,13 +134,15 @@ def write_bundle(
         If what was written would be refused when read, for example an estimator of a type that is not trusted.
     """
     features = np.stack([extract(image, spec) for image in golden_images])
-    bundle = Bundle(estimator=estimator, spec=spec, threshold=threshold, scope=scope, evaluation=evaluation, golden=())
-    expected = zip(bundle.probability(features), scope.distance(features), strict=True)
+    bundle = Bundle(
+        estimator=estimator, spec=spec, threshold=threshold, detector=detector, evaluation=evaluation, golden=()
+    )
+    expected = zip(bundle.probability(features), detector.distance(features), strict=True)
     (folder / "golden").mkdir(parents=True)
     for index, image in enumerate(golden_images):
         (folder / "golden" / f"{index:02d}").write_bytes(image)
     skops.io.dump(estimator, folder / "estimator.skops")
-    write_scope(scope, folder / "scope.npz")
+    write_detector(detector, folder / "scope.npz")
     card = {
         "format": FORMAT,
         "spec": json.loads(spec.to_json()),
@@ -207,9 +209,9 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
             f"card.json gives spec {fingerprint}, its families have {spec.fingerprint}; train a new version."
         )
     estimator = read_estimator(folder / "estimator.skops")
-    scope = read_scope(folder / "scope.npz", features=len(spec.names))
+    detector = read_detector(folder / "scope.npz", features=len(spec.names))
     bundle = Bundle(
-        estimator=estimator, spec=spec, threshold=threshold, scope=scope, evaluation=evaluation, golden=golden
+        estimator=estimator, spec=spec, threshold=threshold, detector=detector, evaluation=evaluation, golden=golden
     )
     _check_golden(bundle)
     return bundle
@@ -224,7 +226,7 @@ def _check_golden(bundle: Bundle) -> None:
     expected = np.array([(golden.probability, golden.distance) for golden in bundle.golden])
     try:
         features = np.stack([extract(golden.image, bundle.spec) for golden in bundle.golden])
-        answers = np.column_stack([bundle.probability(features), bundle.scope.distance(features)])
+        answers = np.column_stack([bundle.probability(features), bundle.detector.distance(features)])
     except (ImageError, SpecMismatch, ValueError) as error:
         raise ArtefactError(f"The model cannot answer its golden images: {error}") from error
     worst = float(np.max(np.abs(answers - expected)))

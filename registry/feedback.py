@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pyarrow.fs import FileSelector, FileType
 
-from registry.predictions import Said
+from registry.predictions import PredictionSummary
 from registry.state import State
 
 FOLDER = "predictions/feedback"
@@ -33,12 +33,12 @@ class Feedback:
         return self.label == self.predicted
 
 
-def give(state: State, said: Said, label: str) -> tuple[Feedback, Feedback | None]:
+def record_feedback(state: State, said: PredictionSummary, label: str) -> tuple[Feedback, Feedback | None]:
     """Keep a person's word on a prediction; return it and the one that it replaces, if any.
 
     The same word again changes nothing, so that a request may be repeated.
     """
-    before = given(state, said.id)
+    before = find_feedback(state, said.id)
     if before and before.label == label:
         return before, before
     feedback = Feedback(
@@ -55,13 +55,13 @@ def give(state: State, said: Said, label: str) -> tuple[Feedback, Feedback | Non
     return feedback, before
 
 
-def given(state: State, prediction_id: str) -> Feedback | None:
+def find_feedback(state: State, prediction_id: str) -> Feedback | None:
     """The word on a prediction, if there is one."""
     path = _path(state, prediction_id)
     return _read(state, path) if state.exists(path) else None
 
 
-def everything(state: State) -> list[Feedback]:
+def read_feedback(state: State) -> list[Feedback]:
     """All that people said, in the order of time."""
     found = state.filesystem.get_file_info(FileSelector(state.path(FOLDER), recursive=True, allow_not_found=True))
     paths = [info.path for info in found if info.type == FileType.File and info.path.endswith(".json")]

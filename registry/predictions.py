@@ -32,7 +32,7 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class PredictionSummary:
     """What a record says without its features."""
 
     id: str
@@ -109,14 +109,14 @@ def matrix(table: pa.Table) -> np.ndarray:
     return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
 
 
-def find(state: State, prediction_id: str) -> Said | None:
+def find(state: State, prediction_id: str) -> PredictionSummary | None:
     """What was said under an id, newest first; None where nothing is kept under it."""
     for info in reversed(files(state)):
         with state.filesystem.open_input_file(info.path) as file:
             table = pq.read_table(file, columns=list(SUMMARY))
         rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
         if rows:
-            return Said(**rows[-1])
+            return PredictionSummary(**rows[-1])
     return None
 
 

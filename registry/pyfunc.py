@@ -34,7 +34,7 @@ class PneumoniaModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Probability and label of each image of the column `image`; an image that is none is the caller's error."""
         try:
-            answers = [self.bundle.answer(image) for image in model_input["image"]]
+            answers = [self.bundle.score(image) for image in model_input["image"]]
         except ImageError as error:
             raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from error
         columns = {"probability": [a.probability for a in answers], "label": [a.label for a in answers]}

@@ -17,10 +17,10 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.scope import fit_scope
+from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from registry.bundle import write_bundle
-from registry.scope import Scope
+from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import ROOT, Settings
 from registry.versions import client
 
@@ -42,21 +42,21 @@ def fitted(xrays: tuple[list[bytes], np.ndarray]):
 
 
 @pytest.fixture(scope="session")
-def scope(xrays: tuple[list[bytes], np.ndarray]) -> Scope:
+def detector(xrays: tuple[list[bytes], np.ndarray]) -> OutOfDistributionDetector:
     """What those X-rays look like."""
     images, labels = xrays
-    return scope_of(np.stack([extract(image, DEFAULT_SPEC) for image in images]), labels)
+    return detector_of(np.stack([extract(image, DEFAULT_SPEC) for image in images]), labels)
 
 
-def scope_of(features: np.ndarray, labels: np.ndarray) -> Scope:
-    """The scope of pictures without views, each of a patient of its own; features (N, D), labels (N,)."""
+def detector_of(features: np.ndarray, labels: np.ndarray) -> OutOfDistributionDetector:
+    """The detector of pictures without views, each of a patient of its own; features (N, D), labels (N,)."""
     count = len(labels)
     parts = folds(labels, np.arange(count), FOLDS)
-    return fit_scope(TrainingSet(features=features, labels=labels, folds=parts, images=count))
+    return fit_detector(TrainingSet(features=features, labels=labels, folds=parts, images=count))
 
 
 @pytest.fixture(scope="session")
-def make_bundle(fitted, scope: Scope, xrays: tuple[list[bytes], np.ndarray]):
+def make_bundle(fitted, detector: OutOfDistributionDetector, xrays: tuple[list[bytes], np.ndarray]):
     """Write a sound bundle into a folder; returns its digest."""
 
     def make(folder: Path, *, threshold: float = 0.5, estimator=fitted) -> str:
@@ -65,7 +65,7 @@ def make_bundle(fitted, scope: Scope, xrays: tuple[list[bytes], np.ndarray]):
             estimator=estimator,
             spec=DEFAULT_SPEC,
             threshold=threshold,
-            scope=scope,
+            detector=detector,
             evaluation={"held_out": {"auc": {"value": 0.97, "low": 0.95, "high": 0.99}}},
             golden_images=xrays[0][:3],
         )

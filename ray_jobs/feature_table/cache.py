@@ -21,7 +21,7 @@ _FINGERPRINT = b"hm-mlflow.spec"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class FailedImage:
     """An image that gave no features, and why."""
 
     path: str
@@ -45,7 +45,7 @@ def cached(state: State, spec: FeatureSpec, prefix: str) -> dict[str, str]:
 
 def extract_shard(
     source: Source, state: State, spec: FeatureSpec, prefix: str, images: Iterable[tuple[str, str]]
-) -> list[Failure]:
+) -> list[FailedImage]:
     """Extract images, given as (path, sha256) of one shard, into the cache beside what it has; return what failed.
 
     Rows are sorted by sha256, so the file's bytes depend on which images it holds and on nothing else. It is replaced
@@ -60,10 +60,10 @@ def extract_shard(
                 raise EntryError("the file changed after it was listed; run the job again to take it in")
             rows[sha256] = ("", extract_views(data, spec))
         except EntryError as error:
-            failures.append(Failure(path=path, sha256=sha256, detail=str(error)))
+            failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
         except ImageError as error:
             rows[sha256] = (str(error), None)
-            failures.append(Failure(path=path, sha256=sha256, detail=str(error)))
+            failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
     path = shard_path(state, spec, prefix)
     if state.filesystem.get_file_info(path).type == FileType.File:
         before = _read(state, spec, path, None)

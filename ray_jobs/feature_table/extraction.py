@@ -14,7 +14,7 @@ from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
-from ray_jobs.feature_table.cache import Failure, cached, extract_shard, load_shard
+from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard, load_shard
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import connect, cpus
 from registry.state import State
@@ -41,14 +41,16 @@ def extract_features(
     A worker that dies is replaced and its shard done again; a job that is run again starts where it was interrupted.
     Where the cache has everything, Ray is not started at all.
     """
-    new, known, failures = 0, 0, list[Failure]()
+    new, known, failures = 0, 0, list[FailedImage]()
 
     def missing() -> Iterator[tuple[str, list[tuple[str, str]]]]:
         nonlocal known
         for prefix, rows in manifest.shards():
             images = _images(rows)
             there = cached(state, spec, prefix)
-            failures.extend(Failure(path=path, sha256=key, detail=there[key]) for path, key in images if there.get(key))
+            failures.extend(
+                FailedImage(path=path, sha256=key, detail=there[key]) for path, key in images if there.get(key)
+            )
             lacking = [image for image in images if image[1] not in there]
             known += len(images) - len(lacking)
             progress.update(len(images) - len(lacking))
@@ -105,7 +107,7 @@ def on_workers(
     spec: FeatureSpec,
     shards: Iterable[tuple[str, list[tuple[str, str]]]],
     ray_address: str | None,
-) -> Iterator[tuple[int, list[Failure]]]:
+) -> Iterator[tuple[int, list[FailedImage]]]:
     """Extract shards on the cluster, a few ahead of the workers; yield how many images each had, and its failures."""
     shards = iter(shards)
     first = next(shards, None)
@@ -125,7 +127,7 @@ def on_workers(
 @ray.remote(max_retries=5)
 def _extract_shard(
     common: tuple[Source, State, FeatureSpec], prefix: str, images: list[tuple[str, str]]
-) -> tuple[int, list[Failure]]:
+) -> tuple[int, list[FailedImage]]:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, state, spec = common
     return len(images), extract_shard(source, state, spec, prefix, images)

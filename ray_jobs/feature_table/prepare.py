@@ -12,7 +12,7 @@ from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.extraction import Extraction, extract_features, load_table
 from ray_jobs.learning.table import Sides
-from ray_jobs.runtime.progress import say
+from ray_jobs.runtime.progress import write_line
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -41,7 +41,7 @@ class Prepared:
     def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> Sides:
         """Features of a spec, extracted where they are missing, split by patient."""
         done = self.extract(spec)
-        say(str(done))
+        write_line(str(done))
         table = load_table(self.manifest, self.state, spec)
         lost = self.manifest.rows - len(table) - done.failed
         if lost > 0:
@@ -69,7 +69,7 @@ def prepare(settings: Settings) -> Prepared:
             progress.update(done - progress.n)
 
         manifest = build_manifest(source, filesystem=state.filesystem, base=state.path("datasets"), on_progress=show)
-    say(describe(manifest))
+    write_line(describe(manifest))
     return Prepared(settings=settings, source=source, manifest=manifest, state=state)
 
 

@@ -13,7 +13,7 @@ MARGIN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class GateDecision:
     """Whether to promote, and every reason for it in words."""
 
     promote: bool
@@ -30,7 +30,7 @@ def decide(
     patients: np.ndarray,
     probabilities: np.ndarray,
     champion: tuple[str, np.ndarray | None],
-) -> Verdict:
+) -> GateDecision:
     """Compare a candidate with the champion on the same X-rays, all arrays of shape (N,).
 
     `champion` is its name and its probabilities, or the reason why there are none. A candidate passes if it reaches the
@@ -41,7 +41,7 @@ def decide(
     missed = _missed_floors(candidate)
     name, theirs = champion
     if theirs is None:
-        return Verdict(promote=True, reasons=(name, *(f"warning: {reason}" for reason in missed)))
+        return GateDecision(promote=True, reasons=(name, *(f"warning: {reason}" for reason in missed)))
     difference, low = _auc_difference(labels, patients, probabilities, theirs)
     compared = (
         f"AUC {difference:+.4f} against {name} on the same {len(labels)} held-out X-rays, "
@@ -49,7 +49,7 @@ def decide(
     )
     if low <= -MARGIN:
         missed = (*missed, compared)
-    return Verdict(promote=False, reasons=missed) if missed else Verdict(promote=True, reasons=(compared,))
+    return GateDecision(promote=False, reasons=missed) if missed else GateDecision(promote=True, reasons=(compared,))
 
 
 def _missed_floors(candidate: Evaluation) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Shift:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class DriftResult:
     """What is said of a period: the shift of the features and of the scores, and whether that is drift."""
 
     features: Shift
@@ -47,9 +47,11 @@ class Verdict:
         return self.share >= SHARE or bool(self.scores.shifted.any())
 
 
-def compare(reference: np.ndarray, features: np.ndarray, reference_scores: np.ndarray, scores: np.ndarray) -> Verdict:
+def compare(
+    reference: np.ndarray, features: np.ndarray, reference_scores: np.ndarray, scores: np.ndarray
+) -> DriftResult:
     """Compare features (M, D) and (N, D), and scores (M,) and (N,), of a reference and of a period."""
-    return Verdict(features=shift(reference, features), scores=shift(reference_scores[:, None], scores[:, None]))
+    return DriftResult(features=shift(reference, features), scores=shift(reference_scores[:, None], scores[:, None]))
 
 
 def shift(reference: np.ndarray, today: np.ndarray) -> Shift:

@@ -5,6 +5,6 @@ import sys
 from tqdm import tqdm
 
 
-def say(text: str) -> None:
+def write_line(text: str) -> None:
     """Write a line to standard error, where bars and logs go too, so that all of them come in their order."""
     tqdm.write(text, file=sys.stderr)

@@ -9,10 +9,10 @@ import numpy as np
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.evaluate import Evaluation, evaluate
-from ray_jobs.learning.gate import Verdict, decide
+from ray_jobs.learning.gate import GateDecision, decide
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import in_turn
-from ray_jobs.runtime.progress import say
+from ray_jobs.runtime.progress import write_line
 from registry.bundle import Bundle
 from registry.errors import ArtefactError, ProductionMovedError
 from registry.promotion import history, promote
@@ -20,16 +20,16 @@ from registry.versions import ModelVersion, fetch, production, set_tags
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class TrainingResult:
     """What a training came to: `production` is what serves after the gate has spoken."""
 
     version: ModelVersion
     evaluation: Evaluation
-    verdict: Verdict
+    decision: GateDecision
     production: ModelVersion | None
 
 
-def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> Outcome:
+def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> TrainingResult:
     """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
 
     If somebody else changes Production meanwhile, the comparison is made again with what is there then.
@@ -42,19 +42,19 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
         while True:
             champion = production(settings)
             if champion and champion.version == version.version:
-                verdict = Verdict(promote=True, reasons=(_why_it_serves(prepared, version),))
+                decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
-                verdict = decide(
+                decision = decide(
                     evaluation,
                     labels=held_out.labels,
                     patients=held_out.patients,
                     probabilities=probabilities,
                     champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
                 )
-            if not verdict.promote or _promoted(prepared, version, champion, verdict, evaluation):
+            if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
-    set_tags(settings, version, {"gate": f"{'promoted' if verdict.promote else 'kept back'}: {verdict}"})
-    return Outcome(version=version, evaluation=evaluation, verdict=verdict, production=production(settings))
+    set_tags(settings, version, {"gate": f"{'promoted' if decision.promote else 'kept back'}: {decision}"})
+    return TrainingResult(version=version, evaluation=evaluation, decision=decision, production=production(settings))
 
 
 def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:
@@ -64,7 +64,11 @@ def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:
 
 
 def _promoted(
-    prepared: Prepared, version: ModelVersion, champion: ModelVersion | None, verdict: Verdict, evaluation: Evaluation
+    prepared: Prepared,
+    version: ModelVersion,
+    champion: ModelVersion | None,
+    decision: GateDecision,
+    evaluation: Evaluation,
 ) -> bool:
     """Promote, or finish a promotion that was cut short; False if Production is no longer what was judged against."""
     try:
@@ -73,12 +77,12 @@ def _promoted(
             promote,
             prepared.settings,
             version,
-            why=str(verdict),
+            why=str(decision),
             metrics=evaluation.metrics("held_out"),
             judged_against=champion.version if champion else None,
         )
     except ProductionMovedError as moved:
-        say(str(moved))
+        write_line(str(moved))
         return False
     return True
 
@@ -101,7 +105,9 @@ def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.
     """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
     if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
         return held_out.features
-    say(f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare")
+    write_line(
+        f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare"
+    )
     table = prepared.sides(bundle.spec).held_out
     position = {sha256: index for index, sha256 in enumerate(table.sha256)}
     return table.features[[position[sha256] for sha256 in held_out.sha256]]

@@ -16,7 +16,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.learning.trial import Trial
-from ray_jobs.runtime.progress import say
+from ray_jobs.runtime.progress import write_line
 from registry.settings import ROOT, Settings
 from registry.versions import client
 
@@ -94,7 +94,7 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
     if found:
         run_id = found[0].info.run_id
         mlflow_client.update_run(run_id, status="RUNNING")
-        say(f"going on with run {run_id}, which was interrupted")
+        write_line(f"going on with run {run_id}, which was interrupted")
     else:
         run_id = mlflow_client.create_run(experiment_id, run_name=kind, tags={**provenance, KIND_TAG: kind}).info.run_id
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import erf
 
 from features.spec import FeatureSpec
-from registry.bundle import Answer, Bundle
+from registry.bundle import Bundle, ScoredImage
 
 GRID = 16
 WIDTH = 0.1  # standard deviation of the window, in shares of the picture's sides
@@ -28,7 +28,7 @@ class Evidence:
     `grid` is float64 (GRID, GRID), top to bottom and left to right: positive speaks for PNEUMONIA, negative against.
     """
 
-    answer: Answer
+    answer: ScoredImage
     grid: np.ndarray
 
     @property
@@ -40,9 +40,9 @@ class Evidence:
 
 def explain(bundle: Bundle, image: bytes) -> Evidence:
     """The evidence in an encoded picture; raises `features.reading.errors.ImageError` as an answer does."""
-    answer = bundle.answer(image)
-    features = answer.seen.features.astype(np.float64)
-    occluded = features + windows(bundle.spec) * (bundle.scope.normal - features)
+    answer = bundle.score(image)
+    features = answer.examined.features.astype(np.float64)
+    occluded = features + windows(bundle.spec) * (bundle.detector.normal - features)
     falls = _log_odds(np.array([answer.probability])) - _log_odds(bundle.probability(occluded))
     return Evidence(answer=answer, grid=falls.reshape(GRID, GRID))
 

@@ -75,7 +75,7 @@ def _explained(served: Served, picture: Picture, request_id: str, *, drawn: bool
         if isinstance(said, Problem):
             return said
         if drawn:
-            return overlay(evidence.answer.seen.pixels, evidence.grid)
+            return overlay(evidence.answer.examined.pixels, evidence.grid)
         return Explanation(contributions=evidence.grid.tolist(), **said)
 
     return guarded(work, picture, request_id)

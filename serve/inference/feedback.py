@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pyarrow import ArrowException
 from pydantic import BaseModel, ConfigDict
 
-from registry.feedback import Feedback, everything, give
+from registry.feedback import Feedback, read_feedback, record_feedback
 from registry.settings import SettingsError
 from registry.state import State
 from serve.http.openapi import problem_responses
@@ -59,7 +59,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
                     "unknown-prediction",
                     f"{prediction_id} is not remembered: too old, not recorded, or made less than a few seconds ago.",
                 )
-            feedback, before = give(state, said, word.label)
+            feedback, before = record_feedback(state, said, word.label)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
             metrics.feedback.labels(metrics.version_label(feedback.version), verdict).inc()
@@ -81,7 +81,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
     def summary() -> FeedbackSummary:
         """Counts over all that people said and that is still their latest word."""
         with _store(recorder) as (_, state):
-            words = everything(state)
+            words = read_feedback(state)
         return FeedbackSummary(versions=[_count(words, version) for version in sorted({w.version for w in words})])
 
     @router.get(
@@ -93,7 +93,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
     def export() -> Response:
         """One row a judged prediction, oldest word first: what was predicted, and what the person says it is."""
         with _store(recorder) as (_, state):
-            text = _table(everything(state))
+            text = _table(read_feedback(state))
         name = 'attachment; filename="feedback.csv"'
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from features.reading.errors import ImageError
-from registry.bundle import Answer
+from registry.bundle import ScoredImage
 from serve.http.problems import ProblemError, of_error, problem
 from serve.http.uploads import Picture
 from serve.production.model import Holder, Served
@@ -85,16 +85,16 @@ def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Pro
 
 def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> Outcome:
     """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
-    answer = guarded(lambda: served.bundle.answer(picture.data), picture, request_id)
+    answer = guarded(lambda: served.bundle.score(picture.data), picture, request_id)
     if isinstance(answer, Problem):
         return Outcome(result=answer)
     said = told(served, answer, picture, request_id)
     if isinstance(said, Problem):
         return Outcome(result=said)
-    return Outcome(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.seen.features)
+    return Outcome(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.examined.features)
 
 
-def told(served: Served, answer: Answer, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
+def told(served: Served, answer: ScoredImage, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
     """What everybody who asks about a picture is told; a problem where the model's answer is not a number."""
     if not math.isfinite(answer.probability):
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
@@ -103,7 +103,7 @@ def told(served: Served, answer: Answer, picture: Picture, request_id: str) -> d
         "label": answer.label,
         "probability": answer.probability,
         "threshold": served.bundle.threshold,
-        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.seen.doubts],
+        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.examined.doubts],
         "model": reference(served),
         "request_id": request_id,
         "filename": picture.filename,

@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from registry.predictions import Bounds, Record, Said, find, path_of, prune, write
+from registry.predictions import Bounds, PredictionSummary, Record, find, path_of, prune, write
 from registry.state import State
 from serve.metrics import Metrics
 
@@ -46,7 +46,7 @@ class Recorder:
         self._flush_s = flush_s
         self._most_waiting = waiting
         self._queue: deque[Record] = deque()  # no lock: requests never wait for the writer to let go of one
-        self._recent: OrderedDict[str, Said] = OrderedDict()
+        self._recent: OrderedDict[str, PredictionSummary] = OrderedDict()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._state: State | None = None
@@ -74,7 +74,7 @@ class Recorder:
             self._metrics.records.labels("lost").inc()
             return
         self._queue.append(record)
-        self._recent[record.id] = Said(
+        self._recent[record.id] = PredictionSummary(
             id=record.id,
             time=record.time,
             version=record.version,
@@ -84,7 +84,7 @@ class Recorder:
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
 
-    def find(self, prediction_id: str) -> Said | None:
+    def find(self, prediction_id: str) -> PredictionSummary | None:
         """What was said under an id, by this replica a moment ago or by any other; raises OSError without the store."""
         return self._recent.get(prediction_id) or find(self.state(), prediction_id)
 

@@ -193,7 +193,7 @@ _REMEDIES = {
 def warm_up(bundle: Bundle) -> None:
     """Answer the golden images, so that the first request finds every code path and buffer in use already."""
     for _ in range(_WARM_UPS):
-        bundle.predict([golden.image for golden in bundle.golden])
+        bundle.predict_unchecked([golden.image for golden in bundle.golden])
 
 
 def watch(holder: Holder, settings: Settings, metrics: Metrics) -> Watcher:

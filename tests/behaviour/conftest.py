@@ -12,7 +12,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.learning.fit import fit
-from ray_jobs.learning.scope import fit_scope
+from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
@@ -45,7 +45,7 @@ def model_of(paths: Sequence[str], images: Sequence[bytes]) -> Bundle:
         estimator=fitted.estimator,
         spec=DEFAULT_SPEC,
         threshold=fitted.threshold,
-        scope=fit_scope(data),
+        detector=fit_detector(data),
         evaluation={},
         golden=(),
     )

@@ -1,6 +1,6 @@
 """Pictures that are no chest X-ray, which no fitting sees: drawn by a generator, and real ones that packages bring.
 
-Nothing here is used in training: a scope is fitted to chest X-rays alone.
+Nothing here is used in training: a detector is fitted to chest X-rays alone.
 """
 
 import gzip

@@ -44,7 +44,9 @@ def _of_16_bit(pixels: np.ndarray) -> bytes:
 )
 def test_what_is_not_disease_changes_the_probability_little(model, fresh, change):
     images = fresh[0][:60]
-    moved = np.abs(model.predict([change(pixels_of(image)) for image in images]) - model.predict(images))
+    moved = np.abs(
+        model.predict_unchecked([change(pixels_of(image)) for image in images]) - model.predict_unchecked(images)
+    )
     assert moved.mean() < 0.08
     assert np.quantile(moved, 0.9) < 0.2
 
@@ -54,14 +56,14 @@ def test_a_grey_picture_stored_in_colour_is_the_same_picture(model, fresh):
     coloured = [
         cv2.imencode(".png", cv2.cvtColor(pixels_of(image), cv2.COLOR_GRAY2BGR))[1].tobytes() for image in images
     ]
-    np.testing.assert_allclose(model.predict(coloured), model.predict(images), atol=1e-6)
+    np.testing.assert_allclose(model.predict_unchecked(coloured), model.predict_unchecked(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("across", [0.30, 0.70], ids=["right lung", "left lung"])
 def test_an_opacity_in_a_lung_raises_the_probability_of_nearly_every_normal_picture(model, fresh, across):
     normal = [image for image, label in zip(*fresh, strict=True) if label == 0][:30]
-    before = model.predict(normal)
-    after = model.predict([_with_opacity(pixels_of(image), across) for image in normal])
+    before = model.predict_unchecked(normal)
+    after = model.predict_unchecked([_with_opacity(pixels_of(image), across) for image in normal])
     assert np.mean(after > before) > 0.9
     assert np.mean(after - before) > 0.2
 
@@ -76,16 +78,16 @@ def _with_opacity(pixels: np.ndarray, across: float) -> bytes:
 
 def test_fresh_patients_are_told_apart(model, fresh):
     images, labels = fresh
-    assert roc_auc_score(labels, model.predict(images)) >= 0.85
+    assert roc_auc_score(labels, model.predict_unchecked(images)) >= 0.85
 
 
 def test_probabilities_are_calibrated_on_the_whole(model, fresh):
     images, labels = fresh
-    assert abs(model.predict(images).mean() - labels.mean()) < 0.1
+    assert abs(model.predict_unchecked(images).mean() - labels.mean()) < 0.1
 
 
 def test_the_order_and_company_of_pictures_change_no_answer(model, fresh):
     images = fresh[0][:8]
-    together = model.predict(images)
-    np.testing.assert_allclose(model.predict(images[::-1])[::-1], together, atol=1e-9)
-    np.testing.assert_allclose([model.predict([image])[0] for image in images], together, atol=1e-9)
+    together = model.predict_unchecked(images)
+    np.testing.assert_allclose(model.predict_unchecked(images[::-1])[::-1], together, atol=1e-9)
+    np.testing.assert_allclose([model.predict_unchecked([image])[0] for image in images], together, atol=1e-9)

@@ -12,7 +12,7 @@ import pytest
 from ray_jobs import drift
 from ray_jobs.tracking.reference import log_reference
 from registry.bundle import read_bundle
-from registry.feedback import give
+from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
 from registry.state import open_state
 from registry.versions import client, production
@@ -101,7 +101,7 @@ def test_pictures_like_those_it_was_judged_by_are_no_drift_and_words_are_reporte
     state = open_state(registry.settings.state_uri)
     said = find(state, "1.0-None.0")
     assert said
-    give(state, said, said.label)
+    record_feedback(state, said, said.label)
     job("--since", "7")
     output = capsys.readouterr().out
     assert "60 pictures in 7 days" in output

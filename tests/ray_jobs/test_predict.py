@@ -15,8 +15,8 @@ from tests.behaviour.not_xrays import generated
 
 
 @pytest.fixture
-def bundle(fitted, scope) -> Bundle:
-    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, scope=scope, evaluation={}, golden=())
+def bundle(fitted, detector) -> Bundle:
+    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())
 
 
 def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content(cluster, bundle, xrays, tmp_path):
@@ -34,7 +34,7 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
     ]
     assert {row["model_version"] for row in rows} == {7}
     for row, content in zip(rows[:3], contents, strict=False):
-        assert row["probability"] == pytest.approx(float(bundle.predict([content])[0]), abs=1e-9)
+        assert row["probability"] == pytest.approx(float(bundle.predict_unchecked([content])[0]), abs=1e-9)
         assert (row["label"], row["error"]) == (bundle.label(row["probability"]), None)
     assert [(row["probability"], row["label"]) for row in rows[3:]] == [(None, None)] * 4
     assert all(row["error"] for row in rows[3:])
@@ -42,7 +42,7 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
 
 
 def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, tmp_path):
-    strict = replace(bundle, scope=replace(bundle.scope, doubtful=0.0))
+    strict = replace(bundle, detector=replace(bundle.detector, doubtful=0.0))
     (tmp_path / "a.png").write_bytes(xrays[0][0])
     for model, start in ((bundle, None), (strict, "The picture is unusual")):
         ((row,),) = (batch.to_pylist() for batch in predict(open_source(str(tmp_path)), model, 7, ray_address=None))

@@ -59,7 +59,7 @@ def test_mlflow_models_serve_gives_the_same_probabilities(settings, version, add
     assert answer.status_code == 200, answer.text
     bundle = fetch(settings, version, tmp_path / "fetched")
     for row, image in zip(answer.json()["predictions"], images, strict=True):
-        expected = bundle.answer(image)
+        expected = bundle.score(image)
         assert row["probability"] == pytest.approx(expected.probability, abs=1e-6)
         assert row["label"] == expected.label
     for wrong, reason in (

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from registry.feedback import everything, give, given
+from registry.feedback import find_feedback, read_feedback, record_feedback
 from registry.predictions import Bounds, Record, files, find, matrix, path_of, prune, read, write
 from registry.state import State, open_state
 
@@ -77,15 +77,15 @@ def test_a_later_word_replaces_the_earlier_one_and_the_same_word_changes_nothing
     first, second = find(state, "r.1"), find(state, "r.2")
     assert first
     assert second
-    assert given(state, "r.1") is None
-    word, before = give(state, first, "PNEUMONIA")
+    assert find_feedback(state, "r.1") is None
+    word, before = record_feedback(state, first, "PNEUMONIA")
     assert (word.confirms, before) == (True, None)
-    again, same = give(state, first, "PNEUMONIA")
+    again, same = record_feedback(state, first, "PNEUMONIA")
     assert again == same == word
-    other, replaced = give(state, first, "NORMAL")
+    other, replaced = record_feedback(state, first, "NORMAL")
     assert (other.confirms, replaced) == (False, word)
-    give(state, second, "NORMAL")
-    assert [(item.prediction_id, item.version, item.predicted, item.label) for item in everything(state)] == [
+    record_feedback(state, second, "NORMAL")
+    assert [(item.prediction_id, item.version, item.predicted, item.label) for item in read_feedback(state)] == [
         ("r.1", 1, "PNEUMONIA", "NORMAL"),
         ("r.2", 5, "NORMAL", "NORMAL"),
     ]
@@ -94,5 +94,5 @@ def test_a_later_word_replaces_the_earlier_one_and_the_same_word_changes_nothing
 def test_an_empty_store_has_nothing_to_say(state: State) -> None:
     assert files(state) == []
     assert list(read(state, since=NOON)) == []
-    assert everything(state) == []
+    assert read_feedback(state) == []
     assert prune(state, Bounds()) == 0

@@ -14,10 +14,10 @@ class Gate:
         self.entered = threading.Semaphore(0)
         self.open = threading.Event()
 
-    def answer(self, image: bytes) -> Any:
+    def score(self, image: bytes) -> Any:
         self.entered.release()
         self.open.wait(30)
-        return self._bundle.answer(image)
+        return self._bundle.score(image)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bundle, name)

@@ -44,7 +44,7 @@ def answers_of(bundle: Bundle, pictures: Sequence[bytes]) -> list[float | str]:
     found: list[float | str] = []
     for picture in pictures:
         try:
-            found.append(bundle.answer(picture).probability)
+            found.append(bundle.score(picture).probability)
         except ImageError as error:
             found.append(error.code)
     return found

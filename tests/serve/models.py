@@ -14,11 +14,11 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle, write_bundle
-from registry.scope import Scope
+from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
 from registry.versions import ModelVersion, client, register
 from serve.production.model import Served
-from tests.conftest import scope_of
+from tests.conftest import detector_of
 
 HELD_OUT = {
     "auc": {"value": 0.973, "low": 0.961, "high": 0.984},
@@ -48,7 +48,7 @@ class TrainingSet:
     images: list[bytes]
     features: np.ndarray
     labels: np.ndarray
-    scope: Scope
+    detector: OutOfDistributionDetector
 
     @classmethod
     def generated(cls, *, patients: int) -> "TrainingSet":
@@ -57,7 +57,7 @@ class TrainingSet:
             for patient in range(patients)
         ]
         features, labels = np.stack([extract(image) for image in images]), np.arange(patients) % 2
-        return cls(images, features, labels, scope_of(features, labels))
+        return cls(images, features, labels, detector_of(features, labels))
 
     def write(self, folder: Path, *, strength: float = 1.0, threshold: float = 0.5) -> str:
         """Fit a model (`strength` is the inverse of its regularisation), write its bundle and return the digest."""
@@ -68,7 +68,7 @@ class TrainingSet:
             estimator=estimator,
             spec=DEFAULT_SPEC,
             threshold=threshold,
-            scope=self.scope,
+            detector=self.detector,
             evaluation=EVALUATION,
             golden_images=self.images[:3],
         )

@@ -1,4 +1,4 @@
-"""`POST /explain` and what is out of scope, over the application by itself."""
+"""`POST /explain` and out-of-distribution pictures, over the application by itself."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,8 +64,8 @@ def test_a_contribution_is_the_fall_of_the_log_odds_when_a_region_is_like_that_o
     client: TestClient, model: Served, xray: bytes
 ) -> None:
     bundle = model.bundle
-    features = bundle.answer(xray).seen.features.astype(float)
-    changed = features + windows(bundle.spec)[GRID * 5 + 9] * (bundle.scope.normal - features)
+    features = bundle.score(xray).examined.features.astype(float)
+    changed = features + windows(bundle.spec)[GRID * 5 + 9] * (bundle.detector.normal - features)
     before, after = bundle.probability(np.stack([features, changed]))
     fall = np.log(before / (1 - before)) - np.log(after / (1 - after))
     body = client.post("/explain", content=xray, headers=JSON).json()
@@ -91,12 +91,12 @@ def test_of_several_pictures_the_one_that_is_no_x_ray_has_its_problem(client: Te
 
 
 def test_an_unusual_picture_is_answered_with_a_warning(model: Served, settings: Settings, xray: bytes) -> None:
-    strict = replace(model.bundle, scope=replace(model.bundle.scope, doubtful=0.0))
+    strict = replace(model.bundle, detector=replace(model.bundle.detector, doubtful=0.0))
     client = TestClient(create_app(Holder(served=replace(model, bundle=strict)), settings=settings))
     body = client.post("/predict", content=xray, headers=RAW).json()
     assert [warning["code"] for warning in body["warnings"]] == ["unlike-training"]
     assert "unusual" in body["warnings"][0]["detail"]
-    assert body["probability"] == pytest.approx(model.bundle.answer(xray).probability)
+    assert body["probability"] == pytest.approx(model.bundle.score(xray).probability)
 
 
 def test_one_picture_at_a_time_is_explained_and_limits_hold(holder: Holder, settings: Settings, xray: bytes) -> None:

@@ -103,7 +103,7 @@ def test_fewer_rows_than_components_leave_fewer_components(data):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data, scope, xrays, tmp_path):
+def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data, detector, xrays, tmp_path):
     candidate = Candidate(family=family, parameters=FAMILIES[family].first)
     fitted = fit(cross_validate(candidate, data.features, data.labels, data.folds), data)
     assert 0 < fitted.threshold < 1
@@ -113,7 +113,7 @@ def test_every_family_can_be_stored_and_read_with_our_trusted_types(family, data
         estimator=fitted.estimator,
         spec=DEFAULT_SPEC,
         threshold=fitted.threshold,
-        scope=scope,
+        detector=detector,
         evaluation={},
         golden_images=xrays[0][:2],
     )

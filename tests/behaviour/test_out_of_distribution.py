@@ -23,7 +23,7 @@ def refused(model: Bundle, images: list[bytes]) -> float:
 
 def _is_refused(model: Bundle, image: bytes) -> bool:
     try:
-        model.see(image)
+        model.examine(image)
     except NotAChestXray:
         return True
     except ImageError as error:
@@ -38,7 +38,7 @@ def strangers() -> dict[str, list[bytes]]:
 
 def test_x_rays_of_fresh_patients_are_answered_nearly_all_without_a_doubt(model, fresh):
     assert refused(model, fresh[0]) <= 0.02
-    doubts = [len(model.see(image).doubts) for image in fresh[0] if not _is_refused(model, image)]
+    doubts = [len(model.examine(image).doubts) for image in fresh[0] if not _is_refused(model, image)]
     assert np.mean(np.array(doubts) > 0) <= 0.12
 
 

@@ -1,10 +1,10 @@
-"""Fitting a scope: its limits and rates by hand, and that no patient judges a fit that saw him."""
+"""Fitting a detector: its limits and rates by hand, and that no patient judges a fit that saw him."""
 
 import numpy as np
 import pytest
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.scope import fit_scope, limits_of, share
+from ray_jobs.learning.out_of_distribution import fit_detector, limits_of, share
 from ray_jobs.learning.training_set import TrainingSet
 
 RANDOM = np.random.default_rng(0)
@@ -34,22 +34,24 @@ def test_limits_are_quantiles_and_never_closer_than_a_tail_of_few_would_put_them
 
 
 def test_the_limits_hold_for_rows_that_no_fit_saw_and_other_rows_lie_beyond():
-    scope = fit_scope(training(drawn(400, seed=1)))
-    fresh = scope.distance(drawn(2000, seed=2))
-    assert np.mean(fresh > scope.refused) < 0.01
-    assert 0.005 < np.mean(fresh > scope.doubtful) < 0.06
-    assert np.all(scope.distance(RANDOM.standard_normal((200, 40)) * drawn(400, seed=1).std(axis=0)) > scope.refused)
+    detector = fit_detector(training(drawn(400, seed=1)))
+    fresh = detector.distance(drawn(2000, seed=2))
+    assert np.mean(fresh > detector.refused) < 0.01
+    assert 0.005 < np.mean(fresh > detector.doubtful) < 0.06
+    assert np.all(
+        detector.distance(RANDOM.standard_normal((200, 40)) * drawn(400, seed=1).std(axis=0)) > detector.refused
+    )
 
 
 def test_limits_come_from_rows_left_out_not_from_rows_that_were_fitted():
     features = drawn(60, seed=3)
-    scope = fit_scope(training(features))
-    assert np.quantile(scope.distance(features), 0.975) < 0.95 * scope.doubtful
+    detector = fit_detector(training(features))
+    assert np.quantile(detector.distance(features), 0.975) < 0.95 * detector.doubtful
 
 
 def test_views_are_part_of_what_is_usual_but_not_of_limits_nor_of_the_normal_picture():
     pictures, views = drawn(200, seed=4), drawn(200, seed=5) + 8 * np.eye(40)[:1]
-    alone, both = fit_scope(training(pictures)), fit_scope(training(np.concatenate([pictures, views]), views=1))
+    alone, both = fit_detector(training(pictures)), fit_detector(training(np.concatenate([pictures, views]), views=1))
     moved = drawn(200, seed=6) + 8 * np.eye(40)[:1]
     assert np.mean(both.distance(moved) > both.refused) < np.mean(alone.distance(moved) > alone.refused)
     np.testing.assert_allclose(both.normal, pictures[::2].mean(axis=0))

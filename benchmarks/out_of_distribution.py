@@ -1,8 +1,8 @@
 """What a model knows of what it does not know, measured in one run: calibration and refusals on held-out patients,
 refusals of pictures that no fitting saw, and what check and explanation cost beside extraction.
 
-``python -m benchmarks.scope [--data URI]``; exits with 1 where a promise is not kept. Times are processor seconds of
-one core, medians over pictures. The extracted features are kept in STATE_URI.
+``python -m benchmarks.out_of_distribution [--data URI]``; exits with 1 where a promise is not kept. Times are processor
+seconds of one core, medians over pictures. The extracted features are kept in STATE_URI.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.fit import fit
-from ray_jobs.learning.scope import fit_scope, scope_rates, share
+from ray_jobs.learning.out_of_distribution import detection_rates, fit_detector, share
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.learning.training_set import TrainingSet
@@ -60,14 +60,14 @@ def model_of(sides: Sides) -> Bundle:
     """What a training with its first candidate comes to, without a registry."""
     data = TrainingSet.of(sides.train, seed=0)
     start = time.process_time()
-    scope = fit_scope(data)
+    detector = fit_detector(data)
     print(f"scope fitted to {data.images} X-rays and their views in {time.process_time() - start:.0f} s of one core")
     fitted = fit(cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds), data)
     return Bundle(
         estimator=fitted.estimator,
         spec=DEFAULT_SPEC,
         threshold=fitted.threshold,
-        scope=scope,
+        detector=detector,
         evaluation={},
         golden=(),
     )
@@ -90,7 +90,7 @@ def refused(bundle: Bundle, images: list[bytes]) -> np.ndarray:
 
     def look(image: bytes) -> bool:
         try:
-            bundle.see(image)
+            bundle.examine(image)
         except NotAChestXray:
             return True
         return False
@@ -103,7 +103,7 @@ def doubtful(bundle: Bundle, images: list[bytes]) -> np.ndarray:
 
     def look(image: bytes) -> bool:
         try:
-            return bool(bundle.see(image).doubts)
+            return bool(bundle.examine(image).doubts)
         except ImageError:
             return True
 
@@ -173,11 +173,11 @@ def costs(bundle: Bundle, images: list[bytes]) -> tuple[float, float]:
 
     def check(image: bytes) -> None:
         colourfulness(image)
-        bundle.scope.distance(known)
+        bundle.detector.distance(known)
 
     def explained(image: bytes) -> None:
         evidence = explain(bundle, image)
-        overlay(evidence.answer.seen.pixels, evidence.grid)
+        overlay(evidence.answer.examined.pixels, evidence.grid)
 
     answered = [image for image, no in zip(images, refused(bundle, images), strict=True) if not no]
     described, checked, shown = cost(extract, images), cost(check, images), cost(explained, answered)
@@ -200,7 +200,7 @@ def main() -> int:
     sides = prepared.sides()
     with threadpool_limits(1):
         bundle = model_of(sides)
-        error, rates = calibration(bundle, sides.held_out), scope_rates(bundle.scope, sides.held_out)
+        error, rates = calibration(bundle, sides.held_out), detection_rates(bundle.detector, sides.held_out)
         print(f"held out    refused {rates.refused}, doubtful {rates.doubtful}, of {rates.images} X-rays")
         xrays = held_out_pictures(prepared, sides.held_out, TURNED)
         others, turned = strangers(bundle, xrays)

@@ -1,4 +1,4 @@
-"""Fit what a model's scope is, on the training side alone, and measure it on patients that no fitting saw."""
+"""Fit a model's out-of-distribution detector on the training side, and measure it on patients that no fitting saw."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
-from registry.scope import Scope
+from registry.out_of_distribution import OutOfDistributionDetector
 
 COMPONENTS = 64
 DOUBTFUL, REFUSED = 0.975, 0.995  # of unseen training patients, those who lie nearer
@@ -19,8 +19,8 @@ _DEVIATIONS = 3.5
 _LEAST_SCALE = 1e-6
 
 
-def fit_scope(data: TrainingSet) -> Scope:
-    """The scope of a training set.
+def fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
+    """The detector of a training set.
 
     Components are those of pictures and their jittered views, so that another framing or exposure is not strange. The
     two limits come from distances of pictures as they are, each measured by a fit to the folds without its patient:
@@ -32,8 +32,8 @@ def fit_scope(data: TrainingSet) -> Scope:
     mean = images[labels == 0].mean(axis=0, dtype=np.float64)
     for train, valid in data.folds:
         pictures = valid[valid < data.images]
-        scope = _fit(data.features[train], count, normal=mean, limits=(0.0, 0.0))
-        distances[pictures] = scope.distance(data.features[pictures])
+        detector = _fit(data.features[train], count, normal=mean, limits=(0.0, 0.0))
+        distances[pictures] = detector.distance(data.features[pictures])
     return _fit(data.features, count, normal=mean, limits=limits_of(distances))
 
 
@@ -45,16 +45,20 @@ def limits_of(distances: np.ndarray) -> tuple[float, float]:
     return float(np.exp(doubtful)), float(np.exp(max(refused, tail)))
 
 
-def _fit(features: np.ndarray, count: int, *, normal: np.ndarray, limits: tuple[float, float]) -> Scope:
+def _fit(
+    features: np.ndarray, count: int, *, normal: np.ndarray, limits: tuple[float, float]
+) -> OutOfDistributionDetector:
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = features.std(axis=0, dtype=np.float64).astype(np.float32) + np.float32(_LEAST_SCALE)
     pca = PCA(count, svd_solver="randomized", random_state=0).fit((features - mean) / scale)
     doubtful, refused = limits
-    return Scope(mean=mean, scale=scale, components=pca.components_, normal=normal, doubtful=doubtful, refused=refused)
+    return OutOfDistributionDetector(
+        mean=mean, scale=scale, components=pca.components_, normal=normal, doubtful=doubtful, refused=refused
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScopeRates:
+class DetectionRates:
     """Of some real chest X-rays, the share that is refused and the share that is answered with a doubt."""
 
     images: int
@@ -72,13 +76,13 @@ class ScopeRates:
         }
 
 
-def scope_rates(scope: Scope, table: FeatureTable) -> ScopeRates:
-    """Rates on the rows of a table, which are pictures in scope whatever their label; colour is not looked at."""
-    distances = scope.distance(table.features)
-    refused = distances > scope.refused
-    doubtful = (distances > scope.doubtful) & ~refused
+def detection_rates(detector: OutOfDistributionDetector, table: FeatureTable) -> DetectionRates:
+    """Rates on the rows of a table, all of them chest X-rays, whatever their label; colour is not looked at."""
+    distances = detector.distance(table.features)
+    refused = distances > detector.refused
+    doubtful = (distances > detector.doubtful) & ~refused
     patients = len(np.unique(table.patients))
-    return ScopeRates(
+    return DetectionRates(
         images=len(table),
         patients=patients,
         refused=share(refused, patients),

@@ -1,4 +1,4 @@
-"""Whether a picture is like the chest X-rays that a model was trained on, and if not, in which way it differs.
+"""Out-of-distribution detection: whether a picture is like the chest X-rays of training, and if not, how it differs.
 
 The measure is what of a picture's features lies outside the principal components of the training side's: J. E. Jackson,
 G. S. Mudholkar, "Control procedures for residuals associated with principal component analysis", Technometrics 21(3),
@@ -39,8 +39,8 @@ class Doubt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What chest X-rays look like to a model.
+class OutOfDistributionDetector:
+    """Tells a chest X-ray like those of the training side from any other picture.
 
     Attributes
     ----------
@@ -124,16 +124,16 @@ class Scope:
         return doubts
 
 
-def write_scope(scope: Scope, path: Path) -> None:
-    """Write a scope as plain arrays, without pickle."""
-    limits = np.array([scope.doubtful, scope.refused])
-    arrays = {name: getattr(scope, name).astype(np.float32) for name in _ARRAYS if name != "limits"}
+def write_detector(detector: OutOfDistributionDetector, path: Path) -> None:
+    """Write a detector as plain arrays, without pickle."""
+    limits = np.array([detector.doubtful, detector.refused])
+    arrays = {name: getattr(detector, name).astype(np.float32) for name in _ARRAYS if name != "limits"}
     with path.open("wb") as file:
         np.savez(file, limits=limits, **arrays)
 
 
-def read_scope(path: Path, *, features: int) -> Scope:
-    """Read what `write_scope` wrote, for a model of so many features; raises ArtefactError for anything else."""
+def read_detector(path: Path, *, features: int) -> OutOfDistributionDetector:
+    """Read what `write_detector` wrote, for a model of so many features; raises ArtefactError for anything else."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], dtype=np.float64) for name in _ARRAYS}
@@ -145,4 +145,4 @@ def read_scope(path: Path, *, features: int) -> Scope:
     sound = all(np.isfinite(array).all() for array in (*arrays.values(), limits)) and bool(np.all(arrays["scale"] > 0))
     if shapes != [(features,)] * 4 + [(2,)] or not sound:
         raise ArtefactError(f"{path.name} does not fit a model of {features} features; train a new version.")
-    return Scope(**arrays, doubtful=float(limits[0]), refused=float(limits[1]))
+    return OutOfDistributionDetector(**arrays, doubtful=float(limits[0]), refused=float(limits[1]))
