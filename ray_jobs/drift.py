@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,15 +11,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
-from features.spec import DEFAULT_SPEC
 from ray_jobs.learning.shift import LEAST, SHARE, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
-from ray_jobs.tracking.reference import read_reference
+from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from registry.feedback import read_feedback
 from registry.predictions import matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, client, production
+from registry.versions import ModelVersion, client, feature_names, required_production
 
 DRIFT = 3
 MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
@@ -27,68 +27,69 @@ _SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ServedPredictions:
-    """What a version answered in a period: features (N, D), probabilities (N,), and people's words."""
+    """What a version answered in a period: features (N, D), probabilities (N,), and how many answers people judged."""
 
     features: np.ndarray
     scores: np.ndarray
     confirmed: int
-    words: int
+    judged: int
 
 
-def seen(state: State, version: ModelVersion, since: datetime) -> ServedPredictions:
-    """The records and words on a version from a time on; records of another feature spec say nothing of it."""
-    features = [np.zeros((0, len(DEFAULT_SPEC.names)), np.float32)]
-    scores = [np.zeros(0)]
+def read_served(state: State, version: ModelVersion, since: datetime) -> ServedPredictions:
+    """The records of a version and the feedback on it from a time on; records of another feature spec are left out."""
+    features, scores = list[np.ndarray](), [np.zeros(0)]
     for spec, table in read(state, since=since):
         mine = table.filter(np.asarray(table.column("version")) == version.version)
         if spec == version.spec_fingerprint and len(mine):
             features.append(matrix(mine))
             scores.append(mine.column("probability").to_numpy())
-    words = [word for word in read_feedback(state) if word.version == version.version and word.predicted_at >= since]
+    given = [item for item in read_feedback(state) if item.version == version.version and item.predicted_at >= since]
     return ServedPredictions(
-        features=np.concatenate(features),
+        features=np.concatenate(features) if features else np.zeros((0, 0), np.float32),
         scores=np.concatenate(scores),
-        confirmed=sum(word.confirms for word in words),
-        words=len(words),
+        confirmed=sum(item.confirms for item in given),
+        judged=len(given),
     )
 
 
-def report(version: ModelVersion, found: ServedPredictions, verdict: DriftResult | None, *, days: float) -> str:
-    """What a person wants to know."""
+def report(
+    version: ModelVersion, found: ServedPredictions, result: DriftResult | None, names: Sequence[str], *, days: float
+) -> str:
+    """The result in words; `names` are those of the features that were compared."""
     lines = [f"{version}: {len(found.scores)} pictures in {days:g} days"]
-    if found.words:
-        share, low, high = agreement(found.confirmed, found.words)
+    if found.judged:
+        share, low, high = agreement(found.confirmed, found.judged)
         lines.append(
-            f"people      judged {found.words} and confirmed {share:.3f} ({low:.3f} to {high:.3f}); "
+            f"people      judged {found.judged} and confirmed {share:.3f} ({low:.3f} to {high:.3f}); "
             "whom they judge is their choice, so this is no estimate of accuracy on all"
         )
-    if verdict is None:
+    if result is None:
         lines.append(f"verdict     none: {LEAST} pictures are the least that says something")
         return "\n".join(lines)
-    worst = np.argsort(-verdict.features.psi)[: min(_SHOWN, int(verdict.features.shifted.sum()))]
+    worst = np.argsort(-result.features.psi)[: min(_SHOWN, int(result.features.shifted.sum()))]
     lines += [
-        f"scores      stability index {verdict.scores.psi[0]:.3f}, p {verdict.scores.p[0]:.2g}",
-        f"features    {verdict.share:.1%} shifted, drift from {SHARE:.0%}",
-        *(f"            {DEFAULT_SPEC.names[index]}: {verdict.features.psi[index]:.2f}" for index in worst),
-        f"verdict     {'drift' if verdict.drift else 'no drift'}",
+        f"scores      stability index {result.scores.psi[0]:.3f}, p {result.scores.p[0]:.2g}",
+        f"features    {result.share:.1%} shifted, drift from {SHARE:.0%}",
+        *(f"            {names[index]}: {result.features.psi[index]:.2f}" for index in worst),
+        f"verdict     {'drift' if result.drift else 'no drift'}",
     ]
     return "\n".join(lines)
 
 
 def keep(
-    settings: Settings, version: ModelVersion, found: ServedPredictions, verdict: DriftResult | None, text: str
+    settings: Settings, version: ModelVersion, found: ServedPredictions, result: DriftResult | None, text: str
 ) -> str:
     """Keep a comparison as a run beside the version's own; return its id."""
     mlflow_client: MlflowClient = client(settings)
     experiment = mlflow_client.get_run(version.run_id).info.experiment_id
     run = mlflow_client.create_run(experiment, run_name="drift", tags={"kind": "drift"})
-    metrics = {"pictures": float(len(found.scores)), "words": float(found.words), "confirmed": float(found.confirmed)}
-    if verdict:
+    metrics = {"pictures": float(len(found.scores)), "words": float(found.judged), "confirmed": float(found.confirmed)}
+    if result:
         metrics |= {
-            "drift": float(verdict.drift),
-            "features_shifted": verdict.share,
-            "score_psi": float(verdict.scores.psi[0]),
-            "score_p": float(verdict.scores.p[0]),
+            "drift": float(result.drift),
+            "features_shifted": result.share,
+            "score_psi": float(result.scores.psi[0]),
+            "score_p": float(result.scores.p[0]),
         }
     now = get_current_time_millis()
     mlflow_client.log_batch(
@@ -124,19 +125,23 @@ def _days(text: str) -> float:
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    version = production(settings)
-    if version is None:
-        raise LookupError(f"No version of {settings.model_name} is in Production; train one with ray_jobs.train.")
-    found = seen(open_state(settings.state_uri), version, datetime.now(UTC) - timedelta(days=options.since))
-    verdict = None
+    version = required_production(settings)
+    found = read_served(open_state(settings.state_uri), version, datetime.now(UTC) - timedelta(days=options.since))
+    result, names = None, tuple[str, ...]()
     if len(found.scores) >= LEAST:
         reference = read_reference(settings, version)
         chosen = np.random.default_rng(0).permutation(len(found.scores))[:MOST]
-        verdict = compare(reference.features, found.features[chosen], reference.scores, found.scores[chosen])
-    text = report(version, found, verdict, days=options.since)
-    run_id = keep(settings, version, found, verdict, text)
+        if reference.features.shape[1] != found.features.shape[1]:
+            raise NoReferenceError(
+                f"The records of {version} hold {found.features.shape[1]} features, its reference "
+                f"{reference.features.shape[1]}, so that they cannot be compared; train a new version."
+            )
+        names = feature_names(settings, version)
+        result = compare(reference.features, found.features[chosen], reference.scores, found.scores[chosen])
+    text = report(version, found, result, names, days=options.since)
+    run_id = keep(settings, version, found, result, text)
     print(f"{text}\nkept        run {run_id}")
-    if verdict and verdict.drift:
+    if result and result.drift:
         sys.exit(DRIFT)
 
 

@@ -1,29 +1,39 @@
-"""Score a folder or bucket with the model in Production: `python -m ray_jobs.predict --data URI --out FILE.parquet`."""
+"""Score a folder or bucket with the model in Production: `python -m ray_jobs.predict --data URI --out FILE.parquet`.
+
+Run again after it was interrupted, it scores only what it had not scored yet.
+"""
 
 import argparse
+import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
 import cv2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
-from pyarrow.fs import LocalFileSystem
 from tqdm import tqdm
 
 from features.reading.errors import ImageError
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
-from ray_jobs.dataset.parquet import publish
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
-from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.cluster import connect, cpus, sole_owner
+from ray_jobs.runtime.output import OutputFile
 from registry.bundle import Bundle
+from registry.errors import UsageError
 from registry.settings import Settings
-from registry.versions import fetch, production, version_of
+from registry.state import State, open_state
+from registry.versions import fetch, required_production, version_of
 
 BATCH = 64
+_FOLDER = "scores"
 SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -36,42 +46,101 @@ SCHEMA = pa.schema(
 )
 
 
-def predict(source: Source, bundle: Bundle, version: int, *, ray_address: str | None) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True, kw_only=True)
+class ScoringJob:
+    """A model and the pictures that it scores, cut into batches; workers keep each batch until the job is done."""
+
+    source: Source
+    bundle: Bundle
+    version: int
+    state: State
+    key: str
+    batches: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, source: Source, bundle: Bundle, version: int, digest: str, state: State) -> "ScoringJob":
+        """The job of a source as it is now; its key is the same for the same pictures and the same model.
+
+        Raises
+        ------
+        UsageError
+            If the source holds no file.
+        """
+        entries = sorted(source.entries(), key=lambda entry: entry.path)
+        if not entries:
+            raise UsageError(f"{source.uri} holds no pictures, so there is nothing to score; name another with --data")
+        key = hashlib.sha256(f"{source.uri}\0{digest}\0{BATCH}".encode("utf-8", "surrogatepass"))
+        for entry in entries:
+            key.update(f"\0{entry.path}\0{entry.size}\0{entry.version}".encode("utf-8", "surrogatepass"))
+        paths = tuple(entry.path for entry in entries)
+        batches = tuple(paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
+        return cls(
+            source=source, bundle=bundle, version=version, state=state, key=key.hexdigest()[:16], batches=batches
+        )
+
+    def path(self, index: int) -> str:
+        """The file that keeps one batch."""
+        return self.state.path(_FOLDER, self.key, f"{index:08d}.parquet")
+
+    def forget(self) -> None:
+        """Remove what was kept, once the answers are where they belong."""
+        with contextlib.suppress(FileNotFoundError):
+            self.state.filesystem.delete_dir(self.state.path(_FOLDER, self.key))
+
+
+def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatch]:
     """One row an image of a source, in the order of their paths.
 
     An image that cannot be scored, or is no chest X-ray, has its error; one that is scored with a doubt its warning.
-
-    Only a few batches are in memory at a time, however many images there are.
+    Batches that an interrupted run kept are read, not scored again. Only a few batches are in memory at a time.
     """
-    paths = sorted(entry.path for entry in source.entries())
     connect(ray_address)
-    common = ray.put((source, bundle, version))
-    batches = iter([paths[start : start + BATCH] for start in range(0, len(paths), BATCH)])
-    running = [_score.remote(common, batch) for batch in islice(batches, 3 * cpus())]
-    with tqdm(total=len(paths), desc="predict", unit="image", mininterval=1) as progress:
+    # The paths stay here: every worker would otherwise hold the names of all images.
+    common = ray.put(replace(job, batches=()))
+    waiting = enumerate(job.batches)
+    running = [_batch.remote(common, *batch) for batch in islice(waiting, 3 * cpus())]
+    with tqdm(total=sum(map(len, job.batches)), desc="predict", unit="image", mininterval=1) as progress:
         while running:
             rows: pa.RecordBatch = ray.get(running.pop(0))
-            running += [_score.remote(common, batch) for batch in islice(batches, 1)]
+            running += [_batch.remote(common, *batch) for batch in islice(waiting, 1)]
             progress.update(len(rows))
             yield rows
 
 
 @ray.remote(max_retries=3)
-def _score(common: tuple[Source, Bundle, int], paths: list[str]) -> pa.RecordBatch:
+def _batch(job: ScoringJob, index: int, paths: tuple[str, ...]) -> pa.RecordBatch:
+    kept = job.path(index)
+    if job.state.exists(kept):
+        return pq.read_table(BytesIO(job.state.read(kept)), schema=SCHEMA).combine_chunks().to_batches()[0]
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
-    source, bundle, version = common
-    return pa.RecordBatch.from_pylist([_row(source, bundle, version, path) for path in paths], schema=SCHEMA)
+    rows, unread = list[dict[str, object]](), False
+    for path in paths:
+        try:
+            rows.append(_row(job, path))
+        except EntryError as error:
+            rows.append(_empty(job, path) | {"error": _text(str(error))})
+            unread = True
+    batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+    if not unread:  # a picture that could not be read is tried again by the next run
+        content = BytesIO()
+        pq.write_table(pa.Table.from_batches([batch]), content, compression="zstd")
+        job.state.write(kept, content.getvalue())
+    return batch
 
 
-def _row(source: Source, bundle: Bundle, version: int, path: str) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys(SCHEMA.names)
-    row |= {"path": _text(path), "model_version": version}
+def _row(job: ScoringJob, path: str) -> dict[str, object]:
+    data = job.source.read(path)
     try:
-        answer = bundle.score(source.read(path))
-    except (EntryError, ImageError) as error:
-        return row | {"error": _text(str(error))}
-    warning = " ".join(doubt.detail for doubt in answer.examined.doubts) or None
-    return row | {"probability": answer.probability, "label": answer.label, "warning": warning}
+        scored = job.bundle.score(data)
+    except ImageError as error:
+        return _empty(job, path) | {"error": _text(str(error))}
+    warning = " ".join(doubt.detail for doubt in scored.examined.doubts) or None
+    answer = {"probability": scored.probability, "label": scored.label, "warning": warning}
+    return _empty(job, path) | answer
+
+
+def _empty(job: ScoringJob, path: str) -> dict[str, object]:
+    return dict.fromkeys(SCHEMA.names) | {"path": _text(path), "model_version": job.version}
 
 
 def _text(text: str) -> str:
@@ -85,19 +154,26 @@ def main() -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.parquet", help="where the answers go")
+    parser.add_argument(
+        "--out",
+        type=OutputFile.parse,
+        required=True,
+        metavar="FILE",
+        help="where the answers go: FILE.parquet or FILE.csv on this machine, or s3://BUCKET/KEY.parquet",
+    )
     parser.add_argument("--version", type=positive, help="a version by its number (default: what is in Production)")
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    version = version_of(settings, options.version) if options.version else production(settings)
-    if version is None:
-        raise LookupError(f"No version of {settings.model_name} is in Production; train one with ray_jobs.train.")
+    options.out.try_out()
+    version = version_of(settings, options.version) if options.version else required_production(settings)
     source = open_source(settings.data_uri)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
-        batches = predict(source, bundle, version.version, ray_address=settings.ray_address)
-        publish(batches, SCHEMA, filesystem=LocalFileSystem(), path=str(options.out.resolve()))
+        job = ScoringJob.of(source, bundle, version.version, version.digest, open_state(settings.state_uri))
+        with sole_owner(f"predict-{job.key}", settings):
+            options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)
+            job.forget()
     print(f"{version} scored {source.uri}: {options.out}")
 
 

@@ -201,8 +201,6 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
             card["spec_fingerprint"],
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ArtefactError):
-            raise
         raise ArtefactError(f"card.json and golden/ do not describe a model of this project: {error!r}") from error
     if spec.fingerprint != fingerprint:
         raise ArtefactError(

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from registry.errors import ProductionMovedError, PromotionError
 from registry.settings import Settings
+from registry.state import local_folder
 from registry.versions import ALIAS, ModelVersion, client, production, version_of
 
 _RECORD = "promotion."
@@ -153,5 +154,5 @@ def _point(settings: Settings, version: ModelVersion) -> None:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Let one process of this machine change Production at a time; MLflow itself has no compare-and-set."""
-    with FileLock(settings.lock_folder / "promotion.lock", timeout=60):
+    with FileLock(local_folder(settings.state_uri) / "promotion.lock", timeout=60):
         yield

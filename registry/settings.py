@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Literal, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
 
 
-class SettingsError(ValueError):
+class SettingsError(FixableError):
     """A setting is missing or outside what it takes; the message names it."""
 
 
@@ -41,6 +43,14 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
 
+    @field_validator("data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", mode="before")
+    @classmethod
+    def _home_is_written_out(cls, value: object) -> object:
+        """Expand `~`, which `.env` and what stands before it, such as `sqlite:///`, keep from the shell."""
+        prefix = "sqlite:///" if str(value).startswith("sqlite:///~") else ""
+        path = str(value).removeprefix(prefix)
+        return f"{prefix}{Path(path).expanduser()}" if path.startswith("~") else value
+
     @model_validator(mode="after")
     def _cloud_names_its_tracking_server(self) -> Self:
         if self.execution_environment == "cloud" and not self.mlflow_tracking_uri_cloud:
@@ -65,13 +75,6 @@ class Settings(BaseSettings):
         if self.execution_environment == "cloud" and self.mlflow_tracking_uri_cloud:
             return self.mlflow_tracking_uri_cloud
         return self.mlflow_tracking_uri
-
-    @property
-    def lock_folder(self) -> Path:
-        """Where processes of this machine keep out of each other's way."""
-        folder = LOCAL if "://" in self.state_uri else Path(self.state_uri).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -99,4 +102,6 @@ def _explain(problem: ErrorDetails) -> str:
     if not problem["loc"]:
         return message
     name = str(problem["loc"][0]).upper()
-    return f"{name} is {problem['input']!r}: {message}. Mend it in the environment or in .env; .env.example lists all."
+    return (
+        f"{name} is {problem['input']!r}: {message}. Change it in the environment or in .env; .env.example lists all."
+    )

@@ -1,14 +1,20 @@
-"""Where jobs keep what they can resume from, and serving what it remembers: a folder or a bucket."""
+"""The owner of STATE_URI, a folder or a bucket: what jobs resume from, and what serving remembers."""
 
+import contextlib
 import os
+import shutil
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem, S3FileSystem
 
-from registry.settings import SettingsError
+from registry.settings import LOCAL, SettingsError
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +38,31 @@ class State:
             return bytes(stream.read())
 
     def write(self, path: str, content: bytes) -> None:
-        """Write a file so that a reader, or a process killed at any moment, sees all of it or none."""
-        if not isinstance(self.filesystem, LocalFileSystem):
-            with self.filesystem.open_output_stream(path) as stream:  # an S3 upload appears when it is completed
-                stream.write(content)
-            return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = target.with_name(f".{target.name}.{uuid4().hex}")
-        try:
-            scratch.write_bytes(content)
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        """Write a file, as `write_atomically` does."""
+        write_atomically(self.filesystem, path, BytesIO(content))
+
+
+def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> None:
+    """Write a file so that a reader, or a process killed at any moment, sees all of it or what was there before.
+
+    An object in a bucket appears when its upload is complete; a file is written beside its place and then renamed.
+    `content` must not fail half-way: make it on the local disk or in memory first.
+    """
+    if filesystem.type_name == "s3":
+        with filesystem.open_output_stream(path) as target:
+            shutil.copyfileobj(content, target, _CHUNK)
+        return
+    folder, _, name = path.rpartition("/")
+    filesystem.create_dir(folder, recursive=True)
+    scratch = f"{folder}/.{name}.{uuid4().hex}"
+    try:
+        with filesystem.open_output_stream(scratch) as target:
+            shutil.copyfileobj(content, target, _CHUNK)
+        filesystem.move(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            filesystem.delete_file(scratch)
+        raise
 
 
 def open_state(uri: str) -> State:
@@ -57,7 +75,7 @@ def open_state(uri: str) -> State:
     """
     parts = urlsplit(uri)
     if parts.scheme == "s3" and parts.netloc:
-        return State(filesystem=_s3(), base=f"{parts.netloc}{parts.path}".rstrip("/"))
+        return State(filesystem=s3_filesystem(), base=f"{parts.netloc}{parts.path}".rstrip("/"))
     if "://" in uri:
         raise SettingsError(
             f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
@@ -67,7 +85,15 @@ def open_state(uri: str) -> State:
     return State(filesystem=LocalFileSystem(), base=str(folder))
 
 
-def _s3() -> S3FileSystem:
+def local_folder(uri: str) -> Path:
+    """A folder of this machine for locks and copies: the state, or `.local/` where the state is in a bucket."""
+    folder = LOCAL if "://" in uri else Path(uri).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def s3_filesystem() -> S3FileSystem:
+    """The S3 that the AWS variables name; raises SettingsError for an endpoint that is no address."""
     variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
     address = os.environ.get(variable, "")
     endpoint = urlsplit(address)

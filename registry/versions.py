@@ -1,5 +1,6 @@
 """Versions of the registered model: write one, find Production, fetch one that is verified."""
 
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from registry.bundle import Bundle, digest_of, read_bundle
-from registry.errors import ArtefactError
+from registry.errors import ArtefactError, NoSuchVersionError
 from registry.settings import ROOT, Settings
 
 ALIAS = "production"
@@ -62,9 +63,27 @@ def production(settings: Settings) -> ModelVersion | None:
     return _describe(entry)
 
 
+def required_production(settings: Settings) -> ModelVersion:
+    """The version that is in Production; raises NoSuchVersionError where there is none."""
+    version = production(settings)
+    if version is None:
+        raise NoSuchVersionError(
+            f"No version of {settings.model_name} is in Production; train one with ray_jobs.train."
+        )
+    return version
+
+
 def version_of(settings: Settings, version: int) -> ModelVersion:
-    """One version by its number; raises MlflowException if it does not exist."""
-    return _describe(client(settings).get_model_version(settings.model_name, str(version)))
+    """One version by its number; raises NoSuchVersionError if it does not exist."""
+    try:
+        return _describe(client(settings).get_model_version(settings.model_name, str(version)))
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            raise NoSuchVersionError(
+                f"The registry at {settings.tracking_uri} has no version {version} of {settings.model_name}; "
+                "choose a number that its page lists."
+            ) from error
+        raise
 
 
 def version_of_run(settings: Settings, run_id: str) -> ModelVersion | None:
@@ -143,6 +162,26 @@ def fetch(settings: Settings, version: ModelVersion, folder: Path) -> Bundle:
         return read_bundle(folder, digest=version.digest)
     except ArtefactError as error:
         raise ArtefactError(f"{version} is refused: {error}") from error
+
+
+def feature_names(settings: Settings, version: ModelVersion) -> tuple[str, ...]:
+    """The names of a version's features, in their order, whatever feature spec this code has today.
+
+    Raises
+    ------
+    ArtefactError
+        If the version has no card that names them.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            card = mlflow.artifacts.download_artifacts(
+                f"{version.source.rstrip('/')}/artifacts/bundle/card.json",
+                dst_path=scratch,
+                tracking_uri=client(settings).tracking_uri,
+            )
+            return tuple(str(name) for name in json.loads(Path(card).read_text())["spec"]["names"])
+        except (MlflowException, OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtefactError(f"The features of {version} have no names: {error!r}; train a new version.") from error
 
 
 def _download(mlflow_client: MlflowClient, version: ModelVersion, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.layout import contradiction, place
 from ray_jobs.dataset.manifest import QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
 from ray_jobs.dataset.quarantine import Reason
-from ray_jobs.dataset.split import is_held_out
+from ray_jobs.dataset.split import is_held_out, same_patient
 
 _TABLES = """
 PRAGMA cache_size = -8000;
@@ -36,6 +36,7 @@ class Catalogue:
         self._db = sqlite3.connect("")  # A private file, removed by SQLite itself.
         self._db.executescript(_TABLES)
         self._db.create_function("held_out", 1, is_held_out, deterministic=True)
+        self._db.create_function("same_patient", 1, same_patient, deterministic=True)
 
     def close(self) -> None:
         self._db.close()
@@ -83,7 +84,8 @@ class Catalogue:
         self._db.executemany("UPDATE file SET sha256 = ?, size = ?, reason = ?, detail = ? WHERE path = ?", findings)
 
     def settle(self) -> None:
-        """Quarantine what only the whole shows: the same bytes twice, and patients who stand in ``test/``."""
+        """Settle what only the whole shows: one spelling a patient, the same bytes twice, patients in ``test/``."""
+        self._unify_patients()
         self._db.executescript(
             "CREATE INDEX by_content ON file (sha256);"
             "CREATE TABLE repeated AS SELECT sha256, COUNT(DISTINCT label) AS labels FROM file "
@@ -107,6 +109,24 @@ class Catalogue:
             "WHERE reason = '' AND role = 'train' AND patient IN (SELECT patient FROM file WHERE role = 'test')",
             (Reason.PATIENT_IN_TEST.value,),
         )
+
+    def _unify_patients(self) -> None:
+        """Give a patient whose id is spelled in several ways, such as ``P7`` and ``p7``, one of them.
+
+        It is the spelling of most pictures, and of equals the last in order. An id of one spelling stays as it is, so
+        that its side stays what it was.
+        """
+        self._db.execute(
+            "CREATE TABLE spelling AS SELECT folded, patient FROM (SELECT same_patient(patient) AS folded, patient, "
+            "ROW_NUMBER() OVER (PARTITION BY same_patient(patient) ORDER BY COUNT(*) DESC, patient DESC) AS place, "
+            "COUNT(*) OVER (PARTITION BY same_patient(patient)) AS spellings "
+            "FROM file WHERE reason = '' GROUP BY patient) WHERE place = 1 AND spellings > 1"
+        )
+        if self._db.execute("SELECT 1 FROM spelling").fetchone():
+            self._db.execute(
+                "UPDATE file SET patient = spelling.patient FROM spelling "
+                "WHERE same_patient(file.patient) = spelling.folded AND file.patient <> spelling.patient"
+            )
 
     def digest(self) -> str:
         """The dataset digest (see :class:`~ray_jobs.dataset.manifest.Manifest`)."""

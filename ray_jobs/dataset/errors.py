@@ -1,7 +1,9 @@
 """The errors of the dataset; each message names the value, what is taken, and the remedy."""
 
+from registry.errors import FixableError
 
-class DatasetError(ValueError):
+
+class DatasetError(FixableError):
     """Base of everything that is wrong with a dataset."""
 
 

@@ -67,6 +67,15 @@ class S3Source:
         except (BotoCoreError, ClientError) as error:
             raise SourceError(self._explained(error)) from error
 
+    def try_out(self, path: str) -> None:
+        """Begin to write an object and give it up, so that nothing is left; raises as `write` does."""
+        place = {"Bucket": self.bucket, "Key": f"{self.prefix}{path}"}
+        try:
+            upload = _client().create_multipart_upload(**place)
+            _client().abort_multipart_upload(**place, UploadId=upload["UploadId"])
+        except (BotoCoreError, ClientError) as error:
+            raise SourceError(self._explained(error)) from error
+
     def _read_error(self, path: str, error: Exception) -> DatasetError:
         # An object gone or closed is a matter of that object; anything else would blame every object in turn.
         code = _code(error)

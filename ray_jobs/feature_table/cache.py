@@ -11,13 +11,18 @@ from pyarrow.fs import FileType
 
 from features.extract import extract_views
 from features.reading.errors import ImageError
-from features.spec import FeatureSpec, SpecMismatch
+from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.parquet import publish
+from registry.errors import FixableError
 from registry.state import State
 
 _FINGERPRINT = b"hm-mlflow.spec"
+
+
+class CacheError(FixableError):
+    """A file of the feature cache is missing, or is not what this job needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +90,12 @@ def load_shard(
 
     Raises
     ------
-    SpecMismatch
-        If the file was made with another spec.
+    CacheError
+        If the file is missing, or holds features of another spec.
     """
     path = shard_path(state, spec, prefix)
     if state.filesystem.get_file_info(path).type != FileType.File:
-        raise LookupError(f"{path} is missing, so its images have no features; run ray_jobs.extract_features again.")
+        raise CacheError(f"{path} is missing, so its images have no features; run ray_jobs.extract_features again.")
     table = _read(state, spec, path, None)
     errors = table.column("error").to_pylist()
     position = {sha256: index for index, sha256 in enumerate(table.column("sha256").to_pylist()) if not errors[index]}
@@ -138,12 +143,12 @@ def _read(state: State, spec: FeatureSpec, path: str, columns: list[str] | None)
         with state.filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
             fingerprint = (parquet.schema_arrow.metadata or {}).get(_FINGERPRINT, b"none").decode()
             if fingerprint != spec.fingerprint:
-                raise SpecMismatch(
+                raise CacheError(
                     f"{path} holds features of spec {fingerprint[:16]}, this job needs {spec.fingerprint[:16]}; "
                     "remove the file, and it will be extracted again"
                 )
             return parquet.read(columns=columns, use_threads=False)
     except pa.ArrowInvalid as error:
-        raise LookupError(
+        raise CacheError(
             f"{path} is no cache of features ({error}); remove the file, and it will be extracted again"
         ) from error

@@ -14,7 +14,7 @@ from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
-from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard, load_shard
+from ray_jobs.feature_table.cache import CacheError, FailedImage, cached, extract_shard, load_shard
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import connect, cpus
 from registry.state import State
@@ -71,10 +71,8 @@ def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> FeatureTa
 
     Raises
     ------
-    LookupError
-        If no row has features, or a shard was not extracted.
-    SpecMismatch
-        If the cache holds features of another spec under this one's name.
+    CacheError
+        If no row has features, a shard was not extracted, or the cache holds features of another spec.
     """
     features, rows = list[np.ndarray](), list[pa.Table]()
     for prefix, shard in manifest.shards():
@@ -82,7 +80,7 @@ def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> FeatureTa
         features.append(matrix)
         rows.append(shard.filter(pa.array(usable)).select(["sha256", "label", "patient", "role"]))
     if not sum(map(len, features)):
-        raise LookupError(
+        raise CacheError(
             f"None of the {manifest.rows} images of {manifest.uri} has features; see the quarantine report."
         )
     table = pa.concat_tables(rows)

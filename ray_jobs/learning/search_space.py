@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class ModelFamily:
     """A kind of model: how it is built from parameters, those to try first, and the space around them."""
 
     build: Callable[[Mapping[str, Value], int], Pipeline]
@@ -105,8 +105,8 @@ def _extra_trees(parameters: Mapping[str, Value], rows: int) -> Pipeline:
     return _reduced(parameters["components"], rows, trees)
 
 
-FAMILIES: Mapping[str, Family] = {
-    "svm": Family(
+FAMILIES: Mapping[str, ModelFamily] = {
+    "svm": ModelFamily(
         build=_svm,
         first={"components": 256, "C": 10.0, "gamma": 2.5e-4},
         space={
@@ -115,10 +115,10 @@ FAMILIES: Mapping[str, Family] = {
             "gamma": Real(low=5e-5, high=5e-4, log=True),
         },
     ),
-    "logistic-regression": Family(
+    "logistic-regression": ModelFamily(
         build=_logistic_regression, first={"C": 1e-2}, space={"C": Real(low=1e-4, high=1e-1, log=True)}
     ),
-    "boosting": Family(
+    "boosting": ModelFamily(
         build=_boosting,
         first={"components": 64, "trees": 150, "learning_rate": 0.1},
         space={
@@ -127,7 +127,7 @@ FAMILIES: Mapping[str, Family] = {
             "learning_rate": Real(low=0.03, high=0.2, log=True),
         },
     ),
-    "extra-trees": Family(
+    "extra-trees": ModelFamily(
         build=_extra_trees,
         first={"components": 64, "min_samples_leaf": 2},
         space={"components": Choice(options=(32, 64)), "min_samples_leaf": Choice(options=(1, 2, 4, 8))},

@@ -5,21 +5,9 @@ import logging
 import sys
 from collections.abc import Callable
 
-from features.spec import SpecMismatch
-from ray_jobs.dataset.errors import DatasetError
-from ray_jobs.runtime.cluster import AlreadyRunningError, cause_of
-from registry.errors import ArtefactError, PromotionError
-from registry.settings import Settings, SettingsError, load_settings
-
-EXPECTED = (
-    DatasetError,
-    SettingsError,
-    ArtefactError,
-    PromotionError,
-    AlreadyRunningError,
-    SpecMismatch,
-    OSError,
-)
+from ray_jobs.runtime.cluster import cause_of
+from registry.errors import FixableError
+from registry.settings import Settings, load_settings
 
 
 def run_job(
@@ -30,7 +18,7 @@ def run_job(
     data: bool = True,
     arguments: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
-    """Parse arguments, load settings, work; an error that a person can mend becomes one message and exit code 1."""
+    """Parse arguments, load settings, work; an error that a person can fix becomes one message and exit code 1."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     if data:
         parser.add_argument(
@@ -49,11 +37,16 @@ def run_job(
     except KeyboardInterrupt:
         sys.exit(f"{module} interrupted; run it again to go on where it stopped.")
     except Exception as error:
-        # MLflow's own exception is known by its name, since importing MLflow takes seconds and not every job needs it.
-        foreseen = type(error) is LookupError or isinstance(error, EXPECTED)
-        if not foreseen and "MlflowException" not in [kind.__name__ for kind in type(error).__mro__]:
+        if not isinstance(error, (FixableError, OSError)) and not _is_of_mlflow(error):
             raise
-        sys.exit(f"{module} stopped: {cause_of(error)}")
+        print(f"{module} stopped: {cause_of(error)}", file=sys.stderr)
+        sys.exit(error.exit_code if isinstance(error, FixableError) else 1)
+
+
+def _is_of_mlflow(error: Exception) -> bool:
+    """Whether MLflow raised an error; without importing MLflow, which takes seconds and not every job does."""
+    mlflow = sys.modules.get("mlflow.exceptions")
+    return mlflow is not None and isinstance(error, mlflow.MlflowException)
 
 
 def positive(text: str) -> int:

@@ -10,14 +10,16 @@ import ray
 from filelock import FileLock, Timeout
 from ray.exceptions import RayActorError, RayTaskError
 
+from registry.errors import FixableError
 from registry.settings import Settings, SettingsError
+from registry.state import local_folder
 
 T = TypeVar("T")
 _NAMESPACE = "hm-mlflow"
 _TURN = "production"
 
 
-class AlreadyRunningError(RuntimeError):
+class AlreadyRunningError(FixableError):
     """Another live job does the same work."""
 
 
@@ -86,7 +88,7 @@ def sole_owner(key: str, settings: Settings) -> Iterator[None]:
     """
     refusal = AlreadyRunningError(f"The same work ({key}) is being done by another job right now; wait for it to end.")
     if not settings.ray_address:
-        lock = FileLock(settings.lock_folder / f"{key}.lock")
+        lock = FileLock(local_folder(settings.state_uri) / f"{key}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:

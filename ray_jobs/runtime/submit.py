@@ -1,18 +1,20 @@
 """Run a job wherever RAY_ADDRESS says, and follow it to its end: what notebooks and other programs call."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from registry.errors import FixableError
 from registry.settings import ROOT, Settings
 
 _POLL_S = 1.0
 
 
-class JobError(RuntimeError):
+class JobError(FixableError):
     """The job failed; what it printed says why."""
 
 
@@ -29,7 +31,7 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     """
     address = settings.ray_address or ""
     if address.startswith(("http://", "https://")):
-        _on_cluster(address, " ".join(("python", "-m", module, *arguments)))
+        _on_cluster(address, shlex.join(("python", "-m", module, *arguments)))
     elif code := _here(settings, module, *arguments):
         raise JobError(f"{module} ended with code {code}.")
 

@@ -12,11 +12,16 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sklearn.base import BaseEstimator
 
+from registry.errors import FixableError
 from registry.settings import Settings
 from registry.versions import ModelVersion, client
 
 ROWS = 1_000
 _PATH = "reference/held_out.parquet"
+
+
+class NoReferenceError(FixableError):
+    """The training run of a version kept no reference that drift can be measured against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,7 @@ def log_reference(mlflow_client: MlflowClient, run_id: str, features: np.ndarray
 
 
 def read_reference(settings: Settings, version: ModelVersion) -> Reference:
-    """The reference of the run that trained a version; raises LookupError where it kept none."""
+    """The reference of the run that trained a version; raises NoReferenceError where it kept none."""
     uri = settings.tracking_uri
     with tempfile.TemporaryDirectory() as scratch:
         client(settings)
@@ -54,7 +59,7 @@ def read_reference(settings: Settings, version: ModelVersion) -> Reference:
                 run_id=version.run_id, artifact_path=_PATH, dst_path=scratch, tracking_uri=uri
             )
         except (MlflowException, OSError) as error:
-            raise LookupError(
+            raise NoReferenceError(
                 f"The run of {version} kept no {_PATH}, against which drift is measured; train a new version."
             ) from error
         table = pq.read_table(file)

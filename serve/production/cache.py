@@ -2,17 +2,19 @@
 
 import json
 import logging
-import os
 import shutil
 from dataclasses import asdict
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 from filelock import FileLock
+from pyarrow.fs import LocalFileSystem
 
 from registry.bundle import Bundle, read_bundle
 from registry.errors import ArtefactError
-from registry.settings import LOCAL, Settings
+from registry.settings import Settings
+from registry.state import local_folder, write_atomically
 from registry.versions import ModelVersion, fetch
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,7 @@ _LOCK_TIMEOUT_S = 120.0
 
 def cache_folder(settings: Settings) -> Path:
     """Where verified models are kept: below a local `STATE_URI`, or `.local/` where the state is in a bucket."""
-    root = LOCAL if "://" in settings.state_uri else Path(settings.state_uri)
-    return root / "serve"
+    return local_folder(settings.state_uri) / "serve"
 
 
 class VerifiedCache:
@@ -84,9 +85,8 @@ class VerifiedCache:
 
     def _record(self, version: ModelVersion) -> None:
         fields = {**asdict(version), "created": version.created.isoformat()}
-        scratch = self._folder / f"{_RECORD}.{os.getpid()}"
-        scratch.write_text(json.dumps(fields, indent=1))
-        scratch.replace(self._folder / _RECORD)
+        content = BytesIO(json.dumps(fields, indent=1).encode())
+        write_atomically(LocalFileSystem(), str(self._folder / _RECORD), content)
 
     def _forget_others(self, kept: Path) -> None:
         """Remove the copies of other versions; a bundle that is loaded no longer needs its files."""
