@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from features.augment import Jitter
-from features.descriptors.family import Family
+from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
@@ -21,7 +21,7 @@ from features.normalise import Normalise
 CODE_VERSION = 1
 
 # In the order of the vector. A new one goes last: models that were trained without it stay readable.
-FAMILIES: tuple[type[Family], ...] = (Lbp, Hog, FilterBank, Intensity)
+FAMILIES: tuple[type[FeatureFamily], ...] = (Lbp, Hog, FilterBank, Intensity)
 
 
 class SpecMismatch(ValueError):
@@ -33,7 +33,7 @@ class FeatureSpec:
     """Normalisation, the families in the order of the vector, and the jitter of training views."""
 
     normalise: Normalise = field(default_factory=Normalise)
-    families: tuple[Family, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
+    families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
     jitter: Jitter = field(default_factory=Jitter)
     version: int = CODE_VERSION
 

@@ -10,7 +10,7 @@ from features.normalise import Normalised
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family(ABC):
+class FeatureFamily(ABC):
     """The parameters of one family, as the fields of a frozen dataclass.
 
     To add a family, write a module with a subclass beside this one and list the class in `features.spec.FAMILIES`.

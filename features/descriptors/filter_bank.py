@@ -13,7 +13,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from features.descriptors.family import Family, grid_places
+from features.descriptors.family import FeatureFamily, grid_places
 from features.descriptors.modulus import modulus
 from features.normalise import Normalised
 
@@ -21,7 +21,7 @@ _STANDARD_DEVIATIONS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterBank(Family):
+class FilterBank(FeatureFamily):
     """Frequencies in cycles a pixel, directions over 180 degrees, bandwidth in octaves, cells a side of the grid."""
 
     key: ClassVar[str] = "filter_bank"

@@ -13,7 +13,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from features.descriptors.family import Family
+from features.descriptors.family import FeatureFamily
 from features.descriptors.modulus import modulus
 from features.normalise import Normalised
 
@@ -22,7 +22,7 @@ _CLIP = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hog(Family):
+class Hog(FeatureFamily):
     """Bins over 180 degrees, cell sides in pixels (one descriptor each), and cells a side of a block."""
 
     key: ClassVar[str] = "hog"

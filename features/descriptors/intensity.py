@@ -6,14 +6,14 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from features.descriptors.family import Family, grid_places
+from features.descriptors.family import FeatureFamily, grid_places
 from features.normalise import Normalised
 
 _BINS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intensity(Family):
+class Intensity(FeatureFamily):
     """Cells a side of the grid, and the quantiles taken of the whole picture; both pictures are measured."""
 
     key: ClassVar[str] = "intensity"

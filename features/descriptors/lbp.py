@@ -13,7 +13,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from features.descriptors.family import Family, grid_places
+from features.descriptors.family import FeatureFamily, grid_places
 from features.normalise import Normalised
 
 POINTS = 8
@@ -21,7 +21,7 @@ BINS = POINTS + 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lbp(Family):
+class Lbp(FeatureFamily):
     """Radii in pixels, and cells a side of the grid whose histograms are taken."""
 
     key: ClassVar[str] = "lbp"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features import spec as spec_module
-from features.descriptors.family import Family
+from features.descriptors.family import FeatureFamily
 from features.descriptors.hog import Hog
 from features.descriptors.lbp import Lbp
 from features.extract import describe
@@ -21,7 +21,7 @@ FINGERPRINT = "4267dc05522af6812327da7327349f4b672257c856914a58cb71808d79760b3d"
 SUMS = [-0.40217, 5.6015, -0.11, 0.89261]  # of a generated picture's numbers, weighted, a family each
 
 PARAMETERS = [
-    (part.key if isinstance(part, Family) else name, parameter.name)
+    (part.key if isinstance(part, FeatureFamily) else name, parameter.name)
     for name, part in [
         ("normalise", DEFAULT_SPEC.normalise),
         ("jitter", DEFAULT_SPEC.jitter),
@@ -92,7 +92,7 @@ def test_the_numbers_of_version_1_are_those_it_had() -> None:
 
 def test_a_new_family_leaves_what_was_written_without_it_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True, kw_only=True)
-    class Mean(Family):
+    class Mean(FeatureFamily):
         key = "mean"
 
         def names(self, side):  # type: ignore[no-untyped-def]

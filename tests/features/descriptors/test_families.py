@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 import numpy as np
 import pytest
 
-from features.descriptors.family import Family
+from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
@@ -31,7 +31,7 @@ def noise(side: int, seed: int) -> Normalised:
 
 @EVERY
 @SIDES
-def test_it_gives_one_finite_number_and_one_place_a_name(family: Family, side: int) -> None:
+def test_it_gives_one_finite_number_and_one_place_a_name(family: FeatureFamily, side: int) -> None:
     names = family.names(side)
     assert len(set(names)) == len(names)
     for pictures in (noise(side, 0), Normalised(*np.zeros((2, side, side), np.float32))):
@@ -44,7 +44,7 @@ def test_it_gives_one_finite_number_and_one_place_a_name(family: Family, side: i
 
 @EVERY
 @SIDES
-def test_a_place_is_where_the_number_was_measured(family: Family, side: int) -> None:
+def test_a_place_is_where_the_number_was_measured(family: FeatureFamily, side: int) -> None:
     first, second = noise(side, 1), noise(side, 2)
     places = family.places(side)
     last = 7 * side // 8
@@ -63,7 +63,7 @@ def test_a_place_is_where_the_number_was_measured(family: Family, side: int) -> 
 
 @EVERY
 @SIDES
-def test_a_place_lies_in_the_square(family: Family, side: int) -> None:
+def test_a_place_lies_in_the_square(family: FeatureFamily, side: int) -> None:
     top, left, bottom, right = family.places(side).T
     whole = np.isnan(top)
     for start, end in ((top, bottom), (left, right)):
@@ -72,7 +72,7 @@ def test_a_place_lies_in_the_square(family: Family, side: int) -> None:
 
 @EVERY
 @SIDES
-def test_rows_and_columns_in_a_name_are_those_of_its_place(family: Family, side: int) -> None:
+def test_rows_and_columns_in_a_name_are_those_of_its_place(family: FeatureFamily, side: int) -> None:
     for name, place in zip(family.names(side), family.places(side), strict=True):
         found = re.search(r"\.r(\d+)c(\d+)", name)
         if found is None:
@@ -85,7 +85,7 @@ def test_rows_and_columns_in_a_name_are_those_of_its_place(family: Family, side:
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_it_is_a_frozen_table_of_parameters(kind: type[Family]) -> None:
+def test_it_is_a_frozen_table_of_parameters(kind: type[FeatureFamily]) -> None:
     assert is_dataclass(kind)
     assert hash(kind()) == hash(kind())
     for parameter in fields(kind):
