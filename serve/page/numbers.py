@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from serve.page.words import WORDS, percent
+from serve.page.language import Language
 from serve.production.model import Served
 
 SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
 _SHARES = ("sensitivity", "specificity", "accuracy")
 
 
-def evaluation_rows(evaluation: dict[str, Any], language: str) -> list[tuple[str, str, str]]:
+def evaluation_rows(evaluation: dict[str, Any], language: Language) -> list[tuple[str, str, str]]:
     """(name, value, interval or an empty text) of each metric on held-out patients that the page shows."""
     held_out = evaluation.get("held_out", {})
     rows = []
@@ -25,28 +25,29 @@ def evaluation_rows(evaluation: dict[str, Any], language: str) -> list[tuple[str
     return rows
 
 
-def facts(served: Served, language: str) -> list[tuple[str, str]]:
+def facts(served: Served, language: Language) -> list[tuple[str, str]]:
     """(word, value) of what a version is and learnt from, as far as it carries it."""
     version, bundle = served.version, served.bundle
     evaluation = bundle.evaluation
     rows = [
         ("fact.model", str(evaluation.get("model", version.name))),
         ("fact.version", f"{version.version}"),
-        ("fact.trained", version.created.strftime("%d/%m/%Y" if language == "pt" else "%Y-%m-%d")),
-        ("fact.threshold", percent(bundle.threshold, language)),
-        ("fact.features", str(len(bundle.spec.names))),
+        ("fact.trained", language.date(version.created)),
+        ("fact.threshold", language.percent(bundle.threshold)),
+        ("fact.features", language.count(len(bundle.spec.names))),
     ]
     data = evaluation.get("data", {})
     for side in ("train", "held-out"):
         pictures, patients = data.get("pictures", {}).get(side), data.get("patients", {}).get(side)
         if pictures and patients:
             values = {"pictures": sum(pictures.values()), "patients": patients, "pneumonia": pictures["PNEUMONIA"]}
-            rows.append((f"fact.{side}", WORDS[language]["of_patients"].format(**values)))
+            counts = {name: language.count(value) for name, value in values.items()}
+            rows.append((f"fact.{side}", language.words["of_patients"].format(**counts)))
     rates = evaluation.get("scope", {}).get("held_out", {})
     for name in ("refused", "doubtful"):
         number = _number(rates, name)
         if number:
-            rows.append((f"fact.{name}", percent(number[0], language)))
+            rows.append((f"fact.{name}", language.percent(number[0])))
     return rows
 
 
@@ -57,8 +58,7 @@ def _number(evaluation: dict[str, Any], name: str) -> tuple[float, float | None,
     return (float(found), None, None) if isinstance(found, (int, float)) else None
 
 
-def _text(name: str, value: float, language: str) -> str:
+def _text(name: str, value: float, language: Language) -> str:
     if name in _SHARES:
-        return percent(value, language)
-    text = f"{value:.3f}"
-    return text.replace(".", ",") if language == "pt" else text
+        return language.percent(value)
+    return language.decimal(value)

@@ -1,6 +1,6 @@
 """The page's routes: the page itself, a result as a fragment of it, and the API's description as a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,8 +13,8 @@ from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.desk import Desk
 from serve.page.api_page import describe
+from serve.page.language import choose_language, languages
 from serve.page.numbers import evaluation_rows, facts
-from serve.page.words import LANGUAGES, WORDS, choose_language, percent
 from serve.production.model import FailureCode
 from serve.schemas import Prediction, Problem
 
@@ -92,12 +92,12 @@ class _Page:
     ) -> HTMLResponse:
         """A template as a response, in the language of the request."""
         language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
-        words = WORDS[language]
+        words = language.words
         served, failure = self._holder.served, self._holder.failure
         html = self._environment.get_template(template).render(
             w=words,
-            language=language,
-            languages=LANGUAGES,
+            language=language.code,
+            languages={code: other.name for code, other in languages().items()},
             path=request.url.path if request.method == "GET" else "/",
             served=served,
             failure=failure,
@@ -107,7 +107,7 @@ class _Page:
             numbers=evaluation_rows(served.bundle.evaluation, language) if served else [],
             mlflow=self._mlflow,
             base=str(request.base_url).rstrip("/"),
-            percent=lambda value: percent(value, language),
+            percent=language.percent,
             explain=lambda problem: _explain(problem, words),
             **values,
         )
@@ -115,7 +115,7 @@ class _Page:
         return HTMLResponse(html, status_code=status, headers=sent)
 
 
-def _explain(problem: Problem, words: dict[str, str]) -> str:
+def _explain(problem: Problem, words: Mapping[str, str]) -> str:
     """What is wrong, in the words of the page."""
     if problem.reason:
         return words[f"reason.{problem.reason}"]

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from html import unescape
 from typing import get_args
 
 import pytest
+from babel import Locale
 from fastapi.testclient import TestClient
 
 from features.reading.errors import Reason
 from registry.settings import Settings
 from serve.api import create_app
 from serve.http.problems import KINDS
+from serve.page.language import Language, choose_language, languages
 from serve.page.numbers import evaluation_rows
-from serve.page.words import WORDS, choose_language, percent
 from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
 from tests.serve.models import TrainingSet
@@ -26,11 +28,14 @@ def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-def test_both_languages_say_the_same_things_with_the_same_places_to_fill() -> None:
-    english, portuguese = WORDS["en"], WORDS["pt"]
-    assert english.keys() == portuguese.keys()
-    for key, text in english.items():
-        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", portuguese[key])), key
+ENGLISH, PORTUGUESE = languages()["en"], languages()["pt"]
+
+
+@pytest.mark.parametrize("language", languages().values(), ids=lambda language: language.code)
+def test_every_language_says_the_same_things_with_the_same_places_to_fill(language: Language) -> None:
+    assert language.words.keys() == ENGLISH.words.keys()
+    for key, text in ENGLISH.words.items():
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", language.words[key])), key
 
 
 def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
@@ -44,9 +49,9 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
         "not-recorded",
         "store-away",
     }
-    explained = {key.removeprefix("problem.") for key in WORDS["en"] if key.startswith("problem.")}
+    explained = {key.removeprefix("problem.") for key in ENGLISH.words if key.startswith("problem.")}
     assert explained - {"other"} == set(KINDS) - elsewhere
-    reasons = {key.removeprefix("reason.") for key in WORDS["en"] if key.startswith("reason.")}
+    reasons = {key.removeprefix("reason.") for key in ENGLISH.words if key.startswith("reason.")}
     assert reasons == set(get_args(Reason))
 
 
@@ -61,26 +66,37 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
         (None, "pt;q=wrong, en", "en"),
         ("pt", "en", "pt"),
         ("<x>", "en", "en"),
+        ("PT", "en", "pt"),
+        (None, "PT-pt, *;q=0.1", "pt"),
     ],
 )
 def test_the_language_is_the_one_asked_for_then_the_browsers(asked: str | None, header: str, language: str) -> None:
-    assert choose_language(asked, header) == language
+    assert choose_language(asked, header).code == language
 
 
 def test_a_percentage_never_claims_certainty_and_follows_the_language() -> None:
-    assert percent(0.8765, "en") == "87.6%"
-    assert percent(0.8765, "pt") == "87,6%"
-    assert percent(0.99999, "en") == ">99.9%"
-    assert percent(0.0, "pt") == "<0,1%"
+    assert ENGLISH.percent(0.8765) == "87.6%"
+    assert PORTUGUESE.percent(0.8765) == "87,6%"
+    assert ENGLISH.percent(0.99999) == ">99.9%"
+    assert PORTUGUESE.percent(0.0) == "<0,1%"
+    assert Language(code="de", words={}, locale=Locale.parse("de")).percent(0.8765) == "87,6\N{NO-BREAK SPACE}%"
+
+
+def test_counts_decimals_and_days_follow_the_language() -> None:
+    assert [ENGLISH.count(2798), PORTUGUESE.count(2798)] == ["2,798", "2.798"]
+    assert [ENGLISH.decimal(0.97), PORTUGUESE.decimal(0.97)] == ["0.970", "0,970"]
+    day = date(2026, 11, 25)
+    assert [ENGLISH.date(day), PORTUGUESE.date(day)] == ["Nov 25, 2026", "25 de nov. de 2026"]
+    assert [ENGLISH.name, PORTUGUESE.name] == ["English", "Português"]
 
 
 def test_numbers_are_shown_with_their_interval_and_left_out_where_there_are_none() -> None:
     numbers = {"auc": {"value": 0.9731, "low": 0.961, "high": 0.984}, "accuracy": 0.5}
-    assert evaluation_rows({"held_out": numbers}, "en") == [
+    assert evaluation_rows({"held_out": numbers}, ENGLISH) == [
         ("auc", "0.973", "[0.961, 0.984]"),
         ("accuracy", "50.0%", ""),
     ]
-    assert evaluation_rows({}, "en") == []
+    assert evaluation_rows({}, ENGLISH) == []
 
 
 def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_device(client: TestClient) -> None:
@@ -108,10 +124,10 @@ def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient
 
 def test_what_is_no_chest_x_ray_is_refused_with_its_reason_in_the_language_of_the_page(client: TestClient) -> None:
     (picture,) = generated("blank", 1)
-    for language, words in WORDS.items():
-        page = client.post("/", files={"file": ("a.png", picture)}, headers={"Accept-Language": language})
+    for language in languages().values():
+        page = client.post("/", files={"file": ("a.png", picture)}, headers={"Accept-Language": language.code})
         assert page.status_code == 422
-        assert words["reason.blank"] in unescape(page.text)
+        assert language.words["reason.blank"] in unescape(page.text)
 
 
 def test_a_file_name_is_shown_as_text_whatever_it_holds(client: TestClient, training_set: TrainingSet) -> None:
@@ -164,4 +180,4 @@ def replace_uri(settings: Settings, uri: str) -> Settings:
 def test_a_model_without_numbers_says_so(model: object, settings: Settings, holder: Holder) -> None:
     assert holder.served
     holder.served = replace(holder.served, bundle=replace(holder.served.bundle, evaluation={}))
-    assert WORDS["en"]["no_numbers"] in TestClient(create_app(holder, settings=settings)).get("/").text
+    assert ENGLISH.words["no_numbers"] in TestClient(create_app(holder, settings=settings)).get("/").text

@@ -1,4 +1,4 @@
-"""What the page says in Portuguese."""
+"""Brazilian Portuguese."""
 
 WORDS: dict[str, str] = {
     "html_lang": "pt-BR",

@@ -1,4 +1,4 @@
-"""What the page says in English."""
+"""English."""
 
 WORDS: dict[str, str] = {
     "html_lang": "en",
