@@ -26,7 +26,7 @@ from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
 from registry.settings import ROOT, Settings, load_settings
 from registry.versions import fetch, production
 from serve.__main__ import end_session
-from tests.serve.waiting import until
+from tests.serve.support.waiting import until
 
 ENDS_WITHIN_S = 120.0
 

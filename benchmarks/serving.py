@@ -34,7 +34,7 @@ from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle
 from registry.settings import ROOT, Settings
 from tests.conftest import detector_of
-from tests.serve.models import Registry, TrainingSet
+from tests.serve.support.models import GeneratedXrays, Registry
 
 ROUNDS, SECONDS, CONNECTIONS = 7, 4.0, 16
 PACED_ROUNDS, PACED_S = 5, 6.0
@@ -208,7 +208,7 @@ def prepared(scratch: Path, data: Path | None) -> tuple[Settings, list[bytes]]:
             for patient, label in enumerate(labels)
         ]
     features, labels = np.stack([extract(image) for image in images]), labels.astype(int)
-    training_set = TrainingSet(images, features, labels, detector_of(features, labels))
+    training_set = GeneratedXrays(images, features, labels, detector_of(features, labels))
     registry = Registry.empty(scratch / "registry", training_set)
     version = registry.add(0.01)
     registry.promote(version)

@@ -13,23 +13,23 @@ from fastapi.responses import Response
 
 from registry.settings import Settings
 from serve.http import problems
-from serve.http.access import Access
+from serve.http.access import AccessLog
 from serve.http.draining import Draining
 from serve.http.headers import RequestId, SafeHeaders
-from serve.http.keys import Guard, Keys
-from serve.http.limits import Admission, BoundedBody, Limits
+from serve.http.keys import KeyGuard, Keys
+from serve.http.limits import Admission, BoundedBody, RequestLimits
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import request_id_of
-from serve.inference.desk import Desk
 from serve.inference.explain_api import explain_router
 from serve.inference.feedback import feedback_router
 from serve.inference.predictor import Predictor, reference
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
+from serve.inference.service import PredictionService
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.page.routes import add_page
 from serve.production.model import Holder, Served
-from serve.schemas import FailureReport, Health, ModelCard, Prediction, Predictions, Problem
+from serve.schemas import FailureReport, HealthReport, ModelCard, Prediction, Predictions, Problem
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
@@ -44,12 +44,12 @@ def create_app(
     holder: Holder,
     *,
     settings: Settings,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     metrics: Metrics | None = None,
     threads: int | None = None,
     behind_serve: bool = False,
     stopping: Path | None = None,
-    recorder: Recorder | None = None,
+    recorder: PredictionRecorder | None = None,
     keys: Keys | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
@@ -60,9 +60,9 @@ def create_app(
     whose presence says that no more work is to be begun; `recorder` remembers what is predicted;
     `keys` are asked for where there are any.
     """
-    limits, metrics = limits or Limits(), metrics or Metrics()
+    limits, metrics = limits or RequestLimits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
-    desk = Desk(predictor, limits=limits, metrics=metrics, recorder=recorder)
+    service = PredictionService(predictor, limits=limits, metrics=metrics, recorder=recorder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,21 +85,21 @@ def create_app(
     # The last one added is the outermost: an id first, so that every refusal below carries it.
     app.add_middleware(Admission, limits=limits, metrics=metrics)
     app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
-    app.add_middleware(Guard, keys=keys)
+    app.add_middleware(KeyGuard, keys=keys)
     app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
-    app.add_middleware(Access, metrics=metrics)
+    app.add_middleware(AccessLog, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
-    app.include_router(_predict_router(desk))
+    app.include_router(_predict_router(service))
     app.include_router(_router(predictor, metrics))
     app.include_router(feedback_router(recorder, metrics))
     app.include_router(explain_router(predictor, limits))
-    add_page(app, desk=desk, settings=settings)
+    add_page(app, service=service, settings=settings)
     return app
 
 
-def _predict_router(desk: Desk) -> APIRouter:
+def _predict_router(service: PredictionService) -> APIRouter:
     router = APIRouter(route_class=PlainRoute)
 
     @router.post(
@@ -116,7 +116,7 @@ def _predict_router(desk: Desk) -> APIRouter:
         Several parts named `file` get `results`, one answer or problem each, in order, all by the same model.
         JPEG, PNG and DICOM are taken, told apart by their content.
         """
-        answered = await desk.answer(request)
+        answered = await service.answer(request)
         results = answered.results
         if len(results) > 1:
             model = reference(answered.served)
@@ -141,18 +141,18 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
         """The version that serves, its evaluation on held-out patients, and the last failure to replace it, if any."""
         return card(predictor.served(), predictor.holder)
 
-    @router.get("/healthz", response_model=Health, summary="Is the server alive?")
-    async def healthz() -> Health:
+    @router.get("/healthz", response_model=HealthReport, summary="Is the server alive?")
+    async def healthz() -> HealthReport:
         """200 as long as the process answers, whether or not it has a model."""
-        return Health(status="alive")
+        return HealthReport(status="alive")
 
     @router.get(
-        "/readyz", response_model=Health, responses=problem_responses(503), summary="Is a verified model loaded?"
+        "/readyz", response_model=HealthReport, responses=problem_responses(503), summary="Is a verified model loaded?"
     )
-    async def readyz() -> Health:
+    async def readyz() -> HealthReport:
         """200 once a verified model answers; 503 before that."""
         predictor.served()
-        return Health(status="ready")
+        return HealthReport(status="ready")
 
     @router.get("/metrics", response_class=Response, responses=_METRICS, summary="Numbers for Prometheus")
     def show_metrics() -> Response:

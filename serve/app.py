@@ -18,8 +18,8 @@ from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
 from serve.http.keys import Keys
-from serve.http.limits import Limits
-from serve.inference.records import Recorder
+from serve.http.limits import RequestLimits
+from serve.inference.recorder import PredictionRecorder
 from serve.lifecycle.launch import LOG_SOCKET, STOPPING
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
@@ -46,7 +46,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 class Webapp:
     """One replica: a model holder, the watcher that keeps it current, and the application over both."""
 
-    def __init__(self, settings: Settings, limits: Limits, folder: Path, keys: Keys | None) -> None:
+    def __init__(self, settings: Settings, limits: RequestLimits, folder: Path, keys: Keys | None) -> None:
         cv2.setNumThreads(1)  # the threads are ours: one picture each
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
@@ -58,7 +58,7 @@ class Webapp:
         self._holder = Holder()
         self._metrics = Metrics()
         self._recorder = (
-            Recorder(partial(open_state, settings.state_uri), self._metrics)
+            PredictionRecorder(partial(open_state, settings.state_uri), self._metrics)
             if settings.prediction_records == "on"
             else None
         )
@@ -97,7 +97,9 @@ class Webapp:
             raise RuntimeError("The model watcher has stopped; this replica would never see a promotion.")
 
 
-def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits: Limits | None = None) -> Application:
+def build(
+    settings: Settings, folder: Path, *, keys: Keys | None = None, limits: RequestLimits | None = None
+) -> Application:
     """The application that `ray.serve.run` deploys; its replicas share a folder of this start for metrics and logs."""
     metrics_folder = folder / "metrics"
     metrics_folder.mkdir()
@@ -117,7 +119,7 @@ def build(settings: Settings, folder: Path, *, keys: Keys | None = None, limits:
         # Ours has a line a request already; Serve would make its own one, and only then drop it.
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
     )(Webapp)
-    return deployment.bind(settings, limits or Limits(), folder, keys)
+    return deployment.bind(settings, limits or RequestLimits(), folder, keys)
 
 
 def _replicas(settings: Settings) -> dict[str, Any]:

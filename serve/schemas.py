@@ -10,13 +10,13 @@ from features.reading.errors import Reason
 Label = Literal["NORMAL", "PNEUMONIA"]
 
 
-class Answer(BaseModel):
+class ApiModel(BaseModel):
     """Base of all answers."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ModelReference(Answer):
+class ModelReference(ApiModel):
     """The version that computed an answer."""
 
     name: str
@@ -24,14 +24,14 @@ class ModelReference(Answer):
     run_id: str
 
 
-class PredictionWarning(Answer):
+class PredictionWarning(ApiModel):
     """Why an answer should be taken with caution."""
 
     code: Literal["unlike-training", "coloured"]
     detail: str
 
 
-class Opinion(Answer):
+class Opinion(ApiModel):
     """What a model says of one picture."""
 
     label: Label
@@ -58,7 +58,7 @@ class Explanation(Opinion):
     )
 
 
-class Problem(Answer):
+class Problem(ApiModel):
     """An error, RFC 9457; sent as `application/problem+json`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -73,7 +73,7 @@ class Problem(Answer):
     reason: Reason | None = Field(None, description="What the picture is instead, with `not-a-chest-xray`.")
 
 
-class Predictions(Answer):
+class Predictions(ApiModel):
     """The answers for several pictures, in the order they were sent; a picture that failed has its problem."""
 
     results: list[Prediction | Problem]
@@ -81,7 +81,7 @@ class Predictions(Answer):
     request_id: str
 
 
-class FeedbackReceipt(Answer):
+class FeedbackReceipt(ApiModel):
     """What is now kept under a prediction's id."""
 
     prediction_id: str
@@ -92,7 +92,7 @@ class FeedbackReceipt(Answer):
     time: datetime
 
 
-class VersionFeedback(Answer):
+class VersionFeedback(ApiModel):
     """How often people agreed with a version."""
 
     version: int
@@ -102,13 +102,13 @@ class VersionFeedback(Answer):
     false_alarms: int = Field(description="Corrected from PNEUMONIA to NORMAL.")
 
 
-class FeedbackSummary(Answer):
+class FeedbackSummary(ApiModel):
     """What people said of predictions, by the version that made them."""
 
     versions: list[VersionFeedback]
 
 
-class FailureReport(Answer):
+class FailureReport(ApiModel):
     """Why Production is not what is served, and what to do."""
 
     code: str
@@ -118,7 +118,7 @@ class FailureReport(Answer):
     since: datetime
 
 
-class ModelCard(Answer):
+class ModelCard(ApiModel):
     """The model that answers now."""
 
     name: str
@@ -136,7 +136,7 @@ class ModelCard(Answer):
     failure: FailureReport | None = Field(description="Null, or why the version in Production is not the one served.")
 
 
-class Health(Answer):
+class HealthReport(ApiModel):
     """A probe's answer."""
 
     status: Literal["alive", "ready"]

@@ -16,7 +16,7 @@ _CLIENT_GONE = 499
 _PAGE = {"/", "/page/result", "/page/model"}
 
 
-class Access:
+class AccessLog:
     """What metrics and log tell of a request: method, route, status, time, id and version, never what it carried."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

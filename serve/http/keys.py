@@ -103,7 +103,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Guard:
+class KeyGuard:
     """Answers `no-key` to every request without a key that is taken; without keys at all it lets everything pass."""
 
     def __init__(self, app: ASGIApp, keys: Keys | None) -> None:

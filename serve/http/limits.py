@@ -13,7 +13,7 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """What one replica takes on.
 
     Attributes
@@ -63,7 +63,7 @@ class BoundedBody:
     see a broken connection instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, metrics: Metrics) -> None:
         self.app = app
         self.limits = limits
         self.metrics = metrics
@@ -144,7 +144,7 @@ class Admission:
     then taken off the queue, so that a server that has fallen behind does not work for clients who have given up.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, metrics: Metrics) -> None:
         self.app = app
         self.limits = limits
         self.metrics = metrics

@@ -21,7 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemKind:
     """One kind of problem: its HTTP status and its title; `retry_after_s` where trying again can help."""
 
     status: int
@@ -29,31 +29,31 @@ class Kind:
     retry_after_s: int | None = None
 
 
-KINDS: dict[str, Kind] = {
-    "malformed-form": Kind(400, "The multipart form cannot be read"),
-    "no-file": Kind(422, "No picture was sent"),
-    "too-many-files": Kind(413, "Too many pictures in one request"),
-    "no-key": Kind(401, "An API key is needed"),
-    "not-found": Kind(404, "No such page"),
-    "unknown-prediction": Kind(404, "No such prediction", 3),
-    "not-recorded": Kind(404, "Predictions are not recorded here"),
-    "method-not-allowed": Kind(405, "The method is not allowed here"),
-    "slow-upload": Kind(408, "The upload took too long", 1),
-    "body-too-large": Kind(413, "The request is too large"),
-    "image-too-large": Kind(413, "The picture is too large"),
-    "unsupported-image": Kind(415, "Not a picture of a type that is taken"),
-    "unsupported-media-type": Kind(415, "Not a media type that is taken"),
-    "undecodable-image": Kind(422, "The picture cannot be decoded"),
-    "not-a-chest-xray": Kind(422, "The picture is not a chest X-ray as the model knows them"),
-    "no-finite-answer": Kind(422, "The model has no answer for this picture"),
-    "invalid-request": Kind(422, "The request is not valid"),
-    "no-model": Kind(503, "No model is loaded yet", 2),
-    "busy": Kind(503, "The server is at its limit", 1),
-    "too-slow": Kind(503, "The answer took too long", 5),
-    "store-away": Kind(503, "The store of predictions does not answer", 5),
-    "no-replica": Kind(503, "No replica answers", 2),
-    "stopping": Kind(503, "The server is about to stop", 5),
-    "internal-error": Kind(500, "The server failed"),
+KINDS: dict[str, ProblemKind] = {
+    "malformed-form": ProblemKind(400, "The multipart form cannot be read"),
+    "no-file": ProblemKind(422, "No picture was sent"),
+    "too-many-files": ProblemKind(413, "Too many pictures in one request"),
+    "no-key": ProblemKind(401, "An API key is needed"),
+    "not-found": ProblemKind(404, "No such page"),
+    "unknown-prediction": ProblemKind(404, "No such prediction", 3),
+    "not-recorded": ProblemKind(404, "Predictions are not recorded here"),
+    "method-not-allowed": ProblemKind(405, "The method is not allowed here"),
+    "slow-upload": ProblemKind(408, "The upload took too long", 1),
+    "body-too-large": ProblemKind(413, "The request is too large"),
+    "image-too-large": ProblemKind(413, "The picture is too large"),
+    "unsupported-image": ProblemKind(415, "Not a picture of a type that is taken"),
+    "unsupported-media-type": ProblemKind(415, "Not a media type that is taken"),
+    "undecodable-image": ProblemKind(422, "The picture cannot be decoded"),
+    "not-a-chest-xray": ProblemKind(422, "The picture is not a chest X-ray as the model knows them"),
+    "no-finite-answer": ProblemKind(422, "The model has no answer for this picture"),
+    "invalid-request": ProblemKind(422, "The request is not valid"),
+    "no-model": ProblemKind(503, "No model is loaded yet", 2),
+    "busy": ProblemKind(503, "The server is at its limit", 1),
+    "too-slow": ProblemKind(503, "The answer took too long", 5),
+    "store-away": ProblemKind(503, "The store of predictions does not answer", 5),
+    "no-replica": ProblemKind(503, "No replica answers", 2),
+    "stopping": ProblemKind(503, "The server is about to stop", 5),
+    "internal-error": ProblemKind(500, "The server failed"),
 }
 
 

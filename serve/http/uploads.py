@@ -6,7 +6,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.http.problems import ProblemError
 
 RAW_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-stream")
@@ -23,7 +23,7 @@ class Picture:
     filename: str | None
 
 
-async def read_pictures(request: Request, limits: Limits) -> list[Picture]:
+async def read_pictures(request: Request, limits: RequestLimits) -> list[Picture]:
     """Every picture of a request, in order, at least one.
 
     Raises
@@ -43,7 +43,7 @@ async def read_pictures(request: Request, limits: Limits) -> list[Picture]:
     )
 
 
-async def _from_form(request: Request, limits: Limits) -> list[Picture]:
+async def _from_form(request: Request, limits: RequestLimits) -> list[Picture]:
     class InMemory(MultiPartParser):
         spool_max_size = limits.body_bytes + 1  # the default writes pictures beyond 1 MiB to a file
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from serve.http import problems
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import ProblemError, request_id_of
@@ -28,7 +28,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-def explain_router(predictor: Predictor, limits: Limits) -> APIRouter:
+def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
     """The route, whose work is done in the predictor's threads and admitted like a prediction."""
     router = APIRouter(route_class=PlainRoute)
 

@@ -18,7 +18,7 @@ from registry.settings import SettingsError
 from registry.state import State
 from serve.http.openapi import problem_responses
 from serve.http.problems import ProblemError
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.schemas import FeedbackReceipt, FeedbackSummary, Label, VersionFeedback
 
@@ -37,7 +37,7 @@ class Word(BaseModel):
     label: Label
 
 
-def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
+def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> APIRouter:
     """The routes over a recorder's store; without one each of them says that nothing is recorded here."""
     router = APIRouter()
 
@@ -101,7 +101,7 @@ def feedback_router(recorder: Recorder | None, metrics: Metrics) -> APIRouter:
 
 
 @contextmanager
-def _store(recorder: Recorder | None) -> Iterator[tuple[Recorder, State]]:
+def _store(recorder: PredictionRecorder | None) -> Iterator[tuple[PredictionRecorder, State]]:
     """A recorder and its open store; whatever a store can raise becomes `store-away`."""
     if recorder is None:
         raise ProblemError("not-recorded", "PREDICTION_RECORDS is off here, so there is nothing to say a word about.")

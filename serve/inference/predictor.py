@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class PictureResult:
     """What became of a picture, and the features (D,) that its answer was computed from, if it has one."""
 
     result: Prediction | Problem
@@ -49,7 +49,7 @@ class Predictor:
             raise ProblemError("no-model", detail)
         return served
 
-    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[Outcome]:
+    async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[PictureResult]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
         jobs = [
@@ -83,15 +83,15 @@ def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Pro
         return of_error(refusal, request_id=request_id, filename=picture.filename)
 
 
-def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> Outcome:
+def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> PictureResult:
     """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
     answer = guarded(lambda: served.bundle.score(picture.data), picture, request_id)
     if isinstance(answer, Problem):
-        return Outcome(result=answer)
+        return PictureResult(result=answer)
     said = told(served, answer, picture, request_id)
     if isinstance(said, Problem):
-        return Outcome(result=said)
-    return Outcome(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.examined.features)
+        return PictureResult(result=said)
+    return PictureResult(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.examined.features)
 
 
 def told(served: Served, answer: ScoredImage, picture: Picture, request_id: str) -> dict[str, Any] | Problem:

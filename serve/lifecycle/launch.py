@@ -48,7 +48,7 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class RunningApplication:
     """The application and its Ray, and the folder that exists for as long as they run."""
 
     url: str
@@ -70,12 +70,14 @@ class Running:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start(settings: Settings) -> Running:
+def start(settings: Settings) -> RunningApplication:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     keys = read_keys(settings)
     keys, own_key = keys.with_own() if keys else (None, None)
     folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
-    running = Running(url=url_of(settings), own_key=own_key, folder=folder, collector=Collector(folder / LOG_SOCKET))
+    running = RunningApplication(
+        url=url_of(settings), own_key=own_key, folder=folder, collector=Collector(folder / LOG_SOCKET)
+    )
     try:
         _deploy(settings, folder, keys)
     except BaseException:

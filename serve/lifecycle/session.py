@@ -78,7 +78,9 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def _tell(settings: Settings, running: launch.Running, mlflow_ui: MlflowUi | None, stop: threading.Event) -> None:
+def _tell(
+    settings: Settings, running: launch.RunningApplication, mlflow_ui: MlflowUi | None, stop: threading.Event
+) -> None:
     """Print where everything is, and which version answers or why none does."""
     url = launch.url_of(settings)
     mlflow_address = settings.tracking_uri
@@ -92,7 +94,7 @@ def _tell(settings: Settings, running: launch.Running, mlflow_ui: MlflowUi | Non
         say(f"  {_which_version(running, stop)}\n\n  Ctrl-C stops.")
 
 
-def _which_version(running: launch.Running, stop: threading.Event) -> str:
+def _which_version(running: launch.RunningApplication, stop: threading.Event) -> str:
     detail = "no answer"
     for _ in range(int(_READY_WITHIN_S)):
         status, body = launch.ask(f"{running.url}/model", key=running.own_key) or (0, {})

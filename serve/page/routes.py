@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
-from serve.inference.desk import Desk
+from serve.inference.service import PredictionService
 from serve.page.api_page import describe
 from serve.page.language import choose_language, languages
 from serve.page.numbers import evaluation_rows, facts
@@ -23,14 +23,14 @@ _FAILURES = get_args(FailureCode)
 _RETRY = {code: kind.retry_after_s for code, kind in KINDS.items() if kind.retry_after_s}
 
 
-def add_page(app: FastAPI, *, desk: Desk, settings: Settings) -> None:
+def add_page(app: FastAPI, *, service: PredictionService, settings: Settings) -> None:
     """Add the page to an application."""
-    page = _Page(desk, settings)
+    page = _Page(service, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     async def answers(request: Request) -> Sequence[Prediction | Problem]:
         try:
-            return (await desk.answer(request)).results
+            return (await service.answer(request)).results
         except ProblemError as error:
             request.scope["state"]["problem"] = error.code
             return [of_error(error, request_id=request_id_of(request))]
@@ -67,9 +67,9 @@ def add_page(app: FastAPI, *, desk: Desk, settings: Settings) -> None:
 class _Page:
     """Renders templates with what every one of them needs."""
 
-    def __init__(self, desk: Desk, settings: Settings) -> None:
-        self._holder = desk.predictor.holder
-        self._remembers = desk.recorder is not None
+    def __init__(self, service: PredictionService, settings: Settings) -> None:
+        self._holder = service.predictor.holder
+        self._remembers = service.recorder is not None
         tracking = settings.tracking_uri
         here = f"http://127.0.0.1:{settings.mlflow_port}"
         self._mlflow = settings.mlflow_page_url or (tracking if tracking.startswith("http") else here)

@@ -21,7 +21,7 @@ class Served:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class SwapFailure:
     """Why Production is not what is served; `version` is None where not even its number could be learnt."""
 
     code: FailureCode
@@ -40,4 +40,4 @@ class Holder:
     """
 
     served: Served | None = field(default=None)
-    failure: Failure | None = field(default=None)
+    failure: SwapFailure | None = field(default=None)

@@ -14,7 +14,7 @@ from registry.settings import Settings
 from registry.versions import ModelVersion, production
 from serve.metrics import Metrics
 from serve.production.cache import VerifiedCache, cache_folder
-from serve.production.model import Failure, Holder, Served
+from serve.production.model import Holder, Served, SwapFailure
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class Watcher:
         known = self.holder.failure
         number = version.version if version else None
         same = known is not None and (known.code, known.version) == (code, number)
-        failure = Failure(
+        failure = SwapFailure(
             code=code,  # type: ignore[arg-type]
             version=number,
             detail=detail,

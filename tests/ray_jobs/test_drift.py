@@ -16,18 +16,18 @@ from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
 from registry.state import open_state
 from registry.versions import client, production
-from tests.serve.models import Registry, TrainingSet
+from tests.serve.support.models import GeneratedXrays, Registry
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
-def training_set() -> TrainingSet:
-    return TrainingSet.generated(patients=24)
+def training_set() -> GeneratedXrays:
+    return GeneratedXrays.generated(patients=24)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Registry:
+def whole(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays) -> Registry:
     """A registry of two versions; the run of the second keeps a reference."""
     registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
     registry.add(1.0)

@@ -6,16 +6,16 @@ import pytest
 
 from registry.settings import Settings
 from serve.production.model import Holder, Served
-from tests.serve.models import Registry, TrainingSet, served
+from tests.serve.support.models import GeneratedXrays, Registry, served
 
 
 @pytest.fixture(scope="session")
-def training_set() -> TrainingSet:
-    return TrainingSet.generated(patients=24)
+def training_set() -> GeneratedXrays:
+    return GeneratedXrays.generated(patients=24)
 
 
 @pytest.fixture(scope="session")
-def registry_template(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Registry:
+def registry_template(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays) -> Registry:
     """One registry with three sound versions, for tests that only read it or move its alias."""
     registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
     for strength in (1.0, 0.01, 0.0001):
@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, training_set: TrainingSet) -> Served:
+def model(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays) -> Served:
     return served(training_set, tmp_path_factory.mktemp("model") / "bundle", version=7)
 
 

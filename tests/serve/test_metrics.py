@@ -18,8 +18,8 @@ from serve.http.access import log as access_log
 from serve.logs import Collector, JsonLines, TextLines, ToCollector
 from serve.metrics import FOLDER_VARIABLE, Metrics
 from serve.production.model import Holder
-from tests.serve.models import TrainingSet
-from tests.serve.waiting import until
+from tests.serve.support.models import GeneratedXrays
+from tests.serve.support.waiting import until
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def by_name(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_requests_refusals_and_scores_are_counted_by_route_status_code_and_version(
-    client: TestClient, training_set: TrainingSet
+    client: TestClient, training_set: GeneratedXrays
 ) -> None:
     images = [("file", ("a.jpeg", image)) for image in training_set.images[:2]]
     client.post("/predict", files=images[:1])
@@ -134,7 +134,7 @@ def read_until_quiet(process: subprocess.Popen) -> dict[tuple[str, tuple[tuple[s
 
 
 def test_each_request_has_one_line_with_its_id_and_nothing_of_what_it_carried(
-    client: TestClient, training_set: TrainingSet, caplog: pytest.LogCaptureFixture
+    client: TestClient, training_set: GeneratedXrays, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger=access_log.name)
     client.post(

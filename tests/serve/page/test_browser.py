@@ -12,12 +12,12 @@ from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
 from serve.http.keys import read_keys
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
-from serve.production.model import Failure, Holder, Served
-from tests.serve.live import CHROMIUM, chromium, running
-from tests.serve.models import TrainingSet
-from tests.serve.pictures import write_uploads
+from serve.production.model import Holder, Served, SwapFailure
+from tests.serve.support.live import CHROMIUM, chromium, running
+from tests.serve.support.models import GeneratedXrays
+from tests.serve.support.pictures import write_uploads
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; install Debian's package chromium")
 
@@ -33,7 +33,7 @@ def held(model: Served) -> Holder:
 @pytest.fixture(scope="module")
 def app(held: Holder, tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     metrics, folder = Metrics(), tmp_path_factory.mktemp("memory")
-    recorder = Recorder(lambda: open_state(str(folder)), metrics)
+    recorder = PredictionRecorder(lambda: open_state(str(folder)), metrics)
     return create_app(held, settings=Settings(), metrics=metrics, recorder=recorder)
 
 
@@ -63,7 +63,7 @@ def page(browser, url: str) -> Iterator[object]:
 
 
 @pytest.fixture
-def files(tmp_path: Path, training_set: TrainingSet) -> dict[str, str]:
+def files(tmp_path: Path, training_set: GeneratedXrays) -> dict[str, str]:
     paths = write_uploads(tmp_path, training_set)
     return dict(zip(("normal", "pneumonia", "unusual", "photograph", "text"), paths, strict=True))
 
@@ -233,7 +233,7 @@ def test_the_footer_follows_the_version_without_a_reload(page, held: Holder, mod
         playwright_api.expect(page.locator("#announce")).to_have_text("Now answering: version 8")
         playwright_api.expect(page.locator("#about-model")).to_have_attribute("data-version", "8")
         now = datetime.now(UTC)
-        held.failure = Failure(code="refused", version=9, detail="Refused.", remedy="Go back.", since=now)
+        held.failure = SwapFailure(code="refused", version=9, detail="Refused.", remedy="Go back.", since=now)
         playwright_api.expect(page.locator("#notice")).to_contain_text("did not pass its checks", timeout=30_000)
         held.failure = None
         playwright_api.expect(page.locator("#notice")).to_be_empty(timeout=30_000)

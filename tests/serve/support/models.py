@@ -42,7 +42,7 @@ EVALUATION = {
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class GeneratedXrays:
     """Generated X-rays with their features and labels (1 is pneumonia)."""
 
     images: list[bytes]
@@ -51,7 +51,7 @@ class TrainingSet:
     detector: OutOfDistributionDetector
 
     @classmethod
-    def generated(cls, *, patients: int) -> "TrainingSet":
+    def generated(cls, *, patients: int) -> "GeneratedXrays":
         images = [
             chest_picture(patient=patient, picture=0, label="PNEUMONIA" if patient % 2 else "NORMAL")
             for patient in range(patients)
@@ -74,7 +74,7 @@ class TrainingSet:
         )
 
 
-def served(training_set: TrainingSet, folder: Path, *, version: int, strength: float = 0.01) -> Served:
+def served(training_set: GeneratedXrays, folder: Path, *, version: int, strength: float = 0.01) -> Served:
     """A model as requests see it, without a registry."""
     digest = training_set.write(folder, strength=strength)
     described = ModelVersion(
@@ -96,19 +96,19 @@ class Registry:
 
     settings: Settings
     folder: Path
-    training_set: TrainingSet
+    training_set: GeneratedXrays
     experiment: str
     versions: list[ModelVersion] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, folder: Path, training_set: TrainingSet) -> "Registry":
+    def empty(cls, folder: Path, training_set: GeneratedXrays) -> "Registry":
         settings = Settings(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db", state_uri=str(folder / "state"))
         mlflow.set_tracking_uri(settings.tracking_uri)
         experiment = client(settings).create_experiment("serve", artifact_location=(folder / "artifacts").as_uri())
         return cls(settings, folder, training_set, experiment)
 
     @classmethod
-    def behind(cls, settings: Settings, folder: Path, training_set: TrainingSet) -> "Registry":
+    def behind(cls, settings: Settings, folder: Path, training_set: GeneratedXrays) -> "Registry":
         """A registry whose artefacts go through its server; versions are written below the folder first."""
         return cls(settings, folder, training_set, client(settings).create_experiment("serve"))
 

@@ -24,12 +24,12 @@ from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
 from serve.http.problems import MEDIA_TYPE
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.production.model import Holder, Served
-from tests.serve.live import running
-from tests.serve.malformed import malformed
-from tests.serve.models import TrainingSet
+from tests.serve.support.live import running
+from tests.serve.support.malformed import malformed
+from tests.serve.support.models import GeneratedXrays
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 QUICK, LONG = 20, 500
@@ -39,7 +39,7 @@ ANSWERS = {200, 400, 408, 413, 415, 422}
 @pytest.fixture(scope="module")
 def url(model: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     metrics, folder = Metrics(), tmp_path_factory.mktemp("memory")
-    recorder = Recorder(lambda: open_state(str(folder)), metrics)
+    recorder = PredictionRecorder(lambda: open_state(str(folder)), metrics)
     app = create_app(Holder(served=model), settings=Settings(), metrics=metrics, recorder=recorder)
     with running(app) as url:
         yield url
@@ -116,7 +116,7 @@ TYPES = st.sampled_from(["image/jpeg", "image/png", "application/dicom", "applic
 ROUTES = st.sampled_from(["/predict", "/explain"])
 
 
-def fuzz(client: httpx.Client, training_set: TrainingSet, examples: int) -> None:
+def fuzz(client: httpx.Client, training_set: GeneratedXrays, examples: int) -> None:
     """Cut and mend JPEG, PNG and multipart bodies in the way Hypothesis likes, and send each."""
     jpeg = training_set.images[0]
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -139,12 +139,14 @@ def fuzz(client: httpx.Client, training_set: TrainingSet, examples: int) -> None
     forms()
 
 
-def test_mutated_uploads_meet_no_fault_of_the_server(client: httpx.Client, training_set: TrainingSet) -> None:
+def test_mutated_uploads_meet_no_fault_of_the_server(client: httpx.Client, training_set: GeneratedXrays) -> None:
     fuzz(client, training_set, 150)
 
 
 @pytest.mark.long
-def test_mutated_uploads_meet_no_fault_of_the_server_at_length(client: httpx.Client, training_set: TrainingSet) -> None:
+def test_mutated_uploads_meet_no_fault_of_the_server_at_length(
+    client: httpx.Client, training_set: GeneratedXrays
+) -> None:
     fuzz(client, training_set, 10_000)
     for body, media_type in malformed(training_set.images, 10_000, seed=7):
         for route in ("/predict", "/explain"):

@@ -16,9 +16,9 @@ from registry.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
 from serve.lifecycle import launch
-from tests.serve.live import replicas
-from tests.serve.models import Registry
-from tests.serve.waiting import free_port, until
+from tests.serve.support.live import replicas
+from tests.serve.support.models import Registry
+from tests.serve.support.waiting import free_port, until
 
 REPLICAS = 2
 KEY = "0123456789abcdef"
@@ -43,7 +43,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(settings: Settings, log: Path) -> Iterator[launch.Running]:
+def running(settings: Settings, log: Path) -> Iterator[launch.RunningApplication]:
     with log.open("w") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         running = launch.start(settings)
@@ -55,7 +55,7 @@ def running(settings: Settings, log: Path) -> Iterator[launch.Running]:
 
 
 @pytest.fixture
-def client(running: launch.Running) -> Iterator[httpx.Client]:
+def client(running: launch.RunningApplication) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=running.url, timeout=60, headers=headers) as client:
         yield client
@@ -138,7 +138,7 @@ def test_a_replica_that_was_killed_comes_back_on_the_version_in_production_and_i
 
 
 def test_what_every_replica_answered_is_on_record_and_in_the_log_after_the_stop(
-    running: launch.Running, client: httpx.Client, registry_template: Registry, settings: Settings, log: Path
+    running: launch.RunningApplication, client: httpx.Client, registry_template: Registry, settings: Settings, log: Path
 ) -> None:
     image = registry_template.training_set.images[2]
     ids = {client.post("/predict", files={"file": ("Jane.jpeg", image)}).json()["id"] for _ in range(6)}

@@ -10,10 +10,10 @@ import pytest
 
 from registry.bundle import read_bundle
 from serve.lifecycle import launch
-from tests.serve.live import replicas
-from tests.serve.malformed import malformed
-from tests.serve.models import Registry
-from tests.serve.waiting import free_port, until
+from tests.serve.support.live import replicas
+from tests.serve.support.malformed import malformed
+from tests.serve.support.models import Registry
+from tests.serve.support.waiting import free_port, until
 
 MIB = 2**20
 MALFORMED = 1_000

@@ -7,11 +7,11 @@ import numpy as np
 from fastapi import Request
 
 from registry.predictions import Record
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import read_pictures
-from serve.inference.predictor import Outcome, Predictor
-from serve.inference.records import Recorder
+from serve.inference.predictor import PictureResult, Predictor
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.production.model import Served
 from serve.schemas import Prediction, Problem
@@ -25,11 +25,16 @@ class Answered:
     results: list[Prediction | Problem]
 
 
-class Desk:
+class PredictionService:
     """Takes a request's pictures, has them answered by one model, and counts what comes out."""
 
     def __init__(
-        self, predictor: Predictor, *, limits: Limits, metrics: Metrics, recorder: Recorder | None = None
+        self,
+        predictor: Predictor,
+        *,
+        limits: RequestLimits,
+        metrics: Metrics,
+        recorder: PredictionRecorder | None = None,
     ) -> None:
         self.predictor = predictor
         self._limits = limits
@@ -58,7 +63,7 @@ class Desk:
         self._note(served, outcomes)
         return Answered(served=served, results=[outcome.result for outcome in outcomes])
 
-    def _note(self, served: Served, outcomes: list[Outcome]) -> None:
+    def _note(self, served: Served, outcomes: list[PictureResult]) -> None:
         scores = self._metrics.scores.labels(self._metrics.version_label(served.version.version))
         for outcome in outcomes:
             result = outcome.result

@@ -13,12 +13,12 @@ from fastapi.testclient import TestClient
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.http.problems import KINDS
-from serve.production.model import Failure, Holder, Served
-from tests.serve.gate import Gate
-from tests.serve.malformed import png_of
-from tests.serve.models import TrainingSet
+from serve.production.model import Holder, Served, SwapFailure
+from tests.serve.support.gate import Gate
+from tests.serve.support.malformed import png_of
+from tests.serve.support.models import GeneratedXrays
 
 MIB = 2**20
 
@@ -30,7 +30,7 @@ def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def xray(training_set: TrainingSet) -> bytes:
+def xray(training_set: GeneratedXrays) -> bytes:
     return training_set.images[1]
 
 
@@ -60,7 +60,7 @@ def test_a_raw_body_gets_the_same_answer_as_a_form(client: TestClient, xray: byt
 
 
 def test_several_pictures_get_an_answer_or_a_problem_each_in_order(
-    client: TestClient, training_set: TrainingSet
+    client: TestClient, training_set: GeneratedXrays
 ) -> None:
     parts = [jpeg_part(training_set.images[0], "a.jpeg"), jpeg_part(b"no picture", "b.jpeg")]
     parts.append(jpeg_part(training_set.images[1], "c.jpeg"))
@@ -113,7 +113,7 @@ def test_problems_name_what_is_wrong_with_the_request(client: TestClient, xray: 
 def test_a_request_beyond_the_limit_is_refused_also_when_it_announces_no_length(
     holder: Holder, settings: Settings, chunked: bool
 ) -> None:
-    client = TestClient(create_app(holder, settings=settings, limits=Limits(body_bytes=MIB)))
+    client = TestClient(create_app(holder, settings=settings, limits=RequestLimits(body_bytes=MIB)))
     pieces = [bytes(MIB // 4)] * 7
     content = iter(pieces) if chunked else b"".join(pieces)
     answer = client.post("/predict", content=content, headers={"Content-Type": "image/jpeg"})
@@ -125,7 +125,7 @@ def test_a_request_beyond_the_limit_is_refused_also_when_it_announces_no_length(
 def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_given_back(
     holder: Holder, settings: Settings, xray: bytes
 ) -> None:
-    client = TestClient(create_app(holder, settings=settings, limits=Limits(buffered_bytes=len(xray))))
+    client = TestClient(create_app(holder, settings=settings, limits=RequestLimits(buffered_bytes=len(xray))))
     for _ in range(3):
         assert client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}).status_code == 200
         refused = client.post("/predict", content=xray + b"\0", headers={"Content-Type": "image/jpeg"})
@@ -139,7 +139,7 @@ def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_t
     gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     answers = []
-    with TestClient(create_app(holder, settings=settings, limits=Limits(in_work=2), threads=2)) as client:
+    with TestClient(create_app(holder, settings=settings, limits=RequestLimits(in_work=2), threads=2)) as client:
 
         def post() -> None:
             answers.append(client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}))
@@ -204,7 +204,7 @@ def test_what_breaks_a_prediction_is_a_problem_of_the_picture_and_never_nan(
 
 
 def test_without_a_model_the_server_is_alive_but_not_ready_and_says_what_to_do(settings: Settings, xray: bytes) -> None:
-    failure = Failure(
+    failure = SwapFailure(
         code="no-production-version", version=None, detail="No version.", remedy="Train one.", since=datetime.now(UTC)
     )
     client = TestClient(create_app(Holder(failure=failure), settings=settings))
@@ -219,7 +219,7 @@ def test_without_a_model_the_server_is_alive_but_not_ready_and_says_what_to_do(s
 def test_the_model_card_tells_version_digest_numbers_and_the_last_failure(
     client: TestClient, holder: Holder, model: Served
 ) -> None:
-    holder.failure = Failure(
+    holder.failure = SwapFailure(
         code="refused", version=8, detail="Version 8 is refused.", remedy="Go back.", since=datetime.now(UTC)
     )
     holder.served = replace(model, bundle=replace(model.bundle, evaluation={"auc": math.nan, "n": 3}))

@@ -23,7 +23,7 @@ _RECENT = 5_000
 _DUTY = 20  # writing the growing file again may take this part of the time, so that a slow store is written less often
 
 
-class Recorder:
+class PredictionRecorder:
     """The writer of one replica.
 
     Its newest records are in one file, written anew every few seconds until it is full or an hour old: what was

@@ -20,15 +20,15 @@ from registry.bundle import digest_of, read_bundle
 from registry.settings import Settings
 from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, production
 from serve.api import create_app
-from serve.http.limits import Limits
+from serve.http.limits import RequestLimits
 from serve.production.cache import VerifiedCache
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
-from tests.serve.fault_proxy import mlflow_behind_faults
-from tests.serve.history import Traffic, answers_of, follows, seen_by_each, violations
-from tests.serve.live import running
-from tests.serve.models import Registry, TrainingSet
-from tests.serve.waiting import until
+from tests.serve.support.fault_proxy import mlflow_behind_faults
+from tests.serve.support.history import Traffic, answers_of, follows, seen_by_each, violations
+from tests.serve.support.live import running
+from tests.serve.support.models import GeneratedXrays, Registry
+from tests.serve.support.waiting import until
 
 MIB = 2**20
 SEED = 20_261
@@ -41,7 +41,7 @@ def registry(registry_template: Registry) -> Registry:
 
 
 @contextmanager
-def following(settings: Settings, cache: Path, limits: Limits | None = None) -> Iterator[tuple[str, Watcher]]:
+def following(settings: Settings, cache: Path, limits: RequestLimits | None = None) -> Iterator[tuple[str, Watcher]]:
     """The application in a real server with a watcher that looks often; its address, once a model serves."""
     holder = Holder()
     watcher = Watcher(holder, lookup=lambda: production(settings), cache=VerifiedCache(settings, cache), poll_s=0.05)
@@ -126,7 +126,7 @@ class _Bomb:
 
 
 def test_a_truncated_a_wrong_shape_and_a_pickled_model_never_answer_and_the_pickle_never_runs(
-    registry: Registry, tmp_path: Path, training_set: TrainingSet
+    registry: Registry, tmp_path: Path, training_set: GeneratedXrays
 ) -> None:
     first, second = registry.versions[:2]
     narrow = LogisticRegression(C=0.01).fit(training_set.features[:, :7], training_set.labels)
@@ -161,7 +161,7 @@ def test_a_truncated_a_wrong_shape_and_a_pickled_model_never_answer_and_the_pick
 
 @pytest.mark.long
 def test_a_registry_and_a_store_that_are_away_slow_forbidding_or_killed_cost_no_answer_and_are_followed_again(
-    tmp_path: Path, training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, training_set: GeneratedXrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -255,7 +255,7 @@ def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_told_that_they_are
     image = registry.training_set.images[0]
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
     head += f"Content-Length: {len(image)}\r\n\r\n".encode()
-    with following(registry.settings, tmp_path / "cache", Limits(upload_s=3.0)) as (url, _):
+    with following(registry.settings, tmp_path / "cache", RequestLimits(upload_s=3.0)) as (url, _):
         host, port = url.removeprefix("http://").split(":")
         slow = [socket.create_connection((host, int(port))) for _ in range(200)]
         try:
@@ -280,7 +280,7 @@ def test_ten_times_more_than_it_takes_on_is_turned_away_with_a_time_to_come_back
 ) -> None:
     answers = expected(registry, registry.versions[:1])
     with (
-        following(registry.settings, tmp_path / "cache", Limits(in_work=4)) as (url, _),
+        following(registry.settings, tmp_path / "cache", RequestLimits(in_work=4)) as (url, _),
         Traffic(url, registry.training_set.images, clients=40, seed=SEED) as traffic,
     ):
         until(lambda: traffic.answered() >= 100)

@@ -14,8 +14,8 @@ from serve.metrics import Metrics
 from serve.production.cache import VerifiedCache
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
-from tests.serve.models import Registry
-from tests.serve.waiting import free_port, until
+from tests.serve.support.models import Registry
+from tests.serve.support.waiting import free_port, until
 
 
 @pytest.fixture

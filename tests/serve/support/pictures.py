@@ -1,6 +1,6 @@
 """Writes a picture of each state of the page into docs/pictures, from generated X-rays only.
 
-Run it with `python -m tests.serve.pictures` after a change of the page, and look at what it wrote.
+Run it with `python -m tests.serve.support.pictures` after a change of the page, and look at what it wrote.
 """
 
 import io
@@ -18,11 +18,11 @@ from registry.settings import ROOT, Settings
 from registry.state import open_state
 from serve.api import create_app
 from serve.http.keys import read_keys
-from serve.inference.records import Recorder
+from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
-from serve.production.model import Failure, Holder
-from tests.serve.live import CHROMIUM, chromium, running
-from tests.serve.models import TrainingSet, served
+from serve.production.model import Holder, SwapFailure
+from tests.serve.support.live import CHROMIUM, chromium, running
+from tests.serve.support.models import GeneratedXrays, served
 
 FOLDER = ROOT / "docs" / "pictures"
 MOST_BYTES = 300_000
@@ -37,7 +37,7 @@ def photograph() -> bytes:
     return bytes(cv2.imencode(".jpeg", np.dstack(channels).astype(np.uint8))[1].tobytes())
 
 
-def write_uploads(folder: Path, training_set: TrainingSet) -> list[str]:
+def write_uploads(folder: Path, training_set: GeneratedXrays) -> list[str]:
     """Files to upload: a normal and a pneumonia X-ray, one that is unusual, a photograph, a text."""
     pixels = cv2.imdecode(np.frombuffer(training_set.images[3], np.uint8), cv2.IMREAD_GRAYSCALE)
     unusual = np.dstack([pixels, pixels, np.clip(pixels.astype(int) + 8, 0, 255).astype(np.uint8)])
@@ -60,11 +60,11 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        training_set = TrainingSet.generated(patients=24)
+        training_set = GeneratedXrays.generated(patients=24)
         uploads = write_uploads(folder, training_set)
         holder = Holder(served=served(training_set, folder / "bundle", version=7))
         metrics = Metrics()
-        recorder = Recorder(lambda: open_state(str(folder / "state")), metrics)
+        recorder = PredictionRecorder(lambda: open_state(str(folder / "state")), metrics)
         app = create_app(holder, settings=Settings(), metrics=metrics, recorder=recorder)
         keys = read_keys(Settings(api_keys="clinic:0123456789abcdef"))
         closed = create_app(holder, settings=Settings(), keys=keys)
@@ -130,7 +130,7 @@ def _take(browser, url: str, closed_url: str, uploads: list[str], holder: Holder
     holder.served = replace(before, version=replace(before.version, version=8))
     changed.locator("#serving.fresh").wait_for()
     keep(changed, "changed")
-    holder.failure = Failure(
+    holder.failure = SwapFailure(
         code="refused", version=9, detail="Version 9 is refused.", remedy="Go back.", since=datetime.now(UTC)
     )
     keep(page(url), "not-followed")
