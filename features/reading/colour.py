@@ -11,9 +11,10 @@ def colourfulness(data: bytes) -> float:
 
     A file that has no colour channels is not decoded for it, and a JPEG only at an eighth of its size.
     """
-    if not _has_channels(data):
+    picture = _with_channels(data)
+    if picture is None:
         return 0.0
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         return 0.0
     blue, green, red = cv2.split(pixels)
@@ -21,7 +22,11 @@ def colourfulness(data: bytes) -> float:
     return float(np.mean(spread)) / 255.0
 
 
-def _has_channels(data: bytes) -> bool:
+def _with_channels(data: bytes) -> bytes | None:
+    """What to decode of a file that has colour channels; of DICOM only grey pictures are taken."""
     if data.startswith(jpeg.MAGIC):
-        return jpeg.read_header(data).channels > 1
-    return data.startswith(png.MAGIC) and png.read_header(data).coloured  # of DICOM only grey pictures are taken
+        return data if jpeg.read_header(data).channels > 1 else None
+    if data.startswith(png.MAGIC):
+        header = png.read_header(data)
+        return png.without_notes(data, header) if header.coloured else None
+    return None

@@ -23,6 +23,7 @@ _EXIF = b"Exif\x00\x00"
 _TAKEN_FRAMES = {0xC0: "baseline", 0xC1: "extended sequential", 0xC2: "progressive"}
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
+_ANY_MARKER = re.compile(rb"\xff[^\x00\xff]")
 # A marker inside scan data: not a stuffed zero, not a restart, not fill.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
@@ -44,6 +45,8 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise UndecodableImage("the JPEG's picture data cannot be decoded; save it again from an image program")
+    if pixels.shape != (header.height, header.width):
+        raise UndecodableImage("the JPEG holds a picture of another size than it announces; save it again")
     return upright(pixels, header.orientation)
 
 
@@ -87,15 +90,10 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def _marker(data: bytes, position: int) -> tuple[int, int]:
-    if position >= len(data):
+    found = _ANY_MARKER.search(data, position)  # decoders pass over what stands between segments
+    if found is None:
         raise _cut("before its end marker")
-    if data[position] != 0xFF:
-        raise UndecodableImage(f"the JPEG is corrupt at byte {position:,}: no marker where one must be; send it again")
-    while position < len(data) and data[position] == 0xFF:
-        position += 1
-    if position >= len(data):
-        raise _cut("before its end marker")
-    return data[position], position + 1
+    return data[found.end() - 1], found.end()
 
 
 def _segment(data: bytes, position: int) -> bytes:

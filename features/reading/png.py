@@ -1,6 +1,8 @@
 """What a PNG file says of itself, read from its chunks without inflating, and whether it is complete.
 
-Every chunk's checksum is verified, so no altered or shortened file reaches the decoder.
+The checksum of every chunk that makes the picture is verified, so no altered or shortened file reaches the decoder.
+Notes about it (texts, colour profiles) are often wrong and never needed: viewers pass over them, and here the decoder
+does not get them, since it would repeat their text on standard error.
 Chunk layouts are those of the W3C PNG specification, third edition.
 """
 
@@ -13,31 +15,55 @@ import numpy as np
 
 from features.reading.errors import UndecodableImage, UnsupportedImage
 from features.reading.exif import orientation, upright
+from features.reading.grey_range import robust_range
 from features.reading.limits import Limits
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _COLOUR = 2  # the bit of the colour type that says so
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_MEANT = (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # the chunks that need not be there, and yet make the picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class PngHeader:
-    """Size in stored pixels, bits a sample, whether it holds colour, EXIF orientation 1 to 8."""
+    """Size in stored pixels, bits a sample, whether it holds colour, EXIF orientation 1 to 8, where its notes stand."""
 
     width: int
     height: int
     depth: int
     coloured: bool
     orientation: int
+    notes: tuple[slice, ...]
 
 
 def decode(data: bytes, limits: Limits) -> np.ndarray:
     """Grey pixels (rows, columns), upright, in the file's own uint8 or uint16. Raises any `ImageError`."""
     header = read_header(data)
     limits.check_size(header.width, header.height)
-    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    picture = without_notes(data, header)
+    pixels = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise UndecodableImage("the PNG's picture data cannot be decoded; save it again from an image program")
-    return upright(_grey(pixels), header.orientation)
+    return upright(_in_range(_grey(pixels)), header.orientation)
+
+
+def without_notes(data: bytes, header: PngHeader) -> bytes:
+    """The file for a decoder: only the chunks that make the picture."""
+    kept, at = [], 0
+    for note in header.notes:
+        kept.append(data[at : note.start])
+        at = note.stop
+    return b"".join([*kept, data[at:]]) if kept else data
+
+
+def _in_range(pixels: np.ndarray) -> np.ndarray:
+    """What is 16 bits deep often comes from a DICOM, padding included, which must not decide the range of greys."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    counts = np.bincount(pixels.ravel())
+    values = np.flatnonzero(counts)
+    low, high = robust_range(values, counts[values])
+    return pixels if (low, high) == (values[0], values[-1]) else np.clip(pixels, int(low), int(high))
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -59,9 +85,13 @@ def read_header(data: bytes) -> PngHeader:
     shape: tuple[int, int, int, int] | None = None
     turned = 1
     has_pixels = False
+    notes = []
     position = len(MAGIC)
     while True:
+        start = position
         kind, body, position = _chunk(data, position)
+        if _is_note(kind):
+            notes.append(slice(start, position))
         if shape is None:
             if kind != b"IHDR" or len(body) != 13:
                 raise UndecodableImage("the PNG does not begin with its header; send the file again")
@@ -77,20 +107,34 @@ def read_header(data: bytes) -> PngHeader:
     if not has_pixels:
         raise UndecodableImage("the PNG holds no picture data; send the whole file")
     return PngHeader(
-        width=shape[0], height=shape[1], depth=shape[2], coloured=bool(shape[3] & _COLOUR), orientation=turned
+        width=shape[0],
+        height=shape[1],
+        depth=shape[2],
+        coloured=bool(shape[3] & _COLOUR),
+        orientation=turned,
+        notes=tuple(notes),
     )
 
 
 def _chunk(data: bytes, position: int) -> tuple[bytes, memoryview, int]:
+    """Kind, contents and end of the chunk at a position; a note whose checksum is wrong has no contents."""
     start = position + 8
     if start > len(data):
         raise UndecodableImage("the PNG is truncated: it stops before its end chunk; send the whole file")
     length, kind = struct.unpack_from(">I4s", data, position)
+    named = f"its {kind.decode()} chunk" if kind in _CRITICAL else "a chunk"
     end = start + length
     if end + 4 > len(data):
-        raise UndecodableImage(f"the PNG is truncated inside its {kind!r} chunk; send the whole file")
+        raise UndecodableImage(f"the PNG is truncated inside {named}; send the whole file")
     body = memoryview(data)[start:end]
     (expected,) = struct.unpack_from(">I", data, end)
     if zlib.crc32(body, zlib.crc32(kind)) != expected:
-        raise UndecodableImage(f"the PNG is corrupt: the checksum of its {kind!r} chunk is wrong; send the file again")
+        if not _is_note(kind):
+            raise UndecodableImage(f"the PNG is corrupt: the checksum of {named} is wrong; send the file again")
+        body = memoryview(b"")
     return kind, body, end + 4
+
+
+def _is_note(kind: bytes) -> bool:
+    """Whether a chunk is no part of the picture: ancillary by its name, and not only because one bit of that is wrong."""
+    return kind.isalpha() and kind[:1].islower() and kind.upper() not in _CRITICAL and kind not in _MEANT

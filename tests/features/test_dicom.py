@@ -1,9 +1,12 @@
 """DICOM: photometric interpretation, rescale, window, compressed frames, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -50,7 +53,7 @@ def test_signed_pixels_keep_their_order() -> None:
     np.testing.assert_array_equal(pixels, decode(dicom(RAMP)))
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_other_uncompressed_syntaxes_give_the_same_pixels(syntax: str) -> None:
     raw = RAMP.byteswap() if syntax == ExplicitVRBigEndian else RAMP
     np.testing.assert_array_equal(decode(dicom(raw, syntax=syntax)), decode(dicom(RAMP)))
@@ -72,10 +75,10 @@ def test_a_jpeg_frame_of_another_size_than_announced_is_refused() -> None:
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [
-        ({"NumberOfFrames": 3}, "3 frames"),
+        ({"NumberOfFrames": 3}, "Number of Frames .* is 3"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
-        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}, "3 samples"),
-        ({"BitsAllocated": 32}, "32 bits"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}, "RGB"),
+        ({"BitsAllocated": 32}, "Bits Allocated .* is 32"),
         ({"PixelData": None}, "no pixel data"),
     ],
 )
@@ -84,11 +87,11 @@ def test_what_is_not_one_grey_frame_is_unsupported(elements: dict[str, object], 
         decode(dicom(RAMP, **elements))
 
 
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, DeflatedExplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless])
 def test_an_untaken_transfer_syntax_is_refused_by_name(syntax: str) -> None:
     data = dicom(RAMP, syntax=JPEGBaseline8Bit, raw=encapsulate([b"\x00" * 64]))
     placed = data.replace(str(JPEGBaseline8Bit).encode(), str(syntax).encode()[:22].ljust(22, b"\x00"))
-    with pytest.raises(UnsupportedImage, match="transfer syntax"):
+    with pytest.raises(UnsupportedImage, match=re.escape(UID(syntax).name)):
         decode(placed)
 
 
@@ -100,7 +103,6 @@ def test_an_untaken_transfer_syntax_is_refused_by_name(syntax: str) -> None:
         {"PixelData": RAMP.tobytes() * 2},
         {"BitsStored": 0},
         {"RescaleSlope": "1e308", "RescaleIntercept": "1e308"},
-        {"WindowWidth": 0, "WindowCenter": 10},
     ],
 )
 def test_senseless_elements_are_refused(elements: dict[str, object]) -> None:

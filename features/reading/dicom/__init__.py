@@ -1,0 +1,60 @@
+"""A DICOM file to displayable grey pixels. Of a multi-frame file nothing is guessed: it is refused.
+
+Header facts that change what pixels mean are honoured, or refused by the name of their element. Optional elements that
+are empty or make no sense count as not there, as in viewers. No text of a header ever stands in a message.
+"""
+
+import cv2
+import numpy as np
+
+from features.reading.dicom.display import display
+from features.reading.dicom.file import begins, read
+from features.reading.dicom.header import tags
+from features.reading.dicom.pixels import read_format, stored_words
+from features.reading.limits import Limits
+
+__all__ = ["begins", "decode"]
+
+_WANTED = tags(
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "ModalityLUTSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "PresentationLUTShape",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+    "PixelData",
+)
+
+
+def decode(data: bytes, limits: Limits) -> np.ndarray:
+    """uint16 array (rows, columns), white high, over the whole range of what is shown. Raises any `ImageError`."""
+    header, is_jpeg = read(data, limits, _WANTED)
+    pixels = read_format(header, limits)
+    words = stored_words(header, pixels, is_jpeg, limits)
+    shown = display(header, pixels, np.bincount(words.ravel(), minlength=2**pixels.allocated))
+    grey = shown.grey[words]
+    if shown.padding[words.ravel()].any():
+        grey[_outside(shown.padding[words])] = 0
+    return grey
+
+
+def _outside(padding: np.ndarray) -> np.ndarray:
+    """The padding that reaches the border. Values that equal it inside the picture are the picture's own."""
+    _, areas = cv2.connectedComponents(padding.astype(np.uint8), connectivity=4)
+    border = np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])
+    return padding & np.isin(areas, np.unique(border[border > 0]))
