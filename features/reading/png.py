@@ -136,5 +136,5 @@ def _chunk(data: bytes, position: int) -> tuple[bytes, memoryview, int]:
 
 
 def _is_note(kind: bytes) -> bool:
-    """Whether a chunk is no part of the picture: ancillary by its name, and not only because one bit of that is wrong."""
+    """Whether a chunk is ancillary by its name, more than one bit of which would be wrong if it were not."""
     return kind.isalpha() and kind[:1].islower() and kind.upper() not in _CRITICAL and kind not in _MEANT

@@ -81,9 +81,14 @@ def _modality(header: Header, pixels: PixelFormat, stored: np.ndarray) -> np.nda
     table = look_up(header, "ModalityLUTSequence", signed=pixels.signed)
     if table is not None:
         return table(stored)
-    # A slope of 0 would leave nothing of the picture: viewers pass over it.
-    slope, intercept = header.decimal("RescaleSlope") or 1.0, header.decimal("RescaleIntercept") or 0.0
+    slope, intercept = _rescale(header)
     return stored * slope + intercept
+
+
+def _rescale(header: Header) -> tuple[float, float]:
+    """Slope and intercept: 1 and 0 unless both make sense. A slope of 0 would leave nothing of the picture."""
+    slope, intercept = header.decimal("RescaleSlope"), header.decimal("RescaleIntercept")
+    return (slope, intercept) if slope and intercept is not None else (1.0, 0.0)
 
 
 def _windowed(header: Header, pixels: PixelFormat, values: np.ndarray) -> np.ndarray | None:
@@ -95,7 +100,7 @@ def _windowed(header: Header, pixels: PixelFormat, values: np.ndarray) -> np.nda
     usable = [(centre, width) for centre, width in pairs if centre is not None and width is not None and width > 0]
     if not usable:
         return None
-    slope = header.decimal("RescaleSlope") or 1.0
+    slope, _ = _rescale(header)
     if slope < 0:  # by the standard the window's upper end is white, in pydicom its lower one
         raise UndecodableImage(
             f"the DICOM's {label('RescaleSlope')} is {plain(slope)} and it has a window: programs differ in which end "

@@ -16,6 +16,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
 )
+from pydicom.valuerep import STANDARD_VR
 
 from features.reading.dicom.elements import Encoding, Walk
 from features.reading.dicom.header import Header
@@ -33,7 +34,7 @@ JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
 # Of an element that can come first in a file without a header.
 _FIRST_GROUPS = (0x0002, 0x0008)
 _LAST_FIRST_ELEMENT = 0x0018
-_VRS = frozenset(b"UL CS UI DA TM SH LO ST OB UN DT PN SQ".split())
+_VRS = frozenset(vr.encode() for vr in STANDARD_VR)
 _LONGEST_FIRST = 256
 
 
