@@ -8,9 +8,11 @@ from features.reading import dicom, jpeg, png
 from features.reading.errors import ImageError, UndecodableImage, UnsupportedImage
 from features.reading.limits import Limits
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "decode", "is_image"]
+__all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image"]
 
 DEFAULT_LIMITS = Limits()
+# Raised by hand when a file is read differently or no longer refused, so that what was cached before is not believed.
+READING_VERSION = 2
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"II*\x00": "a TIFF",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from pyarrow.fs import FileSystem
 
+from features.reading.decode import is_image
 from features.reading.limits import Limits
 from ray_jobs.dataset.catalogue import Catalogue
 from ray_jobs.dataset.entry import Source
@@ -73,11 +74,6 @@ def build_manifest(
         )
     _enough(manifest, minimum)
     return replace(manifest, hashed=hashed)
-
-
-def is_image(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` (132 bytes do) is a JPEG, PNG or DICOM file, by its magic bytes."""
-    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or head[128:132] == b"DICM"
 
 
 def _both_labels(catalogue: Catalogue, source: Source) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
 from features.extract import extract_views
+from features.reading.decode import READING_VERSION
 from features.reading.errors import ImageError
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
@@ -35,8 +36,8 @@ class FailedImage:
 
 
 def shard_path(state: State, spec: FeatureSpec, prefix: str) -> str:
-    """The file of all images whose sha256 begins with two hex digits."""
-    return state.path("features", spec.fingerprint[:16], f"{prefix}.parquet")
+    """The file of all images whose sha256 begins with two hex digits, as one version of the decoder reads them."""
+    return state.path("features", f"{spec.fingerprint[:16]}-{READING_VERSION}", f"{prefix}.parquet")
 
 
 def cached(state: State, spec: FeatureSpec, prefix: str) -> dict[str, str]:

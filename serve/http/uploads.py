@@ -55,9 +55,9 @@ async def _from_form(request: Request, limits: RequestLimits) -> list[Picture]:
             raise ProblemError(
                 "too-many-files", f"At most {limits.files} pictures are taken in one request."
             ) from error
-        raise ProblemError("malformed-form", error.message) from error
+        raise _malformed() from error
     except (ValueError, KeyError, AttributeError) as error:  # what the parser raises on forms cut in the wrong place
-        raise ProblemError("malformed-form", f"The multipart form is not valid: {type(error).__name__}.") from error
+        raise _malformed() from error
     try:
         parts = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
         if not parts:
@@ -67,6 +67,11 @@ async def _from_form(request: Request, limits: RequestLimits) -> list[Picture]:
         return [Picture(data=await part.read(), filename=_plain(part.filename)) for part in parts]
     finally:
         await form.close()
+
+
+def _malformed() -> ProblemError:
+    # The parser's own words quote bytes of the form.
+    return ProblemError("malformed-form", "The multipart form is cut short or not valid; send it again, whole.")
 
 
 def _plain(filename: str | None) -> str:

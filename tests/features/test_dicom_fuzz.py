@@ -124,7 +124,7 @@ def files(count: int) -> Iterator[tuple[int, bytes]]:
 def first(dataset: pydicom.Dataset, keyword: str) -> object:
     """Of several values the first."""
     value = dataset.get(keyword)
-    return value[0] if isinstance(value, MultiValue) and value else value
+    return value[0] if isinstance(value, MultiValue | list) and value else value
 
 
 def comparable(dataset: pydicom.Dataset, stored: np.ndarray) -> bool:
@@ -182,17 +182,22 @@ def padded(dataset: pydicom.Dataset, stored: np.ndarray) -> np.ndarray:
     if ends[0] is None:
         return np.zeros(stored.shape, dtype=bool)
     ends = [end % 2**16 for end in ends if isinstance(end, int)]
+    words = np.frombuffer(dataset.PixelData, f"<u{dataset.BitsAllocated // 8}")[: stored.size].reshape(stored.shape)
     if dataset.PixelRepresentation:
         ends = [end - 2**16 if end >= 2**15 else end for end in ends]
-    return (stored >= min(ends)) & (stored <= max(ends))
+        words = words.view(f"i{words.itemsize}")
+    whole = [words] if dataset.get("HighBit", 0) + 1 == dataset.BitsStored else []
+    return np.any([(values >= min(ends)) & (values <= max(ends)) for values in (stored, *whole)], axis=0)
 
 
 def agrees(grey: np.ndarray, shown: np.ndarray, counts: np.ndarray) -> bool:
     """Whether grey is what is shown on a scale of its own, but for ends that are cut off."""
-    grey, shown = grey[counts].astype(np.float64), shown[counts]
+    grey, shown = grey[counts].astype(np.float64), shown[counts] / (np.abs(shown[counts]).max() or 1.0)
     order = np.argsort(shown, kind="stable")
-    if np.ptp(shown) == 0 or not np.isfinite(np.ptp(shown)):
+    if np.ptp(shown) == 0:
         return bool(np.ptp(grey) == 0)
+    if np.ptp(shown) < 1e-9:
+        return True  # what differs is rounding
     if (np.diff(grey[order]) < -1).any():
         return False
     inner = (grey > 0) & (grey < 65535)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.feature_table.cache import cached, extract_shard, load_shard
+from ray_jobs.feature_table.cache import cached, extract_shard, load_shard, shard_path
 from ray_jobs.feature_table.prepare import prepare
 from registry.settings import Settings, SettingsError
 from registry.state import State, open_state
@@ -74,7 +74,7 @@ def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_
         assert cached(prepared.state, DEFAULT_SPEC, prefix) == {}
         assert extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images) == []
         assert cached(prepared.state, DEFAULT_SPEC, prefix) == {sha256: "" for _, sha256 in images}
-        files.append(prepared.state.path("features", DEFAULT_SPEC.fingerprint[:16], f"{prefix}.parquet"))
+        files.append(shard_path(prepared.state, DEFAULT_SPEC, prefix))
     assert there.state.read(files[1]) == here.state.read(files[0])
     matrix, found = load_shard(there.state, DEFAULT_SPEC, prefix, [*images, ("absent.png", prefix + "f" * 62)])
     assert matrix.shape == (len(images), 1 + DEFAULT_SPEC.jitter.views, len(DEFAULT_SPEC.names))
@@ -95,7 +95,7 @@ def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
 def test_a_file_that_is_no_cache_of_ours_is_refused_too(settings):
     prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
     prefix, _ = next(iter(prepared.manifest.shards()))
-    file = Path(prepared.state.base, "features", DEFAULT_SPEC.fingerprint[:16], f"{prefix}.parquet")
+    file = Path(shard_path(prepared.state, DEFAULT_SPEC, prefix))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"")
     with pytest.raises(LookupError, match="is no cache of features"):

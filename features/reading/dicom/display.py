@@ -38,13 +38,14 @@ def display(header: Header, pixels: PixelFormat, counts: np.ndarray) -> Display:
         values = _modality(header, pixels, stored.astype(np.float64))
         windowed = _windowed(header, pixels, values)
         shown = values if windowed is None else windowed
-        if windowed is None and np.isfinite(shown[used]).all():
+        finite = bool(np.isfinite(values[used]).all() and np.isfinite(shown[used]).all())
+        if windowed is None and finite:
             distinct, at = np.unique(shown[used], return_inverse=True)
             low, high = robust_range(distinct, np.bincount(at, weights=counts[used]))
         else:
             low, high = float(shown[used].min()), float(shown[used].max())
         span = high - low
-    if not np.isfinite(span):
+    if not (finite and np.isfinite(span)):
         raise UndecodableImage(
             f"the DICOM's {label('RescaleSlope')} of {plain(header.decimal('RescaleSlope'))} and "
             f"{label('RescaleIntercept')} of {plain(header.decimal('RescaleIntercept'))} give values that are not "

@@ -4,6 +4,7 @@ pydicom reads far more than is needed here, and repeats values of the header, wh
 log lines. This walk decodes no text, recurses nowhere, and has no exception but `ImageError`.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,16 +114,20 @@ class Walk:
         return found
 
     def items(self, sequence: Element, wanted: frozenset[int]) -> Iterator[dict[int, Element]]:
-        """The wanted elements of each item of a sequence."""
+        """The wanted elements of each item of a sequence, up to the first item that cannot be read."""
         walk = Walk(sequence.value)
         walk._seen = self._seen
+        with contextlib.suppress(UndecodableImage):
+            yield from walk._items(sequence, wanted)
+
+    def _items(self, sequence: Element, wanted: frozenset[int]) -> Iterator[dict[int, Element]]:
         at, end = 0, len(sequence.value)
-        while (head := walk.head(at, end, sequence.encoding)) and head.tag == _ITEM:
+        while (head := self.head(at, end, sequence.encoding)) and head.tag == _ITEM:
             if head.undefined:
-                stop, at = walk._undefined(head, end, sequence.encoding)
+                stop, at = self._undefined(head, end, sequence.encoding)
             else:
                 stop = at = head.begin + head.length
-            yield walk.elements(head.begin, min(stop, end), sequence.encoding, wanted)
+            yield self.elements(head.begin, min(stop, end), sequence.encoding, wanted)
 
     def _undefined(self, opening: Head, end: int, encoding: Encoding) -> tuple[int, int]:
         """Where a value of undefined length ends, and where the next element starts; what is nested is passed over."""
