@@ -31,6 +31,7 @@ from ray_jobs.tracking.judge import TrainingResult, judge
 from ray_jobs.tracking.reference import log_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import write_bundle
+from registry.estimator import probability
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
 from registry.versions import ModelVersion, register, version_of_run
@@ -106,7 +107,7 @@ def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluat
             if name == "held_out":
                 raise TooLittleData("no held-out X-ray of one of the classes can be decoded; see the quarantine report")
             continue
-        probabilities = fitted.estimator.predict_proba(table.features)[:, 1]
+        probabilities = probability(fitted.estimator, table.features)
         found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)
         run.log_figures(plots(table.labels, probabilities, found[name]), name)
     return found

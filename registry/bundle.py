@@ -18,7 +18,7 @@ from features.reading.decode import decode
 from features.reading.errors import ImageError
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
-from registry.estimator import read_estimator
+from registry.estimator import probability, read_estimator
 from registry.out_of_distribution import Doubt, OutOfDistributionDetector, read_detector, write_detector
 
 FORMAT = 2  # 1 had no out-of-distribution detector
@@ -84,8 +84,7 @@ class Bundle:
                 f"Features of shape {features.shape} do not fit a model of {len(self.spec.names)} features; "
                 f"extract them with the model's own spec {self.spec.fingerprint[:12]}."
             )
-        # In float32 an answer would depend, in its seventh digit, on how many pictures are asked about at once.
-        return np.asarray(self.estimator.predict_proba(features.astype(np.float64))[:, 1], dtype=np.float64)
+        return probability(self.estimator, features)
 
     def examine(self, image: bytes) -> ExaminedImage:
         """Decode a picture, extract its features, and check that it is like those of the training side.

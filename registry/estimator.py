@@ -1,11 +1,13 @@
-"""A fitted classifier in a skops file, read without running anything that the file brings along."""
+"""A fitted classifier: what it says, and how it is read from a skops file without running what the file brings."""
 
 from pathlib import Path
 
+import numpy as np
 import skops.io
 from sklearn.base import BaseEstimator
 
 from registry.errors import ArtefactError
+from registry.threads import one_thread
 
 # What our own pipelines consist of beyond skops' defaults. Fixed here and never read from a model: a list that came
 # with the file would trust whatever the file's author wanted to run.
@@ -33,3 +35,12 @@ def read_estimator(path: Path) -> BaseEstimator:
     if not hasattr(estimator, "predict_proba"):
         raise ArtefactError(f"{path.name} holds a {type(estimator).__name__}, not a classifier with probabilities.")
     return estimator
+
+
+@one_thread()
+def probability(estimator: BaseEstimator, features: np.ndarray) -> np.ndarray:
+    """Probability of the second class, float64 of shape (N,), for features of shape (N, D).
+
+    In float32 it would depend, in its seventh digit, on how many rows are asked about at once.
+    """
+    return np.asarray(estimator.predict_proba(features.astype(np.float64))[:, 1], dtype=np.float64)

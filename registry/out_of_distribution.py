@@ -17,6 +17,7 @@ from features.normalise import Normalised
 from features.reading.errors import NotAChestXray, Reason
 from features.spec import FeatureSpec
 from registry.errors import ArtefactError
+from registry.threads import one_thread
 
 # Shares of the way from grey to a pure colour: a stained or badly balanced scan has some, a photograph has more.
 SOME_COLOUR, MUCH_COLOUR = 0.02, 0.08
@@ -61,6 +62,7 @@ class OutOfDistributionDetector:
     doubtful: float
     refused: float
 
+    @one_thread()
     def distance(self, features: np.ndarray) -> np.ndarray:
         """How far features (N, D) lie from the training side's, (N,): root mean square of what components leave."""
         standard = np.clip((features - self.mean) / self.scale, -_FURTHEST, _FURTHEST)

@@ -225,6 +225,7 @@ def _requirements() -> list[str]:
         "pydicom",
         "scikit-learn",
         "skops",
+        "threadpoolctl",
     )
     return [f"{name}=={installed(name)}" for name in names]
 

@@ -9,6 +9,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from ray_jobs.learning.evaluate import best_threshold
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, smallest_fold
+from registry.threads import one_thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class Fitted:
     threshold: float
 
 
+@one_thread()
 def fit(trial: Trial, data: TrainingSet) -> Fitted:
     """Fit a trial's candidate on the training set of the trial.
 
@@ -33,7 +35,7 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
     with warnings.catch_warnings():
         # A pipeline takes no weights, so scikit-learn uses them for the sigmoid alone, which is what is wanted here.
         warnings.filterwarnings("ignore", message=".*sample_weight", category=UserWarning)
-        estimator.fit(data.features, data.labels, sample_weight=weights)
+        estimator.fit(data.features.astype(np.float64), data.labels, sample_weight=weights)
     calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
     probabilities = calibrator.predict(trial.scores[: data.images])
     threshold = best_threshold(data.labels[: data.images], probabilities)

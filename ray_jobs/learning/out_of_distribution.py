@@ -11,6 +11,7 @@ from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
 from registry.out_of_distribution import OutOfDistributionDetector
+from registry.threads import one_thread
 
 COMPONENTS = 64
 DOUBTFUL, REFUSED = 0.975, 0.995  # of unseen training patients, those who lie nearer
@@ -19,6 +20,7 @@ _DEVIATIONS = 3.5
 _LEAST_SCALE = 1e-6
 
 
+@one_thread()
 def fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
     """The detector of a training set.
 

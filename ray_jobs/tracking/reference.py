@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from sklearn.base import BaseEstimator
 
 from registry.errors import FixableError
+from registry.estimator import probability
 from registry.settings import Settings
 from registry.versions import ModelVersion, client
 
@@ -36,7 +37,7 @@ def log_reference(mlflow_client: MlflowClient, run_id: str, features: np.ndarray
     """Keep up to a thousand rows of held-out features (N, D) and their scores with a run; no paths, no patients."""
     chosen = np.sort(np.random.default_rng(0).permutation(len(features))[:ROWS])
     rows = features[chosen].astype(np.float32)
-    scores = estimator.predict_proba(rows.astype(np.float64))[:, 1]
+    scores = probability(estimator, rows)
     table = pa.table(
         {
             "probability": pa.array(scores, pa.float64()),
