@@ -8,9 +8,10 @@ import numpy as np
 from features.extract import extract_views
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.fit import TrainingSet, fit
-from ray_jobs.learning.scope import fit_scope
+from ray_jobs.learning.fit import fit
+from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import FAMILIES, Candidate
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 from registry.estimator import probability
 
@@ -18,7 +19,7 @@ IMAGES = 60
 
 
 def compute(pictures: list[bytes], labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Features of pictures, and what every family and the scope make of them."""
+    """Features of pictures, and what every family and the detector make of them."""
     vectors = np.stack([extract_views(picture) for picture in pictures])
     features, labels = np.concatenate([vectors[:, 0], vectors[:, 1]]), np.tile(labels, 2)
     patients = np.tile(np.arange(len(pictures)) // 2, 2)
@@ -33,9 +34,9 @@ def compute(pictures: list[bytes], labels: np.ndarray) -> dict[str, np.ndarray]:
             f"{name}.probability": probability(fitted.estimator, features),
             f"{name}.threshold": np.array(fitted.threshold),
         }
-    scope = fit_scope(data)
-    found["scope.distance"] = scope.distance(features)
-    found["scope.limits"] = np.array([scope.doubtful, scope.refused])
+    detector = fit_detector(data)
+    found["detector.distance"] = detector.distance(features)
+    found["detector.limits"] = np.array([detector.doubtful, detector.refused])
     return found
 
 
