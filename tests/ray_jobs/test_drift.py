@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs import drift
 from ray_jobs.tracking.reference import log_reference
 from registry.bundle import read_bundle
@@ -16,6 +17,7 @@ from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
 from registry.state import open_state
 from registry.versions import client, production
+from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 NOW = datetime.now(UTC)
@@ -124,6 +126,25 @@ def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
     run = runs(registry)[0]
     assert run.data.metrics["drift"] == 1
     assert run.data.metrics["features_shifted"] > 0.5
+
+
+def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_recorded(
+    registry: Registry, reference: np.ndarray, job: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = FeatureSpec(families=DEFAULT_SPEC.families[-1:])
+    mine = np.array([DEFAULT_SPEC.names.index(name) for name in spec.names])
+    training = registry.training_set
+    features = training.features[:, mine]
+    other = replace(training, features=features, detector=detector_of(features, training.labels), spec=spec)
+    champion = replace(registry, training_set=other).add(1.0)
+    registry.promote(champion)
+    estimator = read_bundle(registry.files_of(champion), digest=champion.digest).estimator
+    log_reference(client(registry.settings), champion.run_id, reference[:, mine], estimator)
+    remember(registry, reference[::2, mine] * 1.5 + 0.2)
+    with pytest.raises(SystemExit) as stopped:
+        job()
+    assert stopped.value.code == 3
+    assert any(name in capsys.readouterr().out for name in spec.names)
 
 
 def test_too_few_pictures_say_nothing(

@@ -1,7 +1,7 @@
 """Batch scoring, row by row and on Ray."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +9,26 @@ import pytest
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.predict import SCHEMA, predict
+from ray_jobs.predict import SCHEMA, ScoringJob, score
 from registry.bundle import Bundle
+from registry.errors import UsageError
+from registry.state import State, open_state
 from tests.behaviour.not_xrays import generated
+
+
+@pytest.fixture
+def state(tmp_path_factory: pytest.TempPathFactory) -> State:
+    return open_state(str(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture
+def scored(state: State):
+    """Score a source as the job does; its batches."""
+
+    def run(source, bundle, version=7):
+        return list(score(ScoringJob.of(source, bundle, version, "digest", state), ray_address=None))
+
+    return run
 
 
 @pytest.fixture
@@ -19,7 +36,9 @@ def bundle(fitted, detector) -> Bundle:
     return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())
 
 
-def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content(cluster, bundle, xrays, tmp_path):
+def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content(
+    cluster, bundle, xrays, scored, tmp_path
+):
     folder = tmp_path / "unlabelled"
     folder.mkdir()
     names = ["a.jpeg", os.fsdecode(b"b\xff.jpeg"), "c ü.png", "d.png", "e.png", "g.png"]
@@ -27,7 +46,7 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
     for name, content in zip(names, contents, strict=True):
         Path(folder, name).write_bytes(content)
     (folder / "f.png").symlink_to(folder / "nothing")
-    batches = list(predict(open_source(str(folder)), bundle, 7, ray_address=None))
+    batches = scored(open_source(str(folder)), bundle)
     rows = pa.Table.from_batches(batches, SCHEMA).to_pylist()
     assert [row["path"] for row in rows] == [
         *("a.jpeg", "b\\udcff.jpeg", "c ü.png", "d.png", "e.png", "f.png", "g.png")
@@ -41,20 +60,61 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
     assert "not like the chest X-rays" in rows[-1]["error"]
 
 
-def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, tmp_path):
+def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, state, tmp_path):
     strict = replace(bundle, detector=replace(bundle.detector, doubtful=0.0))
     (tmp_path / "a.png").write_bytes(xrays[0][0])
-    for model, start in ((bundle, None), (strict, "The picture is unusual")):
-        ((row,),) = (batch.to_pylist() for batch in predict(open_source(str(tmp_path)), model, 7, ray_address=None))
+    for version, model, start in ((1, bundle, None), (2, strict, "The picture is unusual")):
+        job = ScoringJob.of(open_source(str(tmp_path)), model, version, str(version), state)
+        ((row,),) = (batch.to_pylist() for batch in score(job, ray_address=None))
         assert (row["warning"] or "").startswith(start or "")
         assert bool(row["warning"]) == bool(start)
         assert row["label"] == model.label(row["probability"])
 
 
-def test_many_batches_come_in_order_and_none_is_lost(cluster, bundle, monkeypatch):
+def test_many_batches_come_in_order_and_none_is_lost(cluster, bundle, scored, monkeypatch):
     monkeypatch.setattr("ray_jobs.predict.BATCH", 3)
     source = open_source("synthetic:40")
-    batches = list(predict(source, bundle, 1, ray_address=None))
+    batches = scored(source, bundle)
     paths = [path for batch in batches for path in batch.column("path").to_pylist()]
     assert paths == sorted(entry.path for entry in source.entries())
     assert [len(batch) for batch in batches] == [3] * 13 + [1]
+
+
+class Untouchable(Bundle):
+    """A model that must not be asked."""
+
+    def score(self, image: bytes):
+        raise AssertionError("scored again")
+
+
+def test_a_run_after_an_interrupted_one_scores_only_what_is_missing(cluster, bundle, state, monkeypatch, tmp_path):
+    monkeypatch.setattr("ray_jobs.predict.BATCH", 2)
+    source = open_source("synthetic:40")
+    whole = ScoringJob.of(source, bundle, 7, "digest", state)
+    before = list(score(whole, ray_address=None))
+    untouchable = Untouchable(**{field.name: getattr(bundle, field.name) for field in fields(bundle)})
+    again = ScoringJob.of(source, untouchable, 7, "digest", state)
+    assert list(score(again, ray_address=None)) == before
+    state.filesystem.delete_file(whole.path(19))
+    with pytest.raises(AssertionError, match="scored again"):
+        list(score(again, ray_address=None))
+    assert ScoringJob.of(source, bundle, 7, "another model", state).key != whole.key
+    assert ScoringJob.of(open_source("synthetic:42"), bundle, 7, "digest", state).key != whole.key
+    whole.forget()
+    assert not state.exists(whole.path(0))
+
+
+def test_a_picture_that_could_not_be_read_is_tried_again_by_the_next_run(cluster, bundle, xrays, state, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.png").symlink_to(tmp_path / "later.png")
+    job = ScoringJob.of(open_source(str(folder)), bundle, 7, "digest", state)
+    assert pa.Table.from_batches(score(job, ray_address=None)).column("error").to_pylist() != [None]
+    (tmp_path / "later.png").write_bytes(xrays[0][0])
+    assert pa.Table.from_batches(score(job, ray_address=None)).column("error").to_pylist() == [None]
+
+
+def test_a_source_without_pictures_is_told_and_is_an_error_of_usage(bundle, state, tmp_path):
+    with pytest.raises(UsageError, match=f"{tmp_path} holds no pictures") as raised:
+        ScoringJob.of(open_source(str(tmp_path)), bundle, 7, "digest", state)
+    assert raised.value.exit_code == 2

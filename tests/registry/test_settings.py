@@ -36,3 +36,22 @@ def test_cloud_and_local_each_use_their_own_tracking_server(monkeypatch):
     assert load_settings().tracking_uri == "http://here:5000"
     monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
     assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.local"
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "means"),
+    [
+        ("DATA_URI", "~/x-rays", "{home}/x-rays"),
+        ("STATE_URI", "~/state", "{home}/state"),
+        ("MLFLOW_TRACKING_URI", "sqlite:///~/mlflow.db", "sqlite:///{home}/mlflow.db"),
+        ("API_KEYS_FILE", "~/keys", "{home}/keys"),
+        ("DATA_URI", "s3://bucket/~/x-rays", "s3://bucket/~/x-rays"),
+        ("MLFLOW_TRACKING_URI", "http://host/~me", "http://host/~me"),
+    ],
+)
+def test_a_path_that_begins_in_the_home_folder_is_written_out_wherever_it_is_set(
+    name, written, means, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(name, written)
+    assert str(getattr(load_settings(), name.lower())) == means.format(home=tmp_path)

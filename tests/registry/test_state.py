@@ -1,15 +1,16 @@
 """State in a folder and in a bucket of a real S3 server, and addresses that are none."""
 
+import io
 import pickle
 from pathlib import Path
 
 import pytest
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.feature_table.cache import cached, extract_shard, load_shard, shard_path
+from ray_jobs.feature_table.cache import CacheError, cached, extract_shard, load_shard, shard_path
 from ray_jobs.feature_table.prepare import prepare
-from registry.settings import Settings, SettingsError
-from registry.state import State, open_state
+from registry.settings import SettingsError
+from registry.state import State, local_folder, open_state, write_atomically
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -35,19 +36,27 @@ def test_a_state_travels_to_a_worker(state):
     assert state.read(state.path("x")) == b"1"
 
 
-def test_a_write_that_fails_leaves_what_stood_there_and_no_scrap(tmp_path, monkeypatch):
+class FullDisk(io.BytesIO):
+    """A content of which only the first bytes can be written."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise OSError("disk full")
+        return super().read(1)
+
+
+def test_a_write_that_fails_leaves_what_stood_there_and_no_scrap(tmp_path):
     state = open_state(str(tmp_path))
     state.write(state.path("x"), b"before")
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        state.write(state.path("x"), b"after")
+        write_atomically(state.filesystem, state.path("x"), FullDisk(b"after"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"before"}
 
 
 def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_state("~/state").base == str(tmp_path / "state")
-    assert Settings(state_uri="~/state").lock_folder == tmp_path / "state"
+    assert local_folder("~/state") == tmp_path / "state"
 
 
 @pytest.mark.parametrize("uri", ["ftp://host/state", "file:///state", "s3://", "s3:///state"])
@@ -88,7 +97,7 @@ def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
     extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
     (file,) = Path(prepared.state.base).glob(f"features/*/{prefix}.parquet")
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(LookupError, match=rf"{file} is no cache of features .*remove the file"):
+    with pytest.raises(CacheError, match=rf"{file} is no cache of features .*remove the file"):
         prepared.extract()
 
 
@@ -98,5 +107,5 @@ def test_a_file_that_is_no_cache_of_ours_is_refused_too(settings):
     file = Path(shard_path(prepared.state, DEFAULT_SPEC, prefix))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"")
-    with pytest.raises(LookupError, match="is no cache of features"):
+    with pytest.raises(CacheError, match="is no cache of features"):
         prepared.extract()

@@ -199,7 +199,7 @@ def test_a_build_that_dies_while_writing_leaves_the_last_manifest(write, state, 
     def dies(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("ray_jobs.dataset.parquet.shutil.copyfileobj", dies)
+    monkeypatch.setattr("registry.state.shutil.copyfileobj", dies)
     with pytest.raises(OSError, match="no space left"):
         build_manifest(source, **state)
     assert Path(built.path).read_bytes() == stood
@@ -289,3 +289,32 @@ def test_the_real_training_split_is_taken_whole_but_for_its_duplicates(real_xray
     assert set(manifest.quarantined) == {"duplicate"}
     assert manifest.rows + manifest.quarantined["duplicate"] == 1341 + 3875
     assert build_manifest(open_source(str(real_xrays / "chest-xray-224/train")), **state).hashed == 0
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        pytest.param(("scan7", "SCAN7"), id="case"),
+        pytest.param(("jos\u00e97", "jose\u03017"), id="two ways to encode an accent"),
+        pytest.param(("person7000_virus_1", "PERSON7000_Virus_2"), id="the dataset's own names"),
+    ],
+)
+def test_one_patient_spelled_in_two_ways_stands_on_one_side_and_nobody_else_moves(write, state, spellings):
+    files = cohort() | {
+        f"PNEUMONIA/{'' if index else 'a/'}{name}.png": png(10**6 + index) for index, name in enumerate(spellings)
+    }
+    alone = build_manifest(open_source(str(write(cohort()))), **state)
+    manifest = build_manifest(open_source(str(write(files, "more"))), **state)
+    patients = dict(zip(*(manifest.table().column(name).to_pylist() for name in ("sha256", "patient")), strict=True))
+    assert len({patients[hashlib.sha256(png(10**6 + index)).hexdigest()] for index in (0, 1)}) == 1
+    for sha256, patient in zip(
+        *(alone.table().column(name).to_pylist() for name in ("sha256", "patient")), strict=True
+    ):
+        assert patients[sha256] == patient
+    assert sum(sum(side.values()) for side in manifest.patients.values()) == len(set(patients.values()))
+
+
+def test_a_patient_of_test_is_left_out_of_training_however_the_id_is_spelled(write, state):
+    files = cohort() | {"test/PNEUMONIA/scan7.png": png(10**6), "train/PNEUMONIA/SCAN7.png": png(10**6 + 1)}
+    manifest = build_manifest(open_source(str(write(files))), **state)
+    assert reasons(manifest) == {"train/PNEUMONIA/SCAN7.png": "patient-in-test"}

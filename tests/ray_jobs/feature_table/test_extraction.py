@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from features.extract import extract
-from features.spec import DEFAULT_SPEC, SpecMismatch
+from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.quarantine import read_quarantine
-from ray_jobs.feature_table.cache import extract_shard, shard_path
+from ray_jobs.feature_table.cache import CacheError, extract_shard, shard_path
 from ray_jobs.feature_table.extraction import extract_features, load_table
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.table import Sides
@@ -177,7 +177,7 @@ def test_a_cache_file_of_another_spec_is_refused_with_both_fingerprints(settings
     foreign = Path(shard_path(prepared.state, other, prefix))
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(Path(shard_path(prepared.state, DEFAULT_SPEC, prefix)).read_bytes())
-    with pytest.raises(SpecMismatch, match=f"{DEFAULT_SPEC.fingerprint[:16]}.*{other.fingerprint[:16]}"):
+    with pytest.raises(CacheError, match=f"{DEFAULT_SPEC.fingerprint[:16]}.*{other.fingerprint[:16]}"):
         extract_features(prepared.source, prepared.manifest, prepared.state, other)
 
 

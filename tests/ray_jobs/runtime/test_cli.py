@@ -5,24 +5,25 @@ import sys
 import pytest
 
 from ray_jobs import extract_features, predict, promote, rollback, train
+from registry.errors import FixableError
 from registry.settings import Settings
 
 
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    """Run a job's main with arguments; returns what it says when it stops."""
+def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a job's main with arguments; returns what it says when it stops, with the exit code that is expected."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.mlflow_tracking_uri)
     monkeypatch.setenv("STATE_URI", settings.state_uri)
     monkeypatch.setenv("RAY_ADDRESS", "")
 
-    def run(job, *arguments: str) -> str:
+    def run(job, *arguments: str, code: int = 1) -> str:
         monkeypatch.setattr(sys, "argv", [job.__name__, *arguments])
         with pytest.raises(SystemExit) as stopped:
             job.main()
-        # A text is printed by Python, and the exit code is 1 then.
-        assert isinstance(stopped.value.code, str), f"exit code {stopped.value.code}"
-        assert "\n" not in stopped.value.code
-        return stopped.value.code
+        said = capsys.readouterr().err
+        assert stopped.value.code == code, said
+        assert "Traceback" not in said
+        return said.strip().splitlines()[-1]
 
     return run
 
@@ -73,8 +74,35 @@ def test_predicting_with_nothing_in_production(run, tmp_path):
     assert "No version of pneumonia is in Production; train one with ray_jobs.train" in message
 
 
+@pytest.mark.parametrize("out", ["out", "out.json", "s3://out.parquet", "s3:out.csv", "gs://bucket/out.csv", ".csv/"])
+def test_a_file_of_answers_that_is_none_is_refused_before_any_work(run, out):
+    assert "argument --out: " in run(predict, "--data", "synthetic:60", "--out", out, code=2)
+
+
+def test_a_place_of_answers_where_none_can_be_written_is_told_first(run, tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    for out, why in (("folder.csv", "which is a folder"), ("file/out.csv", "where no file can be written")):
+        message = run(predict, "--data", "synthetic:60", "--out", str(tmp_path / out))
+        assert message.startswith(f"ray_jobs.predict stopped: --out is '{tmp_path / out}', {why}")
+    assert {path.name for path in tmp_path.iterdir()} >= {"folder.csv", "file"}
+
+
+def test_a_bucket_that_is_not_there_is_told_before_anything_is_scored(run, s3):
+    message = run(predict, "--data", "synthetic:60", "--out", "s3://nobodys-bucket/out.parquet")
+    assert "bucket 'nobodys-bucket' of s3://nobodys-bucket does not exist" in message
+
+
 def test_promoting_a_version_that_is_not_there(run):
-    assert "pneumonia" in run(promote, "7")
+    assert "has no version 7 of pneumonia" in run(promote, "7")
+
+
+def test_every_error_of_ours_that_a_person_can_fix_has_the_one_base():
+    kinds = [FixableError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    names = {kind.__name__ for kind in kinds}
+    assert {"DatasetError", "SettingsError", "ArtefactError", "CacheError", "AlreadyRunningError", "JobError"} <= names
 
 
 def test_rolling_back_with_nothing_in_production(run):

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features.extract import extract
-from features.spec import DEFAULT_SPEC
+from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.bundle import read_bundle, write_bundle
 from registry.out_of_distribution import OutOfDistributionDetector
@@ -49,6 +49,7 @@ class GeneratedXrays:
     features: np.ndarray
     labels: np.ndarray
     detector: OutOfDistributionDetector
+    spec: FeatureSpec = DEFAULT_SPEC
 
     @classmethod
     def generated(cls, *, patients: int) -> "GeneratedXrays":
@@ -66,7 +67,7 @@ class GeneratedXrays:
         return write_bundle(
             folder,
             estimator=estimator,
-            spec=DEFAULT_SPEC,
+            spec=self.spec,
             threshold=threshold,
             detector=self.detector,
             evaluation=EVALUATION,

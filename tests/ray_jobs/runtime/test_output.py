@@ -1,0 +1,61 @@
+"""Where rows go: a file of this machine or of a bucket, Parquet or CSV by its suffix, whole or not at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from ray_jobs.dataset.errors import SourceError
+from ray_jobs.runtime.output import OutputFile
+from registry.state import s3_filesystem
+
+SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("probability", pa.float64())])
+ROWS = pa.record_batch([['a, "b"\n.png', "c.png"], [0.25, None]], schema=SCHEMA)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_rows_are_read_back_as_they_were_and_trying_leaves_nothing(request, where, suffix, tmp_path):
+    name = f"{tmp_path}/new/out" if where == "folder" else f"s3://{request.getfixturevalue('bucket')}/new/out"
+    out = OutputFile.parse(f"{name}.{suffix}")
+    out.try_out()
+    if where == "folder":
+        assert list((tmp_path / "new").iterdir()) == []
+    else:
+        s3 = request.getfixturevalue("s3")
+        assert "Contents" not in s3.list_objects_v2(Bucket=request.getfixturevalue("bucket"))
+        assert "Uploads" not in s3.list_multipart_uploads(Bucket=request.getfixturevalue("bucket"))
+    out.write([ROWS, ROWS], SCHEMA)
+    filesystem, path = (s3_filesystem(), str(out)[5:]) if where == "bucket" else (pa.fs.LocalFileSystem(), str(out))
+    with filesystem.open_input_file(path) as file:
+        table = (
+            pq.read_table(file)
+            if suffix == "parquet"
+            else pyarrow.csv.read_csv(file, parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True))
+        )
+    assert table.to_pylist() == ROWS.to_pylist() * 2
+
+
+def test_rows_that_fail_half_way_leave_what_stood_there(tmp_path):
+    def failing() -> Iterator[pa.RecordBatch]:
+        yield ROWS
+        raise RuntimeError("the cluster is gone")
+
+    for suffix in ("csv", "parquet"):
+        (tmp_path / f"out.{suffix}").write_bytes(b"before")
+        with pytest.raises(RuntimeError):
+            OutputFile.parse(f"{tmp_path}/out.{suffix}").write(failing(), SCHEMA)
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"before"}
+
+
+def test_a_name_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path(str(OutputFile.parse("~/out.csv"))) == tmp_path / "out.csv"
+
+
+def test_a_bucket_that_does_not_exist_is_told(s3):
+    with pytest.raises(SourceError, match=r"bucket 'nobodys-bucket' .* does not exist"):
+        OutputFile.parse("s3://nobodys-bucket/out.csv").try_out()
