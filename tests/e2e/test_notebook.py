@@ -3,13 +3,17 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from features.spec import DEFAULT_SPEC
+from registry.bundle import Bundle
 from registry.settings import ROOT, Settings
 from registry.versions import production
+from tests.behaviour.not_xrays import generated
 
 NOTEBOOK = ROOT / "notebooks" / "train.ipynb"
 KERNEL = "this-environment"
@@ -70,6 +74,18 @@ def test_its_profile_wins_over_the_environment(profile, tracking, kernel: str, m
     monkeypatch.setenv("RAY_ADDRESS", "")
     shown = executed(first_cell(profile), kernel)
     assert repr(tracking) in shown
+
+
+def test_it_answers_nothing_of_a_picture_that_is_no_chest_x_ray(
+    fitted, detector, xrays, capsys: pytest.CaptureFixture[str]
+):
+    pictures = {"NORMAL/a.png": xrays[0][0], "NORMAL/hand.png": generated("hand", 1)[0]}
+    cell = nbformat.read(NOTEBOOK, as_version=4).cells[-1].source
+    bundle = Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())
+    exec(cell, {"paths": list(pictures), "source": SimpleNamespace(read=pictures.__getitem__), "bundle": bundle})
+    sound, hand = capsys.readouterr().out.splitlines()
+    assert sound.split()[1] in ("NORMAL", "PNEUMONIA")
+    assert "not like the chest X-rays" in hand
 
 
 def test_what_is_committed_has_no_outputs():

@@ -264,11 +264,15 @@ def test_work_spreads_over_more_workers_and_taking_one_away_loses_nothing(stack,
         **TOKEN,
     ).stdout
     name = next(word.strip("'") for word in job.split() if word.strip("'").startswith("raysubmit_"))
-    busy = "grep -l 'ray::' /proc/[0-9]*/comm 2>/dev/null | wc -l"
-    wait_for(
-        lambda: all(int(run("docker", "exec", worker, "sh", "-c", busy).stdout) > 0 for worker in workers),
-        "work on both workers",
-    )
+    # A worker that waits for work is called ray::IDLE; the kernel keeps 15 letters of a name.
+    busy = "grep -l '^ray::_extract' /proc/[0-9]*/comm 2>/dev/null | wc -l"
+    worked = set[str]()
+
+    def both_have_worked() -> bool:
+        worked.update(worker for worker in workers if int(run("docker", "exec", worker, "sh", "-c", busy).stdout) > 0)
+        return worked == set(workers)
+
+    wait_for(both_have_worked, "extraction on both workers")
 
     stack.up(workers=1)
 
