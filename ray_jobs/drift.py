@@ -61,10 +61,10 @@ def report(
         share, low, high = agreement(found.confirmed, found.judged)
         lines.append(
             f"people      judged {found.judged} and confirmed {share:.3f} ({low:.3f} to {high:.3f}); "
-            "whom they judge is their choice, so this is no estimate of accuracy on all"
+            "people choose which ones they judge, so this does not estimate the accuracy on all"
         )
     if result is None:
-        lines.append(f"verdict     none: {LEAST} pictures are the least that says something")
+        lines.append(f"verdict     none: fewer than {LEAST} pictures say too little")
         return "\n".join(lines)
     worst = np.argsort(-result.features.psi)[: min(_SHOWN, int(result.features.shifted.sum()))]
     lines += [

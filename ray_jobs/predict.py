@@ -1,6 +1,6 @@
 """Score a folder or bucket with the model in Production: `python -m ray_jobs.predict --data URI --out FILE.parquet`.
 
-Run again after it was interrupted, it scores only what it had not scored yet.
+After an interruption, run it again: it scores only the pictures that are left.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Sweep: cross-validate candidates in parallel on Ray, each trial a nested run in MLflow.
 
-As a job, `python -m ray_jobs.sweep` prints the ranking; `ray_jobs.train` goes on from it to a version.
+As a job, `python -m ray_jobs.sweep` prints the ranking; `ray_jobs.train` continues from it to a version.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Train: extract features, sweep, evaluate on held-out patients, register the best, and promote it if it may be.
 
-Run again after it was interrupted, it goes on with the same run: nothing is extracted, tried or registered twice.
+After an interruption, run it again: it continues the same run, and nothing is extracted, tried or registered twice.
 """
 
 import argparse

@@ -24,7 +24,7 @@ def main() -> None:
         _job,
         module="ray_jobs.upload",
         description="Copy a dataset into a bucket. Objects that are there with the same size are not sent again, so "
-        "an interrupted upload goes on where it stopped.",
+        "an interrupted upload continues where it stopped.",
         arguments=_arguments,
     )
 

@@ -1,4 +1,4 @@
-"""What people say of predictions: one small file a judged prediction below STATE_URI, the later word in its place."""
+"""People's feedback on predictions: one small file per prediction below STATE_URI; the newest replaces the older."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """A person's word on a prediction, with what had been predicted: it outlives the prediction's own record."""
+    """A person's label for a prediction, with what was predicted; it is kept longer than the prediction's record."""
 
     prediction_id: str
     label: str
@@ -33,40 +33,40 @@ class Feedback:
         return self.label == self.predicted
 
 
-def record_feedback(state: State, said: PredictionSummary, label: str) -> tuple[Feedback, Feedback | None]:
-    """Keep a person's word on a prediction; return it and the one that it replaces, if any.
+def record_feedback(state: State, prediction: PredictionSummary, label: str) -> tuple[Feedback, Feedback | None]:
+    """Store a person's label for a prediction; return the feedback, and the older one that it replaces, if any.
 
-    The same word again changes nothing, so that a request may be repeated.
+    Storing the same label again changes nothing, so a request can be repeated.
     """
-    before = find_feedback(state, said.id)
+    before = find_feedback(state, prediction.id)
     if before and before.label == label:
         return before, before
     feedback = Feedback(
-        prediction_id=said.id,
+        prediction_id=prediction.id,
         label=label,
         time=datetime.now(UTC),
-        version=said.version,
-        predicted=said.label,
-        probability=said.probability,
-        predicted_at=said.time,
+        version=prediction.version,
+        predicted=prediction.label,
+        probability=prediction.probability,
+        predicted_at=prediction.time,
     )
     fields = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in _fields(feedback)}
-    state.write(_path(state, said.id), json.dumps(fields).encode())
+    state.write(_path(state, prediction.id), json.dumps(fields).encode())
     return feedback, before
 
 
 def find_feedback(state: State, prediction_id: str) -> Feedback | None:
-    """The word on a prediction, if there is one."""
+    """The feedback on a prediction, or None."""
     path = _path(state, prediction_id)
     return _read(state, path) if state.exists(path) else None
 
 
 def read_feedback(state: State) -> list[Feedback]:
-    """All that people said, in the order of time."""
+    """All feedback, oldest first."""
     found = state.filesystem.get_file_info(FileSelector(state.path(FOLDER), recursive=True, allow_not_found=True))
     paths = [info.path for info in found if info.type == FileType.File and info.path.endswith(".json")]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return sorted(pool.map(lambda path: _read(state, path), paths), key=lambda word: word.time)
+        return sorted(pool.map(lambda path: _read(state, path), paths), key=lambda feedback: feedback.time)
 
 
 def _fields(feedback: Feedback) -> list[tuple[str, object]]:

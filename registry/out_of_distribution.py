@@ -23,7 +23,7 @@ from registry.threads import one_thread
 SOME_COLOUR, MUCH_COLOUR = 0.02, 0.08
 _FURTHEST = 20.0  # in standard deviations; one odd feature alone must not decide
 _TURNED: tuple[Reason, ...] = ("sideways", "upside-down", "sideways")  # by one, two, three quarters
-_MENDED = {
+_FIXES = {
     "inverted": "with black and white exchanged; invert it, so that bone is white",
     "sideways": "turned on its side; turn it upright",
     "upside-down": "upside down; turn it upright",
@@ -89,17 +89,17 @@ class OutOfDistributionDetector:
         distance = float(self.distance(features[None])[0])
         # Written so that a distance that is not a number is refused.
         if not distance <= self.doubtful:
-            self._refuse_what_one_change_mends(pictures, spec)
+            self._refuse_what_one_change_fixes(pictures, spec)
         if not distance <= self.refused:
             raise NotAChestXray(
-                "the picture is not like the chest X-rays that the model was trained on: it lies at "
-                f"{distance:.2f} from them, the limit is {self.refused:.2f}; send a frontal chest X-ray of a child, "
+                "the picture is not like the chest X-rays that the model was trained on: its "
+                f"distance is {distance:.2f}, the limit is {self.refused:.2f}; send a frontal chest X-ray of a child, "
                 "whole, upright and without a frame",
                 "unlike-training",
             )
         return tuple(self._doubts(distance, colour))
 
-    def _refuse_what_one_change_mends(self, pictures: Normalised, spec: FeatureSpec) -> None:
+    def _refuse_what_one_change_fixes(self, pictures: Normalised, spec: FeatureSpec) -> None:
         """Raise NotAChestXray with the one simple change that would make a usual chest X-ray of the picture."""
         plain, local = pictures
         changes: list[tuple[Reason, Normalised]] = [("inverted", Normalised(-plain, -local))]
@@ -110,14 +110,14 @@ class OutOfDistributionDetector:
         best = int(np.argmin(distances))
         if distances[best] <= self.doubtful:
             reason = changes[best][0]
-            raise NotAChestXray(f"the picture looks like a chest X-ray {_MENDED[reason]}", reason)
+            raise NotAChestXray(f"the picture looks like a chest X-ray {_FIXES[reason]}", reason)
 
     def _doubts(self, distance: float, colour: float) -> list[Doubt]:
         doubts = list[Doubt]()
         if distance > self.doubtful:
             detail = (
-                f"The picture is unusual beside those that the model was trained on: it lies at {distance:.2f} from "
-                f"them, few do beyond {self.doubtful:.2f}. The model's numbers may not hold for it."
+                f"The picture is unusual for this model: its distance from the X-rays of training is {distance:.2f}, and "
+                f"few exceed {self.doubtful:.2f}. The model's numbers may not hold for it."
             )
             doubts.append(Doubt(code="unlike-training", detail=detail))
         if colour > SOME_COLOUR:

@@ -1,4 +1,4 @@
-"""The memory of serving: what was predicted and from which features, in Parquet files below STATE_URI; no pictures."""
+"""Records of predictions and their features, in Parquet files below STATE_URI; never pictures."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionSummary:
-    """What a record says without its features."""
+    """A record without its features."""
 
     id: str
     time: datetime
@@ -44,14 +44,14 @@ class PredictionSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How much is remembered: the oldest files go first."""
+    """How much is kept; the oldest files are removed first."""
 
     days: float = 30.0
     size: int = 2**30
 
 
 def path_of(state: State, begun: datetime, writer: str) -> str:
-    """The file of a writer that it began at a time; the names of a folder sort by time."""
+    """The file that a writer began at a time; names in a folder sort by time."""
     return state.path(FOLDER, begun.strftime("%Y-%m-%d"), f"{begun.strftime('%H%M%S.%f')}-{writer}.parquet")
 
 
@@ -110,7 +110,7 @@ def matrix(table: pa.Table) -> np.ndarray:
 
 
 def find(state: State, prediction_id: str) -> PredictionSummary | None:
-    """What was said under an id, newest first; None where nothing is kept under it."""
+    """The newest record of an id without its features, or None."""
     for info in reversed(files(state)):
         with state.filesystem.open_input_file(info.path) as file:
             table = pq.read_table(file, columns=list(SUMMARY))

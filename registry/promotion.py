@@ -49,7 +49,7 @@ def promote(
     metrics: dict[str, float] | None = None,
     judged_against: int | Literal["any"] | None = "any",
 ) -> Change | None:
-    """Make a version Production; None if it is already, the legacy stage being set all the same.
+    """Make a version Production; None if it is already; the legacy stage is set in any case.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def promote(
 
 
 def rollback(settings: Settings, *, why: str) -> Change:
-    """Undo the last promotion that still stands: the version that it replaced is Production again.
+    """Undo the last promotion that has not been undone: the version that it replaced becomes Production again.
 
     Raises
     ------
@@ -153,6 +153,6 @@ def _point(settings: Settings, version: ModelVersion) -> None:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Let one process of this machine change Production at a time; MLflow itself has no compare-and-set."""
+    """Let only one process of this machine change Production at a time; MLflow itself has no compare-and-set."""
     with FileLock(local_folder(settings.state_uri) / "promotion.lock", timeout=60):
         yield

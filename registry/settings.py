@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     @field_validator("data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", mode="before")
     @classmethod
     def _home_is_written_out(cls, value: object) -> object:
-        """Expand `~`, which `.env` and what stands before it, such as `sqlite:///`, keep from the shell."""
+        """Expand `~`, which no shell expands in `.env` or after `sqlite:///`."""
         prefix = "sqlite:///" if str(value).startswith("sqlite:///~") else ""
         path = str(value).removeprefix(prefix)
         return f"{prefix}{Path(path).expanduser()}" if path.startswith("~") else value

@@ -29,7 +29,7 @@ class State:
         return "/".join((self.base, *parts))
 
     def exists(self, path: str) -> bool:
-        """Whether a file stands at a path that `path()` gave."""
+        """Whether there is a file at a path that `path()` gave."""
         return bool(self.filesystem.get_file_info(path).type == FileType.File)
 
     def read(self, path: str) -> bytes:

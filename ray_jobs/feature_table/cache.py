@@ -151,5 +151,5 @@ def _read(state: State, spec: FeatureSpec, path: str, columns: list[str] | None)
             return parquet.read(columns=columns, use_threads=False)
     except pa.ArrowInvalid as error:
         raise CacheError(
-            f"{path} is no cache of features ({error}); remove the file, and it will be extracted again"
+            f"{path} is not a feature cache ({error}); remove the file, and it will be extracted again"
         ) from error

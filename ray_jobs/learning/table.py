@@ -39,7 +39,7 @@ class Sides:
 
     @classmethod
     def of(cls, table: FeatureTable) -> "Sides":
-        """Split a table so that no patient stands on two sides."""
+        """Split a table so that no patient is on two sides."""
         side = sides(table.roles, table.patients)
         return cls(
             train=table.only(side == "train"), held_out=table.only(side == "held-out"), test=table.only(side == "test")

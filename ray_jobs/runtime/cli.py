@@ -35,7 +35,7 @@ def run_job(
     try:
         work(load_settings(data_uri=getattr(options, "data", None)), options)
     except KeyboardInterrupt:
-        sys.exit(f"{module} interrupted; run it again to go on where it stopped.")
+        sys.exit(f"{module} interrupted; run it again to continue where it stopped.")
     except Exception as error:
         if not isinstance(error, (FixableError, OSError)) and not _is_of_mlflow(error):
             raise

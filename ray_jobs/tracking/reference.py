@@ -61,7 +61,7 @@ def read_reference(settings: Settings, version: ModelVersion) -> Reference:
             )
         except (MlflowException, OSError) as error:
             raise NoReferenceError(
-                f"The run of {version} kept no {_PATH}, against which drift is measured; train a new version."
+                f"Drift is measured against {_PATH}, which the run of {version} did not keep; train a new version."
             ) from error
         table = pq.read_table(file)
     values = table.column("features").combine_chunks()

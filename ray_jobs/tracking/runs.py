@@ -51,7 +51,7 @@ class ParentRun:
         _log(self.mlflow, self.run_id, params or {}, metrics or {})
 
     def log_trial(self, trial: Trial) -> None:
-        """Log a trial as a nested run, once: a trial that stands there finished is left as it is."""
+        """Log a trial as a nested run, once: a trial that is already finished is left as it is."""
         key = trial.candidate.key
         found = self.mlflow.search_runs(
             [self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}' and tags.`{CANDIDATE_TAG}` = '{key}'"
@@ -81,7 +81,7 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
     """The run of a training or sweep: one of the same key that was interrupted, or a new one.
 
     It is finished when the block ends, and what was registered from it is complete then. A block that raises leaves it
-    failed, one that is killed leaves it running; either is gone on with the next time.
+    failed, one that is killed leaves it running; the next time continues either.
     """
     mlflow_client = client(settings)
     experiment_id = _experiment(settings, mlflow_client)
@@ -94,7 +94,7 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
     if found:
         run_id = found[0].info.run_id
         mlflow_client.update_run(run_id, status="RUNNING")
-        write_line(f"going on with run {run_id}, which was interrupted")
+        write_line(f"continuing run {run_id}, which was interrupted")
     else:
         run_id = mlflow_client.create_run(experiment_id, run_name=kind, tags={**provenance, KIND_TAG: kind}).info.run_id
     try:

@@ -152,7 +152,7 @@ def test_too_few_pictures_say_nothing(
 ) -> None:
     remember(registry, reference[:10] + 100)
     job()
-    assert "the least that says something" in capsys.readouterr().out
+    assert "fewer than 50 pictures say too little" in capsys.readouterr().out
 
 
 def test_a_version_without_a_reference_and_a_registry_without_production_are_named(

@@ -1,4 +1,4 @@
-"""Files that older code wrote are read: each is made here by hand, as that code made it, not by the writers of today."""
+"""Files that older code wrote are read: each is made here as that code made it, not by the writers of today."""
 
 import hashlib
 import json

@@ -97,7 +97,7 @@ def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
     extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
     (file,) = Path(prepared.state.base).glob(f"features/*/{prefix}.parquet")
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(CacheError, match=rf"{file} is no cache of features .*remove the file"):
+    with pytest.raises(CacheError, match=rf"{file} is not a feature cache .*remove the file"):
         prepared.extract()
 
 
@@ -107,5 +107,5 @@ def test_a_file_that_is_no_cache_of_ours_is_refused_too(settings):
     file = Path(shard_path(prepared.state, DEFAULT_SPEC, prefix))
     file.parent.mkdir(parents=True)
     file.write_bytes(b"")
-    with pytest.raises(CacheError, match="is no cache of features"):
+    with pytest.raises(CacheError, match="is not a feature cache"):
         prepared.extract()

@@ -85,7 +85,7 @@ def test_an_interrupted_run_is_gone_on_with_and_a_finished_one_is_not(settings, 
     with parent_run(settings, key="k", kind="train", tags={}) as second:
         assert [run.info.status for run in runs_of(settings)] == ["RUNNING"]
     assert second.run_id == first.run_id
-    assert f"going on with run {first.run_id}" in capsys.readouterr().err
+    assert f"continuing run {first.run_id}" in capsys.readouterr().err
     assert [run.info.status for run in runs_of(settings)] == ["FINISHED"]
     with parent_run(settings, key="k", kind="train", tags={}) as third:
         pass
