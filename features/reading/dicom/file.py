@@ -7,6 +7,7 @@ written. It also does where the header says otherwise.
 import struct
 import zlib
 
+from pydicom.config import IGNORE
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -60,7 +61,8 @@ def read(data: bytes, limits: Limits, wanted: frozenset[int]) -> tuple[Header, b
     view = memoryview(data)
     syntax, at = _meta(view)
     if syntax and syntax not in NATIVE and syntax not in JPEG:
-        named = f", {UID(syntax).name}," if UID(syntax).name != syntax else ""
+        known = UID(syntax, validation_mode=IGNORE).name  # of what is no UID it would warn, and repeat it
+        named = f", {known}," if known != syntax else ""
         raise UnsupportedImage(
             f"the DICOM's Transfer Syntax UID (0002,0010){named} is none that is taken; export the image uncompressed "
             f"(Explicit VR Little Endian, {ExplicitVRLittleEndian})"
