@@ -90,6 +90,17 @@ def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_
     assert found.tolist() == [True] * len(images) + [False]
 
 
+def test_what_another_version_of_the_decoder_said_of_a_file_is_not_believed(settings, monkeypatch):
+    prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
+    prefix, rows = next(iter(prepared.manifest.shards()))
+    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    with monkeypatch.context() as older:
+        older.setattr("ray_jobs.feature_table.cache.READING_VERSION", 0)
+        extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
+        assert len(cached(prepared.state, DEFAULT_SPEC, prefix)) == len(images)
+    assert cached(prepared.state, DEFAULT_SPEC, prefix) == {}
+
+
 def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
     prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
     prefix, rows = next(iter(prepared.manifest.shards()))

@@ -46,15 +46,19 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
     header, is_jpeg = read(data, limits, _WANTED)
     pixels = read_format(header, limits)
     words = stored_words(header, pixels, is_jpeg, limits)
-    shown = display(header, pixels, np.bincount(words.ravel(), minlength=2**pixels.allocated))
+    counts = np.bincount(words.ravel(), minlength=2**pixels.allocated)
+    shown = display(header, pixels, counts)
     grey = shown.grey[words]
-    if shown.padding[words.ravel()].any():
+    if counts[shown.padding].any():
         grey[_outside(shown.padding[words])] = 0
     return grey
 
 
 def _outside(padding: np.ndarray) -> np.ndarray:
     """The padding that reaches the border. Values that equal it inside the picture are the picture's own."""
-    _, areas = cv2.connectedComponents(padding.astype(np.uint8), connectivity=4)
-    border = np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])
-    return padding & np.isin(areas, np.unique(border[border > 0]))
+    count, areas = cv2.connectedComponents(padding.astype(np.uint8), connectivity=4)
+    outside = np.zeros(count, dtype=bool)
+    for side in (areas[0], areas[-1], areas[:, 0], areas[:, -1]):
+        outside[side] = True
+    outside[0] = False  # what is no padding
+    return outside[areas]

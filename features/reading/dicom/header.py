@@ -10,7 +10,7 @@ from features.reading.dicom.elements import Element, Walk
 
 _BINARY = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "UV": "u8", "SV": "i8", "FL": "f4", "FD": "f8", "OW": "u2"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_LONGEST_TEXT = 4096
+_LONGEST = 4096  # bytes of a value that are looked at
 _PADDING = "\x00 \t\r\n"
 
 
@@ -53,7 +53,9 @@ class Header:
         if kind is None:
             return tuple(_number(part) for part in _text(found).split("\\"))
         size = int(kind[1])
-        values = np.frombuffer(found.value[: len(found.value) // size * size], found.encoding.order + kind)
+        values = np.frombuffer(
+            found.value[: min(len(found.value), _LONGEST) // size * size], found.encoding.order + kind
+        )
         return tuple(float(value) if np.isfinite(value) else None for value in values)
 
     def number(self, keyword: str) -> float | None:
@@ -99,7 +101,7 @@ class Header:
 
 
 def _text(found: Element) -> str:
-    return bytes(found.value[:_LONGEST_TEXT]).decode("latin-1")
+    return bytes(found.value[:_LONGEST]).decode("latin-1")
 
 
 def _number(text: str) -> float | None:
