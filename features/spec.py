@@ -21,7 +21,12 @@ from features.normalise import Normalise
 CODE_VERSION = 1
 
 # In the order of the vector. A new one goes last: models that were trained without it stay readable.
-FAMILIES: tuple[type[FeatureFamily], ...] = (Lbp, Hog, FilterBank, Intensity)
+FAMILIES: tuple[type[FeatureFamily], ...] = (
+    Lbp,
+    Hog,
+    FilterBank,
+    Intensity,
+)
 
 
 class SpecMismatch(ValueError):

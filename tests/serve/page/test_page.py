@@ -3,19 +3,17 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from html import unescape
 from typing import get_args
 
 import pytest
-from babel import Locale
 from fastapi.testclient import TestClient
 
 from features.reading.errors import Reason
 from registry.settings import Settings
 from serve.api import create_app
 from serve.http.problems import KINDS
-from serve.page.language import Language, choose_language, languages
+from serve.page.language import languages
 from serve.page.numbers import evaluation_rows
 from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
@@ -29,13 +27,6 @@ def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
 
 
 ENGLISH, PORTUGUESE = languages()["en"], languages()["pt"]
-
-
-@pytest.mark.parametrize("language", languages().values(), ids=lambda language: language.code)
-def test_every_language_says_the_same_things_with_the_same_places_to_fill(language: Language) -> None:
-    assert language.words.keys() == ENGLISH.words.keys()
-    for key, text in ENGLISH.words.items():
-        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", language.words[key])), key
 
 
 def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
@@ -53,41 +44,6 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
     assert explained - {"other"} == set(KINDS) - elsewhere
     reasons = {key.removeprefix("reason.") for key in ENGLISH.words if key.startswith("reason.")}
     assert reasons == set(get_args(Reason))
-
-
-@pytest.mark.parametrize(
-    ("asked", "header", "language"),
-    [
-        (None, "", "en"),
-        (None, "pt-BR,pt;q=0.9,en;q=0.8", "pt"),
-        (None, "en-GB,pt;q=0.9", "en"),
-        (None, "de,pt;q=0.2", "pt"),
-        (None, "pt;q=0", "en"),
-        (None, "pt;q=wrong, en", "en"),
-        ("pt", "en", "pt"),
-        ("<x>", "en", "en"),
-        ("PT", "en", "pt"),
-        (None, "PT-pt, *;q=0.1", "pt"),
-    ],
-)
-def test_the_language_is_the_one_asked_for_then_the_browsers(asked: str | None, header: str, language: str) -> None:
-    assert choose_language(asked, header).code == language
-
-
-def test_a_percentage_never_claims_certainty_and_follows_the_language() -> None:
-    assert ENGLISH.percent(0.8765) == "87.6%"
-    assert PORTUGUESE.percent(0.8765) == "87,6%"
-    assert ENGLISH.percent(0.99999) == ">99.9%"
-    assert PORTUGUESE.percent(0.0) == "<0,1%"
-    assert Language(code="de", words={}, locale=Locale.parse("de")).percent(0.8765) == "87,6\N{NO-BREAK SPACE}%"
-
-
-def test_counts_decimals_and_days_follow_the_language() -> None:
-    assert [ENGLISH.count(2798), PORTUGUESE.count(2798)] == ["2,798", "2.798"]
-    assert [ENGLISH.decimal(0.97), PORTUGUESE.decimal(0.97)] == ["0.970", "0,970"]
-    day = date(2026, 11, 25)
-    assert [ENGLISH.date(day), PORTUGUESE.date(day)] == ["Nov 25, 2026", "25 de nov. de 2026"]
-    assert [ENGLISH.name, PORTUGUESE.name] == ["English", "Português"]
 
 
 def test_numbers_are_shown_with_their_interval_and_left_out_where_there_are_none() -> None:
