@@ -31,7 +31,14 @@ class Jitter:
 
 
 def views(pixels: np.ndarray, seed: bytes, settings: Jitter) -> list[np.ndarray]:
-    """``settings.views`` pictures, each float32 (224, 224) in 0…1; the same for the same pixels and seed."""
+    """``settings.views`` pictures, each float32 (224, 224) in 0…1; the same for the same pixels and seed.
+
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    >>> [view.shape for view in views(ramp, b"seed", Jitter(views=2))]
+    [(224, 224), (224, 224)]
+    >>> bool(np.array_equal(views(ramp, b"seed", Jitter()), views(ramp, b"seed", Jitter())))
+    True
+    """
     full = np.float32(np.iinfo(pixels.dtype).max)
     square = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / full
     pictures = []

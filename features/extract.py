@@ -14,6 +14,15 @@ def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of one JPEG, PNG or DICOM file, always finite.
 
     Raises `features.reading.errors.ImageError`, and nothing else, for bytes that are no such image.
+
+    >>> import cv2
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    >>> vector = extract(cv2.imencode(".png", ramp)[1].tobytes())
+    >>> len(vector) == len(DEFAULT_SPEC.names), bool(np.isfinite(vector).all())
+    (True, True)
+    >>> extract(b"GIF89a")
+    Traceback (most recent call last):
+    features.reading.errors.UnsupportedImage: ...
     """
     return describe(decode(data), spec)
 
@@ -23,6 +32,13 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
 
     The views follow from the bytes alone, so that a second run gives the same. They are for training:
     a picture is judged by its first row. Raises as `extract` does.
+
+    >>> import cv2
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    >>> data = cv2.imencode(".png", ramp)[1].tobytes()
+    >>> rows = extract_views(data)
+    >>> len(rows) == 1 + DEFAULT_SPEC.jitter.views, np.array_equal(rows[0], extract(data))
+    (True, True)
     """
     pixels = decode(data)
     jittered = views(pixels, hashlib.sha256(data).digest(), spec.jitter)
@@ -30,10 +46,21 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
 
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
-    """float32 vector (len(spec.names),) of grey pixels, 2-D uint8, uint16 or float32, of any size."""
+    """float32 vector (len(spec.names),) of grey pixels, 2-D uint8, uint16 or float32, of any size.
+
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    >>> vector = dict(zip(DEFAULT_SPEC.names, describe(ramp).tolist(), strict=True))
+    >>> vector["intensity.plain.mean.r0c0"] < vector["intensity.plain.mean.r0c7"]  # dark on the left
+    True
+    """
     return describe_normalised(normalise(pixels, spec.normalise), spec)
 
 
 def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
-    """float32 vector (len(spec.names),) of pictures that are normalised already."""
+    """float32 vector (len(spec.names),) of pictures that are normalised already.
+
+    >>> flat = normalise(np.full((64, 64), 7, np.uint8), DEFAULT_SPEC.normalise)
+    >>> float(describe_normalised(flat)[-1])
+    0.0
+    """
     return np.concatenate([family.compute(pictures) for family in spec.families])

@@ -37,6 +37,10 @@ def normalise(pixels: np.ndarray, settings: Normalise) -> Normalised:
     """The square pictures of grey pixels, 2-D uint8, uint16 or float32; the aspect is squashed to the square.
 
     Any affine change of grey values gives the same result up to rounding. A flat picture is 0 everywhere.
+
+    >>> pictures = normalise(np.arange(600, dtype=np.uint16).reshape(20, 30), Normalise(side=64))
+    >>> pictures.plain.shape, round(float(pictures.plain.std()), 3)
+    ((64, 64), 1.0)
     """
     size = (settings.side, settings.side)
     square: np.ndarray = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -51,7 +55,11 @@ def normalise(pixels: np.ndarray, settings: Normalise) -> Normalised:
 
 
 def localise(plain: np.ndarray, settings: Normalise) -> np.ndarray:
-    """The second picture of `Normalised`, from the first."""
+    """The second picture of `Normalised`, from the first.
+
+    >>> localise(np.zeros((64, 64), np.float32), Normalise(side=64)).any().item()
+    False
+    """
     centred = plain - cv2.GaussianBlur(plain, (0, 0), settings.local)
     deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), settings.local))
     return centred / (deviation + _FLOOR)

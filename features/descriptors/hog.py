@@ -57,7 +57,12 @@ class Hog(FeatureFamily):
 
 
 def hog(image: np.ndarray, settings: Hog) -> np.ndarray:
-    """float32 vector of block-normalised histograms, from a float32 square image."""
+    """float32 vector of block-normalised histograms, from a float32 square image.
+
+    >>> ramp = np.tile(np.arange(32, dtype=np.float32), (32, 1))
+    >>> hog(ramp, Hog(orientations=2, block=1)).tolist()  # four cells of 16 pixels, all edges in the first bin
+    [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    """
     magnitude, bins = gradients(image, settings.orientations)
     blocks = [
         _blocks(cell_histograms(magnitude, bins, cell, settings.orientations), settings.block)
@@ -67,7 +72,12 @@ def hog(image: np.ndarray, settings: Hog) -> np.ndarray:
 
 
 def gradients(image: np.ndarray, orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Magnitude and orientation bin of every pixel; central differences, 0 on the rim."""
+    """Magnitude and orientation bin of every pixel; central differences, 0 on the rim.
+
+    >>> magnitude, bins = gradients(np.array([[0, 1, 3]] * 3, dtype=np.float32), 9)
+    >>> float(magnitude[1, 1]), int(bins[1, 1])
+    (3.0, 0)
+    """
     down = np.zeros_like(image)
     right = np.zeros_like(image)
     np.subtract(image[2:], image[:-2], out=down[1:-1])
@@ -87,7 +97,11 @@ def gradients(image: np.ndarray, orientations: int) -> tuple[np.ndarray, np.ndar
 
 
 def cell_histograms(magnitude: np.ndarray, bins: np.ndarray, cell: int, orientations: int) -> np.ndarray:
-    """Mean gradient magnitude a bin, shape (cells down, cells across, orientations), float64."""
+    """Mean gradient magnitude a bin, shape (cells down, cells across, orientations), float64.
+
+    >>> cell_histograms(np.ones((2, 2), np.float32), np.array([[0, 1], [1, 1]], np.uint8), 2, 2)
+    array([[[0.25, 0.75]]])
+    """
     count = magnitude.shape[0] // cell
     length = (count + 1) * (count + 1) * orientations
     which = _first_bins(magnitude.shape[0], cell, orientations) + bins

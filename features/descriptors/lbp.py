@@ -42,7 +42,13 @@ class Lbp(FeatureFamily):
 
 
 def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:
-    """float32 vector of uniform-pattern histograms, each cell's summing to 1, from a float32 square image."""
+    """float32 vector of uniform-pattern histograms, each cell's summing to 1, from a float32 square image.
+
+    >>> flat = np.ones((8, 8), np.float32)
+    >>> histogram = lbp(flat, Lbp(radii=(1.0,), grid=1))
+    >>> round(float(histogram.sum()), 3), int(histogram.argmax())  # inside, all eight neighbours are as bright
+    (1.0, 8)
+    """
     offsets, pixels_a_bin = _cells(image.shape[0], image.shape[1], settings.grid)
     histograms = [
         np.bincount((offsets + uniform_patterns(image, radius)).ravel(), minlength=pixels_a_bin.size) / pixels_a_bin
@@ -52,7 +58,11 @@ def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:
 
 
 def uniform_patterns(image: np.ndarray, radius: float) -> np.ndarray:
-    """uint8 array like ``image``: ones of the 8-point pattern if it is uniform, else 9. Outside counts as 0."""
+    """uint8 array like ``image``: ones of the 8-point pattern if it is uniform, else 9. Outside counts as 0.
+
+    >>> uniform_patterns(np.array([[0, 0, 0], [0, 5, 0], [0, 0, 0]], dtype=np.float32), 1.0)[1, 1].item()
+    0
+    """
     rows, columns = image.shape
     margin = int(np.ceil(radius)) + 1
     padded = cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)

@@ -8,5 +8,8 @@ def modulus(across: np.ndarray, down: np.ndarray) -> np.ndarray:
 
     `cv2.magnitude` takes another path for arrays that are aligned otherwise, and its last bit follows the path; a
     feature cache would then depend on who wrote it.
+
+    >>> modulus(np.array([3.0, 0.0]), np.array([4.0, -2.0]))
+    array([5., 2.])
     """
     return np.asarray(np.sqrt(across * across + down * down))

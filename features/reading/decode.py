@@ -36,6 +36,12 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
 
     Raises `ImageTooLarge`, `UnsupportedImage` or `UndecodableImage`, and nothing else, whatever the bytes are; no text
     of the file ever stands in the message.
+
+    >>> import cv2
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    >>> pixels = decode(cv2.imencode(".png", ramp)[1].tobytes())
+    >>> pixels.shape, pixels.dtype.name, bool(np.array_equal(pixels, ramp))
+    ((64, 256), 'uint8', True)
     """
     limits.check_bytes(len(data))
     data = bytes(data)
@@ -55,7 +61,11 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
 
 
 def is_image(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` (132 bytes are enough) is of a kind that is taken."""
+    r"""Whether a file that begins with ``head`` (132 bytes are enough) is of a kind that is taken.
+
+    >>> is_image(b"\x89PNG\r\n\x1a\n"), is_image(b"GIF89a")
+    (True, False)
+    """
     return _reader(head) is not None
 
 

@@ -18,6 +18,10 @@ def robust_range(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     ``values`` are distinct and finite, in any order, ``counts`` (same shape, positive) how many pixels have each. The
     ends are the least and the greatest value, except for single values with a wide gap to the rest, and for few pixels
     far outside the span that holds 99 % of the others.
+
+    >>> stored = np.append(-20_000, np.arange(100))  # one value far from the others, as padding is
+    >>> robust_range(stored, np.full(101, 50))
+    (0.0, 99.0)
     """
     order = np.argsort(values)
     values, counts = values[order], counts[order]
