@@ -135,7 +135,7 @@ def bare_app() -> Any:
 
     @app.post("/predict")
     async def predict(request: Request) -> Prediction:
-        answer = await run_in_threadpool(bundle.answer, await request.body())
+        answer = await run_in_threadpool(bundle.score, await request.body())
         request_id = uuid.uuid4().hex
         return Prediction(
             id=f"{request_id}.0",
