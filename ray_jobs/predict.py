@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import ray
 from tqdm import tqdm
 
+from features.reading.decode import READING_VERSION
 from features.reading.errors import ImageError
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
@@ -59,7 +60,7 @@ class ScoringJob:
 
     @classmethod
     def of(cls, source: Source, bundle: Bundle, version: int, digest: str, state: State) -> "ScoringJob":
-        """The job of a source as it is now; its key is the same for the same pictures and the same model.
+        """The job of a source as it is now; its key is the same for the same pictures, model and decoder.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class ScoringJob:
         entries = sorted(source.entries(), key=lambda entry: entry.path)
         if not entries:
             raise UsageError(f"{source.uri} holds no pictures, so there is nothing to score; name another with --data")
-        key = hashlib.sha256(f"{source.uri}\0{digest}\0{BATCH}".encode("utf-8", "surrogatepass"))
+        key = hashlib.sha256(f"{source.uri}\0{digest}\0{READING_VERSION}\0{BATCH}".encode("utf-8", "surrogatepass"))
         for entry in entries:
             key.update(f"\0{entry.path}\0{entry.size}\0{entry.version}".encode("utf-8", "surrogatepass"))
         paths = tuple(entry.path for entry in entries)

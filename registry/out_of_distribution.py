@@ -116,8 +116,8 @@ class OutOfDistributionDetector:
         doubts = list[Doubt]()
         if distance > self.doubtful:
             detail = (
-                f"The picture is unusual for this model: its distance from the X-rays of training is {distance:.2f}, and "
-                f"few exceed {self.doubtful:.2f}. The model's numbers may not hold for it."
+                f"The picture is unusual for this model: its distance from the X-rays of training is {distance:.2f}, "
+                f"and few exceed {self.doubtful:.2f}. The model's numbers may not hold for it."
             )
             doubts.append(Doubt(code="unlike-training", detail=detail))
         if colour > SOME_COLOUR:

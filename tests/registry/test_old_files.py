@@ -15,7 +15,7 @@ from pyarrow.fs import LocalFileSystem
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.manifest import load_manifest
-from ray_jobs.feature_table.cache import load_shard
+from ray_jobs.feature_table.cache import load_shard, shard_path
 from ray_jobs.learning.trial import trial_from_json
 from registry.bundle import read_bundle
 from registry.feedback import read_feedback
@@ -103,11 +103,12 @@ def test_a_manifest_and_a_feature_cache_are_found(tmp_path: Path):
         [("sha256", pa.string()), ("error", pa.string()), ("features", pa.list_(pa.float32(), width))],
         metadata={b"hm-mlflow.spec": DEFAULT_SPEC.fingerprint.encode()},
     )
-    shard = tmp_path / "features" / DEFAULT_SPEC.fingerprint[:16] / f"{sha256[:2]}.parquet"
+    state = open_state(str(tmp_path))
+    shard = Path(shard_path(state, DEFAULT_SPEC, sha256[:2]))
     shard.parent.mkdir(parents=True)
     table = {"sha256": [sha256], "error": [""], "features": [vectors.tolist()]}
     pq.write_table(pa.Table.from_pydict(table, schema=schema), shard)
-    found, usable = load_shard(open_state(str(tmp_path)), DEFAULT_SPEC, sha256[:2], [("NORMAL/a.png", sha256)])
+    found, usable = load_shard(state, DEFAULT_SPEC, sha256[:2], [("NORMAL/a.png", sha256)])
     assert usable.tolist() == [True]
     np.testing.assert_array_equal(found.reshape(-1), vectors)
 

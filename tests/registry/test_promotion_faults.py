@@ -21,7 +21,7 @@ def test_no_promotion_that_was_acknowledged_is_lost_where_the_registry_is_killed
     settings = Settings(mlflow_tracking_uri=server.url, state_uri=str(tmp_path / "state"))
     client(settings).create_registered_model(settings.model_name)
     for _ in range(2):
-        client(settings).create_model_version(settings.model_name, source="mlflow-artifacts:/none")
+        client(settings).create_model_version(settings.model_name, source="s3://nowhere/model")
     versions = [version_of(settings, number) for number in (1, 2)]
     acknowledged, attempted = list[Change](), list[int]()
 

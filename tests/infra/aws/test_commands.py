@@ -10,10 +10,10 @@ DEPLOYED = ("mlflow", "webapp")
 
 
 @pytest.fixture
-def deployed(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def deployed(aws_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A cluster with services that were given a task definition each; what Pulumi says of it."""
     for name, value in {
-        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ENDPOINT_URL": aws_server,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "eu-west-1",

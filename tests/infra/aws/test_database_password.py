@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from infra.settings import ROOT
 
@@ -17,12 +16,9 @@ PROGRAM = ROOT / "compose" / "images" / "database-password"
 
 
 @pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+def manager(aws_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for name, value in {
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws_server,
         "AWS_DEFAULT_REGION": "eu-west-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -33,8 +29,7 @@ def manager(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     client = boto3.client("secretsmanager")
     made = client.create_secret(Name=f"rds!{tmp_path.name}", SecretString=secret("first"))
     monkeypatch.setenv("DATABASE_SECRET", made["ARN"])
-    yield client
-    server.stop()
+    return client
 
 
 def secret(password: str) -> str:

@@ -22,7 +22,6 @@ from typing import Any
 import boto3
 import pytest
 from dotenv import dotenv_values
-from moto.server import ThreadedMotoServer
 
 from infra.aws.compute import notebook
 from infra.aws.compute.project import archive, constraints
@@ -181,14 +180,11 @@ def test_constraints_are_the_lock_without_its_hashes():
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cloud(aws_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """S3 with the project and Secrets Manager with the secrets, as moto has them, for this process and its children."""
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()  # one memory for all servers
+    urllib.request.urlopen(f"{aws_server}/moto-api/reset", data=b"").close()  # other tests left theirs
     for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": aws_server,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -200,8 +196,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     s3.put_object(Bucket=made["bucket"], Key=made["key"], Body=base64.b64decode(made["contentBase64"]))
     for name in ("ray-token", "mlflow-jobs-password"):
         secrets.create_secret(Name=f"hm-mlflow/{name}", SecretString=f"value of {name}")
-    yield
-    server.stop()
 
 
 def start(root: Path) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,6 @@ from typing import Any
 import boto3
 import pytest
 import sqlalchemy
-from moto.server import ThreadedMotoServer
 
 from infra.aws.network import certificate
 from infra.settings import ROOT
@@ -54,12 +53,9 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def keeper(aws_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Secrets Manager with the password, and the program that follows it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws_server)
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "eu-west-1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -74,7 +70,6 @@ def keeper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     yield manager
     process.kill()
     process.wait()
-    server.stop()
 
 
 def secret(password: str) -> str:

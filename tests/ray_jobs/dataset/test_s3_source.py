@@ -50,9 +50,9 @@ def test_a_missing_object_is_a_matter_of_that_object(s3, bucket):
         open_source(f"s3://{bucket}").read("NORMAL/a.png")
 
 
-def test_a_missing_bucket_is_named_with_its_endpoint(s3, s3_server):
+def test_a_missing_bucket_is_named_with_its_endpoint(s3, aws_server):
     source = open_source("s3://no-such-bucket/xrays")
-    with pytest.raises(SourceError, match=f"bucket 'no-such-bucket' .* does not exist at {s3_server}"):
+    with pytest.raises(SourceError, match=f"bucket 'no-such-bucket' .* does not exist at {aws_server}"):
         list(source.entries())
     with pytest.raises(SourceError, match=r"bucket 'no-such-bucket' .* does not exist"):
         source.read("NORMAL/a.png")
@@ -77,17 +77,17 @@ def test_an_endpoint_that_is_no_address_is_refused(s3, monkeypatch):
 
 
 @pytest.fixture
-def stranger(s3_server, s3, monkeypatch):
+def stranger(aws_server, s3, monkeypatch):
     """The credentials of a user without any right, on the server that now asks for rights."""
-    iam = boto3.session.Session().client("iam", endpoint_url=s3_server)
+    iam = boto3.session.Session().client("iam", endpoint_url=aws_server)
     name = f"stranger-{uuid.uuid4()}"
     iam.create_user(UserName=name)
     key = iam.create_access_key(UserName=name)["AccessKey"]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    httpx.post(f"{s3_server}/moto-api/reset-auth", content="0").raise_for_status()
+    httpx.post(f"{aws_server}/moto-api/reset-auth", content="0").raise_for_status()
     yield
-    httpx.post(f"{s3_server}/moto-api/reset-auth", content="1000000000").raise_for_status()
+    httpx.post(f"{aws_server}/moto-api/reset-auth", content="1000000000").raise_for_status()
 
 
 def test_denied_access_says_what_is_needed(bucket, stranger):
@@ -101,10 +101,10 @@ def test_credentials_that_are_not_known_are_named(bucket, stranger, monkeypatch)
         list(open_source(f"s3://{bucket}/xrays").entries())
 
 
-def test_a_manifest_of_a_bucket_stands_in_a_bucket_and_hashes_only_what_is_new(s3, s3_server, bucket):
+def test_a_manifest_of_a_bucket_stands_in_a_bucket_and_hashes_only_what_is_new(s3, aws_server, bucket):
     for key, data in cohort().items():
         s3.put_object(Bucket=bucket, Key=f"xrays/{key}", Body=data)
-    address = s3_server.removeprefix("http://")
+    address = aws_server.removeprefix("http://")
     filesystem = S3FileSystem(
         access_key="testing", secret_key="testing", endpoint_override=address, scheme="http", region="us-east-1"
     )
