@@ -1,4 +1,4 @@
-"""Records of predictions and their features, in Parquet files below STATE_URI; never pictures."""
+"""The memory of serving: what was predicted and from which features, in Parquet files below STATE_URI; no pictures."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileInfo, FileSelector, FileType
 
+from registry.prediction_ids import ParsedId, parse_id
 from registry.state import State
 
 FOLDER = "predictions/records"
 _SPEC = b"hm-mlflow.spec"
+FILE_SPAN = timedelta(hours=1)  # between the first and the last prediction of a file
 SUMMARY = ("id", "time", "version", "probability", "label")
 
 
@@ -33,7 +35,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionSummary:
-    """A record without its features."""
+    """What a record says without its features."""
 
     id: str
     time: datetime
@@ -44,14 +46,17 @@ class PredictionSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How much is kept; the oldest files are removed first."""
+    """How much is remembered: the oldest files go first."""
 
     days: float = 30.0
     size: int = 2**30
 
 
 def path_of(state: State, begun: datetime, writer: str) -> str:
-    """The file that a writer began at a time; names in a folder sort by time."""
+    """The file that a writer began at a time; the names in a folder sort by time.
+
+    A writer is known by the id of its file's first prediction, so that an id alone leads to its file.
+    """
     return state.path(FOLDER, begun.strftime("%Y-%m-%d"), f"{begun.strftime('%H%M%S.%f')}-{writer}.parquet")
 
 
@@ -110,14 +115,45 @@ def matrix(table: pa.Table) -> np.ndarray:
 
 
 def find(state: State, prediction_id: str) -> PredictionSummary | None:
-    """The newest record of an id without its features, or None."""
+    """What was said under an id; None where nothing is kept under it.
+
+    An id of ours leads to the one file that can hold it. Ids of older versions, which came from the client, are looked
+    for in every file of those versions.
+    """
+    known = parse_id(prediction_id)
+    if known is not None:
+        path = _file_of(state, prediction_id, known)
+        return _find_in(state, path, prediction_id) if path else None
     for info in reversed(files(state)):
-        with state.filesystem.open_input_file(info.path) as file:
-            table = pq.read_table(file, columns=list(SUMMARY))
-        rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
-        if rows:
-            return PredictionSummary(**rows[-1])
+        if _first_id(info.path) is None and (said := _find_in(state, info.path, prediction_id)):
+            return said
     return None
+
+
+def _file_of(state: State, prediction_id: str, known: ParsedId) -> str | None:
+    """The last file that the id's writer began before or with the id."""
+    found = ""
+    for day in {known.time.date(), (known.time - FILE_SPAN).date()}:
+        folder = FileSelector(state.path(FOLDER, day.isoformat()), allow_not_found=True)
+        for info in state.filesystem.get_file_info(folder):
+            first = _first_id(info.path)
+            parsed = parse_id(first) if first else None
+            if first and parsed and parsed.writer == known.writer and first <= prediction_id:
+                found = max(found, info.path)
+    return found or None
+
+
+def _first_id(path: str) -> str | None:
+    """The id of the first prediction in a file, as its name has it; None for a file of an older version."""
+    writer = path.rpartition("/")[2].removesuffix(".parquet").partition("-")[2]
+    return writer if parse_id(writer) else None
+
+
+def _find_in(state: State, path: str, prediction_id: str) -> PredictionSummary | None:
+    with state.filesystem.open_input_file(path) as file:
+        table = pq.read_table(file, columns=list(SUMMARY))
+    rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
+    return PredictionSummary(**rows[-1]) if rows else None
 
 
 def prune(state: State, bounds: Bounds, *, now: datetime | None = None) -> int:

@@ -18,6 +18,7 @@ from serve.http.draining import Draining
 from serve.http.headers import RequestId, SafeHeaders
 from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
+from serve.http.load import Load
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import request_id_of
@@ -62,7 +63,9 @@ def create_app(
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
-    service = PredictionService(predictor, limits=limits, metrics=metrics, recorder=recorder)
+    load = Load()
+    metrics.follow(load)
+    service = PredictionService(predictor, limits=limits, load=load, metrics=metrics, recorder=recorder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -83,12 +86,12 @@ def create_app(
         title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
     )
     # The last one added is the outermost: an id first, so that every refusal below carries it.
-    app.add_middleware(Admission, limits=limits, metrics=metrics)
-    app.add_middleware(BoundedBody, limits=limits, metrics=metrics)
+    app.add_middleware(Admission, limits=limits, load=load)
+    app.add_middleware(BoundedBody, limits=limits, load=load)
     app.add_middleware(KeyGuard, keys=keys)
     app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
-    app.add_middleware(AccessLog, metrics=metrics)
+    app.add_middleware(AccessLog, load=load, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
     problems.install(app)
     app.include_router(_predict_router(service))

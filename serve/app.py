@@ -1,11 +1,11 @@
 """The Ray Serve deployment: binds the HTTP application and the model watcher to a replica, nothing more."""
 
 import gc
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,17 +20,16 @@ from serve.api import create_app
 from serve.http.keys import Keys
 from serve.http.limits import RequestLimits
 from serve.inference.recorder import PredictionRecorder
-from serve.lifecycle.launch import LOG_SOCKET, STOPPING
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
 from serve.production.model import Holder
 from serve.production.watcher import watch
+from serve.run_folder import RunFolder
 
 # Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
 # others out. What exceeds even this, Serve turns away by itself.
 MAX_ONGOING_REQUESTS = 256
 MAX_QUEUED_REQUESTS = 256
-REQUEST_TIMEOUT_S = 60.0
 TARGET_ONGOING_REQUESTS = 4
 GRACE_S = 30.0
 FIRST_LOOK_S = 20.0
@@ -46,11 +45,11 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "15", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 class Webapp:
     """One replica: a model holder, the watcher that keeps it current, and the application over both."""
 
-    def __init__(self, settings: Settings, limits: RequestLimits, folder: Path, keys: Keys | None) -> None:
+    def __init__(self, settings: Settings, limits: RequestLimits, folder: RunFolder, keys: Keys | None) -> None:
         cv2.setNumThreads(1)  # the threads are ours: one picture each
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
-        set_up(chosen(settings.log_format), folder / LOG_SOCKET)
+        set_up(chosen(settings.log_format), folder.log_socket)
         self._settings = settings
         self._folder = folder
         self._keys = keys
@@ -78,6 +77,8 @@ class Webapp:
                 yield
             finally:
                 self._watcher.stop()
+                for handler in logging.getLogger().handlers:
+                    handler.flush()  # Ray ends a replica without the interpreter's own farewell
 
         return create_app(
             self._holder,
@@ -86,7 +87,7 @@ class Webapp:
             metrics=self._metrics,
             around=watching,
             behind_serve=True,
-            stopping=self._folder / STOPPING,
+            stopping=self._folder.stopping,
             recorder=self._recorder,
             keys=self._keys,
         )
@@ -98,17 +99,16 @@ class Webapp:
 
 
 def build(
-    settings: Settings, folder: Path, *, keys: Keys | None = None, limits: RequestLimits | None = None
+    settings: Settings, folder: RunFolder, *, keys: Keys | None = None, limits: RequestLimits | None = None
 ) -> Application:
     """The application that `ray.serve.run` deploys; its replicas share a folder of this start for metrics and logs."""
-    metrics_folder = folder / "metrics"
-    metrics_folder.mkdir()
+    folder.metrics.mkdir()
     deployment: Deployment = serve.deployment(
         name="webapp",
         **_replicas(settings),
         ray_actor_options={
             "num_cpus": 1,
-            "runtime_env": {"env_vars": {**_MEMORY, FOLDER_VARIABLE: str(metrics_folder)}},
+            "runtime_env": {"env_vars": {**_MEMORY, FOLDER_VARIABLE: str(folder.metrics)}},
         },
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=MAX_QUEUED_REQUESTS,

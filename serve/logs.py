@@ -1,8 +1,8 @@
 """Log lines: JSON for machines or text for a terminal, from every replica to the one stream of whoever started serving.
 
-Ray would put a prefix before each line that a replica writes, which no longer is JSON. So a replica sends its lines to
-a socket in the start's own folder, and the starting process writes them out. Nobody waits: lines go out many at a time
-from a thread of their own, and what finds the socket full or gone is lost.
+Ray would put a prefix before each line that a replica writes, which is then no JSON. So a replica sends its lines over
+a socket in the start's own folder, and the starting process writes them out (`serve.lifecycle.log_collector`). Requests
+never wait for the log: lines are sent from a thread of their own.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Literal
 
 Format = Literal["json", "text"]
 ACCESS = "serve.http.access"
-_LONGEST_LINE = 60_000  # a datagram's bound on Linux is the socket's buffer, 208 KiB unless somebody changed it
 _MOST_WAITING = 10_000
+_AT_ONCE = 64
+END_OF_RECORD = b"\0\n"  # a record has lines of its own where it carries a trace
 _SEND_S = 0.1
-_STOP = b""
+_SEND_TIMEOUT_S = 5.0
+_FLUSH_S = 5.0
 _ENCODER = json.JSONEncoder(default=str)  # `json.dumps` would make one for each line
 
 
@@ -66,90 +69,114 @@ def formatter(form: Format) -> logging.Formatter:
 
 
 def set_up(form: Format, collector: Path | None = None) -> None:
-    """Send this process's log to a collector's socket, or to its own standard error.
+    """Send this process's log, with Python's warnings, to a collector's socket, or to its own standard error.
 
-    Of successful looks at the page, probes and scrapes only JSON has a line; on a terminal they would bury the rest.
+    Successful looks at the page, probes and scrapes have a line in JSON only; on a terminal they would bury the rest.
     """
-    handler: logging.Handler = ToCollector(collector) if collector else logging.StreamHandler()
+    handler: logging.Handler = LogSender(collector) if collector else logging.StreamHandler()
     handler.setFormatter(formatter(form))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread_error
     logging.getLogger("serve").setLevel(logging.INFO)
     logging.getLogger(ACCESS).setLevel(logging.DEBUG if form == "json" else logging.INFO)
 
 
-def say(text: str) -> None:
-    """Tell whoever started this process: on standard output, or as a line of the log where that is JSON."""
-    handlers = logging.getLogger().handlers
-    if handlers and isinstance(handlers[0].formatter, JsonLines):
-        logging.getLogger("serve").info("%s", " ".join(text.split()))
-    else:
-        print(text, flush=True)
+def _log_thread_error(error: threading.ExceptHookArgs) -> None:
+    if error.exc_value is not None:  # as the interpreter ends there may be none
+        name = error.thread.name if error.thread else "of unknown name"
+        trace = (error.exc_type, error.exc_value, error.exc_traceback)
+        logging.getLogger("serve").error("Thread %s ended with an error.", name, exc_info=trace)
 
 
-class ToCollector(logging.Handler):
-    """Sends lines as datagrams to a collector's socket: warnings at once, others within a moment, many in each."""
+class LogSender(logging.Handler):
+    """Sends lines to a collector's socket: warnings at once, others within a moment, several at a time.
 
-    def __init__(self, path: Path) -> None:
+    While no collector listens, lines wait, at most `most_waiting`; the oldest then go first, and the next line that
+    gets through is preceded by one that says how many were lost.
+    """
+
+    def __init__(self, path: Path, *, most_waiting: int = _MOST_WAITING) -> None:
         super().__init__()
         self._path = str(path)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._waiting: deque[bytes] = deque(maxlen=_MOST_WAITING)
+        self._connection: socket.socket | None = None
+        self._most_waiting = most_waiting
+        self._waiting: deque[bytes] = deque()
+        self._lost = 0
         self._sending = threading.Lock()
-        self._closed = threading.Event()
-        threading.Thread(target=self._run, name="log-sender", daemon=True).start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._waiting.append(self.format(record).encode("utf-8", "replace")[:_LONGEST_LINE])
-        if record.levelno >= logging.WARNING:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what waits; only senders wait for one another, never who has a line to add."""
-        with self._sending, contextlib.suppress(OSError):
-            while self._waiting:
-                self._socket.sendto(self._datagram(), self._path)
-
-    def close(self) -> None:
-        self._closed.set()
-        self.flush()
-        self._socket.close()
-        super().close()
-
-    def _datagram(self) -> bytes:
-        lines = [self._waiting.popleft()]
-        size = len(lines[0])
-        while self._waiting and size + 1 + len(self._waiting[0]) <= _LONGEST_LINE:
-            lines.append(self._waiting.popleft())
-            size += 1 + len(lines[-1])
-        return b"\n".join(lines)
-
-    def _run(self) -> None:
-        while not self._closed.wait(_SEND_S):
-            self.flush()
-
-
-class Collector:
-    """Writes the lines that replicas send to standard error, from start to stop."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._stream = sys.stderr
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._run, name="log-collector", daemon=True)
+        self._wanted = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-sender", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Write what has arrived, then end."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last, contextlib.suppress(OSError):
-            last.sendto(_STOP, str(self.path))
-            self._thread.join(timeout=5)
-        self._socket.close()
+    def emit(self, record: logging.LogRecord) -> None:
+        self._waiting.append(self.format(record).encode("utf-8", "replace") + END_OF_RECORD)
+        if len(self._waiting) > self._most_waiting:
+            with contextlib.suppress(IndexError):
+                self._waiting.popleft()
+                self._lost += 1
+        if record.levelno >= logging.WARNING:
+            self._wanted.set()
+
+    def flush(self) -> None:
+        """Wait until what waits is sent, for a few seconds at most."""
+        end = time.monotonic() + _FLUSH_S
+        while self._waiting and time.monotonic() < end and self._send():
+            pass
+
+    def close(self) -> None:
+        self._ended.set()
+        self._wanted.set()
+        self.flush()
+        self._disconnect()
+        super().close()
 
     def _run(self) -> None:
-        while line := self._socket.recv(2 * _LONGEST_LINE):
-            self._stream.write(line.decode("utf-8", "replace") + "\n")
-            self._stream.flush()
+        while not self._ended.is_set():
+            self._wanted.wait(_SEND_S)
+            self._wanted.clear()
+            while self._waiting and self._send():
+                pass
+
+    def _send(self) -> bool:
+        """Send what waits; False if no collector took it, and it waits again."""
+        with self._sending:
+            lines = self._take()
+            try:
+                self._connected().sendall(b"".join(lines))
+            except OSError:
+                self._disconnect()
+                self._waiting.extendleft(reversed(lines))
+                return False
+            return True
+
+    def _take(self) -> list[bytes]:
+        lines = []
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            message = f"{lost} lines of this log were lost: nothing took them."
+            record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (), None)
+            lines.append(self.format(record).encode() + END_OF_RECORD)
+        with contextlib.suppress(IndexError):
+            for _ in range(_AT_ONCE):
+                lines.append(self._waiting.popleft())
+        return lines
+
+    def _connected(self) -> socket.socket:
+        if self._connection is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(_SEND_TIMEOUT_S)
+            try:
+                connection.connect(self._path)
+            except OSError:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -15,37 +15,45 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from serve.http.load import Load
+
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OPEN = "hm_requests_open"
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 _SECONDS = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SCORES = tuple(round(0.05 * step, 2) for step in range(1, 21))
 # A label's values must stay few: a process that has met this many versions calls further ones "other".
 _VERSIONS = 64
-_SHOWN_S = 0.1
+SHOWN_S = 0.1
 
 
-class Level:
-    """A number that every request changes more than once; its gauge shows it within `_SHOWN_S`.
+class _LoadGauges:
+    """Shows a load, within `SHOWN_S` of a change: writing a gauge that replicas share costs more than the change."""
 
-    Writing a gauge that replicas share costs a request more than the change itself. Used in one event loop.
-    """
-
-    def __init__(self, gauge: Gauge) -> None:
-        self.value = 0
-        self._gauge = gauge
+    def __init__(self, load: Load, gauges: dict[str, Gauge]) -> None:
+        self._load = load
+        self.gauges = gauges
+        self._busy = False
         self._due: asyncio.AbstractEventLoop | None = None
 
-    def add(self, change: int) -> None:
-        """Change the number."""
-        self.value += change
+    def changed(self) -> None:
+        """Show the load soon; that a request is open at all is shown at once, as whoever drains relies on it."""
+        if not self._busy and self._load.requests_open.value:
+            self.show()
         if self._due is None or self._due.is_closed():
             self._due = asyncio.get_running_loop()
-            self._due.call_later(_SHOWN_S, self._show)
+            self._due.call_later(SHOWN_S, self._show_when_due)
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Show the load of this moment."""
+        self._busy = self._load.requests_open.value > 0
+        for name, gauge in self.gauges.items():
+            gauge.set(getattr(self._load, name).value)
+
+    def _show_when_due(self) -> None:
         self._due = None
-        self._gauge.set(self.value)
+        self.show()
 
 
 class Metrics:
@@ -64,10 +72,13 @@ class Metrics:
         self._labelled: set[int] = set()
         self.requests = self._counter("hm_requests", "Requests answered", "method", "route", "status")
         self.seconds = self._histogram("hm_request_seconds", "From a request to its answer", "route", buckets=_SECONDS)
-        self.open = self._gauge("hm_requests_open", "Requests that have arrived and have no answer yet")
-        self.in_work = Level(self._gauge("hm_requests_in_work", "Requests that are let into work"))
-        self.pictures = Level(self._gauge("hm_pictures_in_work", "Pictures that are computed or wait for a thread"))
-        self.buffered = Level(self._gauge("hm_buffered_bytes", "Bytes that uploads and the requests in work hold"))
+        load = {
+            "requests_open": self._gauge(OPEN, "Requests that have arrived and have no answer yet"),
+            "requests_in_work": self._gauge("hm_requests_in_work", "Requests that are let into work"),
+            "pictures_in_work": self._gauge("hm_pictures_in_work", "Pictures that are computed or wait for a thread"),
+            "buffered_bytes": self._gauge("hm_buffered_bytes", "Bytes that uploads and the requests in work hold"),
+        }
+        self._load_gauges = _LoadGauges(Load(), load)
         self.refusals = self._counter("hm_refusals", "Problems sent, of requests and of single pictures", "code")
         self.scores = self._histogram("hm_score", "Probability of pneumonia of answers", "version", buckets=_SCORES)
         self.warnings = self._counter("hm_warnings", "Warnings that answers carried", "code")
@@ -80,6 +91,11 @@ class Metrics:
         self.swaps = self._counter("hm_swaps", "Models taken into service, from the registry or from disk", "source")
         self.swap_failures = self._counter("hm_swap_failures", "Failed attempts to follow Production", "code")
 
+    def follow(self, load: Load) -> None:
+        """Show a load from now on."""
+        self._load_gauges = _LoadGauges(load, self._load_gauges.gauges)
+        load.listen(self._load_gauges.changed)
+
     def version_label(self, version: int) -> str:
         """A version as a label's value."""
         if len(self._labelled) < _VERSIONS:
@@ -88,13 +104,9 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        self._load_gauges.show()
         folder = os.environ.get(FOLDER_VARIABLE)
-        if not folder:
-            return generate_latest(self._registry)
-        forget_the_dead(Path(folder))
-        together = CollectorRegistry()
-        MultiProcessCollector(together, folder)
-        return generate_latest(together)
+        return generate_latest(_together(Path(folder)) if folder else self._registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self._registry)
@@ -104,6 +116,19 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, over_replicas: str = "livesum") -> Gauge:
         return Gauge(name, meaning, registry=self._registry, multiprocess_mode=over_replicas)  # type: ignore[arg-type]
+
+
+def open_requests(folder: Path) -> int:
+    """How many requests the replicas that share a folder have open."""
+    families = _together(folder).collect()
+    return int(sum(sample.value for family in families for sample in family.samples if sample.name == OPEN))
+
+
+def _together(folder: Path) -> CollectorRegistry:
+    forget_the_dead(folder)
+    together = CollectorRegistry()
+    MultiProcessCollector(together, str(folder))
+    return together
 
 
 def forget_the_dead(folder: Path) -> None:

@@ -46,7 +46,7 @@ class Opinion(ApiModel):
 class Prediction(Opinion):
     """The answer for one picture."""
 
-    id: str = Field(description="The request's id and the picture's place in it; feedback names it.")
+    id: str = Field(description="The prediction's own id, unique, whatever `request_id` is. Feedback names it.")
 
 
 class Explanation(Opinion):

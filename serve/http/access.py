@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.http.load import Load
 from serve.logs import ACCESS
 from serve.metrics import Metrics
 
@@ -19,8 +20,9 @@ _PAGE = {"/", "/page/result", "/page/model"}
 class AccessLog:
     """What metrics and log tell of a request: method, route, status, time, id and version, never what it carried."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, load: Load, metrics: Metrics) -> None:
         self.app = app
+        self.load = load
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +37,7 @@ class AccessLog:
                 status = message["status"]
             await send(message)
 
-        self.metrics.open.inc()
+        self.load.requests_open.add(1)
         try:
             await self.app(scope, receive, watched)
         except Exception:
@@ -43,7 +45,7 @@ class AccessLog:
             scope["state"]["problem"] = "internal-error"
             raise
         finally:
-            self.metrics.open.dec()
+            self.load.requests_open.add(-1)
             self._note(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.settings import Settings, SettingsError
-from serve.http.problems import problem, respond
+from serve.http.problems import refuse
 
 OFF = "off"
 OWN = "itself"
@@ -120,8 +120,7 @@ class KeyGuard:
             detail = "Send the header 'Authorization: Bearer KEY' or 'X-API-Key: KEY'" + (
                 "; the one that was sent is not taken." if given else "."
             )
-            refusal = problem("no-key", detail, request_id=scope["state"]["request_id"])
-            await respond(refusal, {"Connection": "close"})(scope, receive, send)
+            await refuse(scope, receive, send, "no-key", detail, close=True)
             return
         scope["state"]["key"] = holder
         await self.app(scope, receive, send)

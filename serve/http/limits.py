@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.problems import problem, respond
-from serve.metrics import Metrics
+from serve.http.load import Load
+from serve.http.problems import refuse
 
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
 _MIB = 2**20
@@ -43,10 +43,6 @@ class RequestLimits:
     pictures: int = 128
 
 
-def _request_id(scope: Scope) -> str:
-    return str(scope["state"]["request_id"])
-
-
 class _GoneError(Exception):
     """The client went away."""
 
@@ -63,10 +59,10 @@ class BoundedBody:
     see a broken connection instead of the answer.
     """
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, load: Load) -> None:
         self.app = app
         self.limits = limits
-        self.metrics = metrics
+        self.load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
@@ -85,8 +81,7 @@ class BoundedBody:
             return
         if not fits:
             detail = f"The request is larger than {self.limits.body_bytes} bytes; send fewer or smaller pictures."
-            refusal = problem("body-too-large", detail, request_id=_request_id(scope))
-            await respond(refusal, {"Connection": "close"})(scope, receive, send)
+            await refuse(scope, receive, send, "body-too-large", detail, close=True)
             return
         body, rest = b"".join(chunks), True
 
@@ -115,13 +110,13 @@ class BoundedBody:
                 self._release(chunks)
                 continue
             chunks.append(chunk)
-            self.metrics.buffered.add(len(chunk))
-            if self.metrics.buffered.value > self.limits.buffered_bytes:
+            self.load.buffered_bytes.add(len(chunk))
+            if self.load.buffered_bytes.value > self.limits.buffered_bytes:
                 raise _OverBudgetError
         return size <= self.limits.body_bytes
 
     def _release(self, chunks: list[bytes]) -> None:
-        self.metrics.buffered.add(-sum(map(len, chunks)))
+        self.load.buffered_bytes.add(-sum(map(len, chunks)))
         chunks.clear()
 
     async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,8 +128,7 @@ class BoundedBody:
         else:
             code = "busy"
             detail = f"Uploads in progress hold {self.limits.buffered_bytes} bytes, the limit here; try again shortly."
-        refusal = problem(code, detail, request_id=_request_id(scope))
-        await respond(refusal, {"Connection": "close"})(scope, receive, send)
+        await refuse(scope, receive, send, code, detail, close=True)
 
 
 class Admission:
@@ -144,18 +138,18 @@ class Admission:
     then taken off the queue, so that a server that has fallen behind does not work for clients who have given up.
     """
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, load: Load) -> None:
         self.app = app
         self.limits = limits
-        self.metrics = metrics
+        self.load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self.app(scope, receive, send)
             return
-        if self.metrics.in_work.value >= self.limits.in_work:
-            detail = f"{self.metrics.in_work.value} requests are in work, the limit here; try again shortly."
-            await respond(problem("busy", detail, request_id=_request_id(scope)))(scope, receive, send)
+        if self.load.requests_in_work.value >= self.limits.in_work:
+            detail = f"{self.load.requests_in_work.value} requests are in work, the limit here; try again shortly."
+            await refuse(scope, receive, send, "busy", detail)
             return
         begun = False
 
@@ -164,7 +158,7 @@ class Admission:
             begun = True
             await send(message)
 
-        self.metrics.in_work.add(1)
+        self.load.requests_in_work.add(1)
         try:
             async with asyncio.timeout(self.limits.answer_s) as limit:
                 await self.app(scope, receive, watched)
@@ -172,6 +166,6 @@ class Admission:
             if begun or not limit.expired():
                 raise
             detail = f"No answer was ready after {self.limits.answer_s:g} s; try again, with fewer pictures at once."
-            await respond(problem("too-slow", detail, request_id=_request_id(scope)))(scope, receive, send)
+            await refuse(scope, receive, send, "too-slow", detail)
         finally:
-            self.metrics.in_work.add(-1)
+            self.load.requests_in_work.add(-1)

@@ -113,6 +113,15 @@ class _ProblemResponse(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
+async def refuse(scope: Scope, receive: Receive, send: Send, code: str, detail: str, *, close: bool = False) -> None:
+    """Answer a request with a problem from ASGI middleware.
+
+    `close` ends the connection too: the client may still be sending a body that nobody will read.
+    """
+    document = problem(code, detail, request_id=str(scope["state"]["request_id"]))
+    await respond(document, {"Connection": "close"} if close else None)(scope, receive, send)
+
+
 def request_id_of(request: Request) -> str:
     """The id that `serve.http.headers.RequestId` gave the request."""
     return str(request.scope.get("state", {}).get("request_id", ""))

@@ -13,7 +13,7 @@ from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import Picture, read_pictures
 from serve.inference.explain import Evidence, explain
 from serve.inference.overlay import overlay
-from serve.inference.predictor import Predictor, guarded, told
+from serve.inference.predictor import Predictor, answer_fields, guarded
 from serve.production.model import Served
 from serve.schemas import Explanation, Problem
 
@@ -71,11 +71,11 @@ def _wants_json(request: Request) -> bool:
 def _explained(served: Served, picture: Picture, request_id: str, *, drawn: bool) -> bytes | Explanation | Problem:
     def work() -> bytes | Explanation | Problem:
         evidence: Evidence = explain(served.bundle, picture.data)
-        said = told(served, evidence.answer, picture, request_id)
-        if isinstance(said, Problem):
-            return said
+        fields = answer_fields(served, evidence.answer, picture, request_id)
+        if isinstance(fields, Problem):
+            return fields
         if drawn:
             return overlay(evidence.answer.examined.pixels, evidence.grid)
-        return Explanation(contributions=evidence.grid.tolist(), **said)
+        return Explanation(contributions=evidence.grid.tolist(), **fields)
 
     return guarded(work, picture, request_id)

@@ -26,10 +26,12 @@ _COLUMNS = ("prediction_id", "version", "predicted", "probability", "label", "ti
 _CSV: dict[int | str, dict[str, Any]] = {
     200: {"description": "Labels as CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
-PredictionId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9._-]{1,64}\.[0-9]{1,4}$", description="The prediction's id")]
+# A UUID, or the form of ids before: the request's id and the picture's place in it.
+_ID = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9._-]{1,64}\.[0-9]{1,4})$"
+PredictionId = Annotated[str, InPath(pattern=_ID, description="The prediction's `id`")]
 
 
-class Word(BaseModel):
+class FeedbackRequest(BaseModel):
     """What a person says a picture shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +49,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         responses=problem_responses(404, 413, 422, 503),
         summary="Confirm or correct a prediction",
     )
-    def say(prediction_id: PredictionId, word: Word) -> FeedbackReceipt:
+    def give_feedback(prediction_id: PredictionId, given: FeedbackRequest) -> FeedbackReceipt:
         """Kept under the prediction's id: sent again it changes nothing, and a later word takes its place.
 
         A prediction is known everywhere a few seconds after it was made; until then another replica may answer 404.
@@ -59,7 +61,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
                     "unknown-prediction",
                     f"{prediction_id} is not remembered: too old, not recorded, or made less than a few seconds ago.",
                 )
-            feedback, before = record_feedback(state, said, word.label)
+            feedback, before = record_feedback(state, said, given.label)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
             metrics.feedback.labels(metrics.version_label(feedback.version), verdict).inc()

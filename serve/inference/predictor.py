@@ -16,7 +16,7 @@ from registry.bundle import ScoredImage
 from serve.http.problems import ProblemError, of_error, problem
 from serve.http.uploads import Picture
 from serve.production.model import Holder, Served
-from serve.schemas import ModelReference, Prediction, PredictionWarning, Problem
+from serve.schemas import ModelReference, PredictionWarning, Problem
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class PictureResult:
-    """What became of a picture, and the features (D,) that its answer was computed from, if it has one."""
+    """The fields of a picture's answer, or its problem; with an answer, the features (D,) that it was computed from."""
 
-    result: Prediction | Problem
+    answer: dict[str, Any] | Problem
     features: np.ndarray | None = None
 
 
@@ -52,10 +52,7 @@ class Predictor:
     async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[PictureResult]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
-        jobs = [
-            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, index)
-            for index, picture in enumerate(pictures)
-        ]
+        jobs = [loop.run_in_executor(self._pool, answer_one, served, picture, request_id) for picture in pictures]
         if len(jobs) == 1:  # most requests; to gather one costs more than to wait for it
             return [await jobs[0]]
         return list(await asyncio.gather(*jobs))
@@ -76,26 +73,26 @@ def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Pro
     except ImageError as error:
         return of_error(error, request_id=request_id, filename=picture.filename)
     except Exception as error:
-        # The model answered its golden images when it was loaded, so it is this picture that it cannot take: the fault
-        # is ours to mend, and for the client it is a picture that has no answer. The log gets the kind, no content.
+        # The model answered its golden images when it was loaded, so this picture is what it cannot take. The fault is
+        # ours, and for the client it is a picture that has no answer. The log gets the kind of error, no content.
         log.exception("Request %s: a picture of %d bytes broke the prediction.", request_id, len(picture.data))
         refusal = ProblemError("undecodable-image", f"The picture cannot be read: {type(error).__name__}.")
         return of_error(refusal, request_id=request_id, filename=picture.filename)
 
 
-def answer_one(served: Served, picture: Picture, request_id: str, index: int) -> PictureResult:
-    """The answer of one model for one picture, the one at an index of its request, or the problem with the picture."""
+def answer_one(served: Served, picture: Picture, request_id: str) -> PictureResult:
+    """The answer of one model for one picture, or the problem with the picture."""
     answer = guarded(lambda: served.bundle.score(picture.data), picture, request_id)
     if isinstance(answer, Problem):
-        return PictureResult(result=answer)
-    said = told(served, answer, picture, request_id)
-    if isinstance(said, Problem):
-        return PictureResult(result=said)
-    return PictureResult(result=Prediction(id=f"{request_id}.{index}", **said), features=answer.examined.features)
+        return PictureResult(answer=answer)
+    fields = answer_fields(served, answer, picture, request_id)
+    if isinstance(fields, Problem):
+        return PictureResult(answer=fields)
+    return PictureResult(answer=fields, features=answer.examined.features)
 
 
-def told(served: Served, answer: ScoredImage, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
-    """What everybody who asks about a picture is told; a problem where the model's answer is not a number."""
+def answer_fields(served: Served, answer: ScoredImage, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
+    """The fields that every kind of answer has; a problem where the model's answer is not a number."""
     if not math.isfinite(answer.probability):
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
         return problem("no-finite-answer", detail, request_id=request_id, filename=picture.filename)

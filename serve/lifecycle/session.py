@@ -9,9 +9,10 @@ import threading
 
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
 from serve.http.keys import read_keys
-from serve.lifecycle import haproxy, launch
+from serve.lifecycle import haproxy, launch, notices
 from serve.lifecycle.mlflow_ui import HOST, MlflowUi, wanted
-from serve.logs import chosen, say, set_up
+from serve.lifecycle.self_check import ask, wait_for
+from serve.logs import chosen, set_up
 
 log = logging.getLogger("serve")
 
@@ -31,12 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
-        set_up(chosen(settings.log_format))
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # LOG_FORMAT is one of the settings
+        return 1
+    form = chosen(settings.log_format)
+    set_up(form)
+    try:
         read_keys(settings)
         _check_ports(settings)
         return _serve(settings)
     except (SettingsError, launch.StartError) as error:
-        print(error, file=sys.stderr)
+        notices.failed(form, str(error))
         return 1
 
 
@@ -52,21 +58,26 @@ def _check_ports(settings: Settings) -> None:
 
 
 def _serve(settings: Settings) -> int:
+    form = chosen(settings.log_format)
     stop = threading.Event()
     _on_signals(stop)
     running = None
     mlflow_ui = MlflowUi(settings, LOCAL / "logs" / "mlflow.log") if wanted(settings) else None
     try:
+        notices.starting(form)
         running = launch.start(settings)
         _on_signals(stop)  # Ray puts its own in their place while it starts
-        if not launch.wait_for(f"{launch.url_of(settings)}/healthz", seconds=_ALIVE_WITHIN_S):
+        if not wait_for(f"{running.url}/healthz", seconds=_ALIVE_WITHIN_S):
             raise launch.StartError(
-                f"Nothing answers at {launch.url_of(settings)} after {_ALIVE_WITHIN_S:g} s; Ray's log says why."
+                f"Nothing answers at {running.url} after {_ALIVE_WITHIN_S:g} s. Ray's log folder says why."
             )
-        _tell(settings, running, mlflow_ui, stop)
-        return _watch_over(settings, mlflow_ui, stop)
+        mlflow_address = _wait_for_mlflow(mlflow_ui, stop) if mlflow_ui else settings.tracking_uri
+        model = _which_version(running, stop)
+        if not stop.is_set():
+            notices.serving(form, page=running.url, mlflow=mlflow_address, model=model)
+        return _watch_over(running.url, mlflow_ui, stop)
     finally:
-        say("Stopping …")
+        notices.stopping(form)
         if running:
             running.stop()
         if mlflow_ui:
@@ -78,29 +89,21 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def _tell(
-    settings: Settings, running: launch.RunningApplication, mlflow_ui: MlflowUi | None, stop: threading.Event
-) -> None:
-    """Print where everything is, and which version answers or why none does."""
-    url = launch.url_of(settings)
-    mlflow_address = settings.tracking_uri
-    if mlflow_ui:
-        mlflow_address = mlflow_ui.url
-        for _ in range(int(_MLFLOW_WITHIN_S * 4)):
-            if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
-                break
-    if not stop.is_set():
-        say(f"\n  Page    {url}\n  API     {url}/docs\n  MLflow  {mlflow_address}\n")
-        say(f"  {_which_version(running, stop)}\n\n  Ctrl-C stops.")
+def _wait_for_mlflow(mlflow_ui: MlflowUi, stop: threading.Event) -> str:
+    for _ in range(int(_MLFLOW_WITHIN_S * 4)):
+        if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
+            break
+    return mlflow_ui.url
 
 
 def _which_version(running: launch.RunningApplication, stop: threading.Event) -> str:
+    """Which version answers, or why none does."""
     detail = "no answer"
     for _ in range(int(_READY_WITHIN_S)):
-        status, body = launch.ask(f"{running.url}/model", key=running.own_key) or (0, {})
+        status, body = ask(f"{running.url}/model", key=running.own_key) or (0, {})
         if status == 200:
             failure = body.get("failure")
-            note = f"\n  {failure['detail']} {failure['remedy']}" if failure else ""
+            note = f" {failure['detail']} {failure['remedy']}" if failure else ""
             return f"{body['name']} version {body['version']} answers.{note}"
         detail = body.get("detail", detail)
         if "Production" in detail or stop.wait(1):
@@ -108,22 +111,22 @@ def _which_version(running: launch.RunningApplication, stop: threading.Event) ->
     return f"No model answers yet: {detail}"
 
 
-def _watch_over(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event) -> int:
-    """Wait for a signal; say so when MLflow's page ends, and end when the application itself no longer answers."""
+def _watch_over(url: str, mlflow_ui: MlflowUi | None, stop: threading.Event) -> int:
+    """Wait for a signal; log it when MLflow's page ends, and return when the application itself no longer answers."""
     misses, parent = 0, os.getppid()
     while not stop.wait(_CHECK_S):
         if os.getppid() != parent:
             return 1  # nobody is left who could hand a signal on
         if mlflow_ui and mlflow_ui.exit_code() is not None:
             log.warning(
-                "MLflow's page has ended with code %s; the page and the API go on without it. Its log is %s.",
+                "MLflow's page ended with code %s. The page and the API go on without it. Its log is %s.",
                 mlflow_ui.exit_code(),
                 mlflow_ui.log_file,
             )
             mlflow_ui = None
-        misses = 0 if launch.ask(f"{launch.url_of(settings)}/healthz") else misses + 1
+        misses = 0 if ask(f"{url}/healthz") else misses + 1
         if misses >= _MISSES:
-            log.error("The application no longer answers; stopping. Start it again with `make serve`.")
+            log.error("The application no longer answers, so this process stops. Start it again with `make serve`.")
             return 1
     return 0
 

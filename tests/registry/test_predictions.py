@@ -1,12 +1,16 @@
 """Prediction records and people's words on them, in a folder and in a bucket."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from registry.feedback import find_feedback, read_feedback, record_feedback
+from registry.prediction_ids import PredictionIds, parse_id
 from registry.predictions import Bounds, Record, files, find, matrix, path_of, prune, read, write
 from registry.state import State, open_state
 
@@ -24,6 +28,12 @@ def record(number: int, *, time: datetime = NOON, spec: str = "a" * 64, version:
         spec=spec,
         features=np.array([number, 0.1], dtype=np.float32),
     )
+
+
+def named(prediction_id: str, version: int) -> Record:
+    known = parse_id(prediction_id)
+    assert known
+    return replace(record(1, time=known.time, version=version), id=prediction_id)
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -58,6 +68,58 @@ def test_a_file_written_again_takes_its_own_place(state: State) -> None:
     assert said
     assert (said.version, said.probability, said.label, said.time) == (1, 0.01, "PNEUMONIA", NOON)
     assert find(state, "r.9") is None
+
+
+def test_an_id_leads_to_the_one_file_that_holds_it_however_long_the_history(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers = [PredictionIds() for _ in range(3)]
+    records = []
+    for turn in range(4):
+        for ids in writers:
+            batch = [named(ids.new(), turn) for _ in range(3)]
+            write(state, path_of(state, batch[0].time, batch[0].id), batch)
+            records += batch
+    for day in range(1, 4):
+        write(state, path_of(state, NOON - timedelta(days=day), "host-7"), [record(day)])
+    opened = []
+    read_table = pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda *args, **options: opened.append(1) or read_table(*args, **options))
+    for kept in records:
+        opened.clear()
+        said = find(state, kept.id)
+        assert said
+        assert (said.id, said.time, said.probability) == (kept.id, kept.time, kept.probability)
+        assert len(opened) == 1
+    opened.clear()
+    assert find(state, PredictionIds().new()) is None
+    assert opened == []
+    assert find(state, "r.2") is not None
+    assert len(opened) <= 3  # files of before, none of ours
+
+
+def test_a_file_begun_before_midnight_is_found_for_an_id_after_it(state: State) -> None:
+    midnight = datetime(2026, 3, 5, tzinfo=UTC)
+    with pytest.MonkeyPatch.context() as patch:
+        ids = PredictionIds()
+        batch = []
+        for seconds in (-1800, -0.001, 0, 1700):
+            nanoseconds = round((midnight + timedelta(seconds=seconds)).timestamp() * 1000) * 1_000_000
+            patch.setattr("registry.prediction_ids.time.time_ns", lambda nanoseconds=nanoseconds: nanoseconds)
+            batch.append(named(ids.new(), 1))
+    assert [kept.time - midnight for kept in batch] == [timedelta(seconds=s) for s in (-1800, -0.001, 0, 1700)]
+    write(state, path_of(state, batch[0].time, batch[0].id), batch)
+    assert all(find(state, kept.id) for kept in batch)
+
+
+def test_ids_are_unique_and_sorted_also_while_the_clock_stands_or_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, made = PredictionIds(), []
+    for now in (10**18, 10**18, 10**18 - 10**12, 10**18 + 10**6):
+        monkeypatch.setattr("registry.prediction_ids.time.time_ns", lambda now=now: now)
+        made += [ids.new() for _ in range(5_000)]
+    assert made == sorted(set(made))
+    assert len({parsed.writer for text in made if (parsed := parse_id(text))}) == 1
+    assert [parse_id(text) for text in ("r.1", "", made[0].upper(), str(uuid4()))] == [None] * 4
 
 
 def test_the_oldest_files_go_first_until_age_and_size_are_within_their_bounds(state: State) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from registry.settings import ROOT, Settings
 from serve.api import create_app
 from serve.http.access import log as access_log
-from serve.logs import Collector, JsonLines, TextLines, ToCollector
+from serve.logs import JsonLines
 from serve.metrics import FOLDER_VARIABLE, Metrics
 from serve.production.model import Holder
 from tests.serve.support.models import GeneratedXrays
@@ -86,10 +86,13 @@ def test_versions_beyond_the_bound_share_one_label() -> None:
 
 _PROCESS = """
 import sys
+from serve.http.load import Load
 from serve.metrics import Metrics
 metrics = Metrics()
 metrics.swaps.labels("registry").inc(int(sys.argv[1]))
-metrics.open.set(5)
+load = Load()
+metrics.follow(load)
+load.requests_open.value = 5
 metrics.version.set(int(sys.argv[1]))
 metrics.following.set(int(sys.argv[1]) != 3)
 print(metrics.render().decode(), flush=True)
@@ -155,44 +158,3 @@ def test_each_request_has_one_line_with_its_id_and_nothing_of_what_it_carried(
     assert lines[0]["seconds"] > 0
     assert [record.levelname for record in records] == ["INFO", "INFO", "DEBUG"]
     assert not any(word in json.dumps(lines) for word in ("Jane", "secret"))
-
-
-def test_an_error_is_one_json_line_with_its_trace_and_a_text_line_shows_the_fields() -> None:
-    record = logging.LogRecord("serve.x", logging.ERROR, "x.py", 1, "broke %s", ("it",), None)
-    record.fields = {"status": 500}
-    try:
-        raise ValueError("why")
-    except ValueError:
-        record.exc_info = sys.exc_info()
-    line = JsonLines().format(record)
-    assert "\n" not in line
-    parsed = json.loads(line)
-    assert (parsed["level"], parsed["message"], parsed["status"]) == ("ERROR", "broke it", 500)
-    assert "ValueError: why" in parsed["error"]
-    record.exc_info = None
-    assert TextLines().format(record).endswith("ERROR serve.x: broke it status=500")
-
-
-def test_lines_of_other_processes_come_out_of_the_collector_and_a_missing_one_stops_nobody(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    handler = ToCollector(tmp_path / "log")
-    handler.setFormatter(JsonLines())
-    record = logging.LogRecord("serve.x", logging.INFO, "x.py", 1, "before", (), None)
-    handler.handle(record)
-    handler.flush()
-    collector = Collector(tmp_path / "log")
-    record.msg = "heard"
-    handler.handle(record)
-    record.msg = "x" * 200_000
-    handler.handle(record)
-    record.msg, record.levelno = "at once", logging.WARNING
-    handler.handle(record)
-    collector.stop()
-    record.msg = "after"
-    handler.handle(record)
-    handler.close()
-    lines = capsys.readouterr().err.splitlines()
-    assert [line[:1] for line in lines] == ["{", "{", "{"]
-    assert "at once" in lines[2]
-    assert "heard" in lines[0]

@@ -3,7 +3,8 @@
 import csv
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from registry.predictions import Bounds, Record, files, matrix, read
+from registry.prediction_ids import PredictionIds
+from registry.predictions import Bounds, Record, files, matrix, path_of, read, write
 from registry.settings import Settings
 from registry.state import State, open_state
 from serve.api import create_app
@@ -64,12 +66,12 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
     files_sent.insert(1, ("file", ("Jane.txt", b"no picture")))
     results = client.post("/predict", files=files_sent, headers={"X-Request-ID": "abc"}).json()["results"]
     client.post("/", files=files_sent[:1])
-    assert [results[0]["id"], results[2]["id"]] == ["abc.0", "abc.2"]
+    assert {results[0]["request_id"], results[2]["request_id"]} == {"abc"}
     until(lambda: sum(len(table) for _, table in read(state, since=LONG_AGO)) == 3)
     ((spec, table),) = read(state, since=LONG_AGO)
     assert spec == model.version.spec_fingerprint
     rows = table.drop_columns("features").to_pylist()
-    assert [rows[0]["id"], rows[1]["id"]] == ["abc.0", "abc.2"]
+    assert [rows[0]["id"], rows[1]["id"]] == [results[0]["id"], results[2]["id"]]
     assert rows[0].keys() == {"id", "time", "version", "probability", "label"}
     assert rows[1]["probability"] == results[2]["probability"]
     assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=1e-9)
@@ -94,7 +96,7 @@ def test_a_person_confirms_corrects_and_corrects_again_and_the_last_word_counts(
     export = client.get("/feedback.csv")
     assert export.headers["content-type"].startswith("text/csv")
     (row,) = csv.DictReader(io.StringIO(export.text))
-    assert row["prediction_id"] == "req-1.0"
+    assert row["prediction_id"] == prediction["id"]
     assert (row["version"], row["predicted"], row["label"]) == ("7", "PNEUMONIA", "NORMAL")
     assert float(row["probability"]) == prediction["probability"]
 
@@ -110,6 +112,29 @@ def test_a_word_reaches_a_prediction_that_another_replica_made(
 
         until(lambda: word() == 200)
         assert other.get("/feedback").json() == client.get("/feedback").json()
+
+
+def test_two_predictions_of_one_request_id_are_two_and_a_word_on_one_leaves_the_other(
+    client: TestClient, training_set: GeneratedXrays
+) -> None:
+    first, second = (predict(client, image, "same") for image in training_set.images[:2])
+    assert first["request_id"] == second["request_id"] == "same"
+    assert first["id"] < second["id"]
+    for prediction, label in ((first, "NORMAL"), (second, "PNEUMONIA")):
+        receipt = client.post(f"/predictions/{prediction['id']}/feedback", json={"label": label})
+        assert (receipt.status_code, receipt.json()["predicted"]) == (200, prediction["label"])
+    rows = list(csv.DictReader(io.StringIO(client.get("/feedback.csv").text)))
+    assert [(row["prediction_id"], row["label"]) for row in rows] == [
+        (first["id"], "NORMAL"),
+        (second["id"], "PNEUMONIA"),
+    ]
+
+
+def test_a_prediction_of_an_older_version_still_takes_a_word(client: TestClient, state: State) -> None:
+    old = replace(record(1), id="mine-1.0", time=datetime.now(UTC) - timedelta(days=2))
+    write(state, path_of(state, old.time, "host-7"), [old])
+    receipt = client.post("/predictions/mine-1.0/feedback", json={"label": "PNEUMONIA"})
+    assert (receipt.status_code, receipt.json()["predicted"]) == (200, "NORMAL")
 
 
 def test_words_on_nothing_or_with_nothing_to_say_are_problems(client: TestClient) -> None:
@@ -136,9 +161,12 @@ def test_where_nothing_is_recorded_the_routes_say_so(holder: Holder, settings: S
         assert (answer.status_code, answer.json()["code"]) == (404, "not-recorded")
 
 
+IDS = PredictionIds()
+
+
 def record(number: int, *, spec: str = "s") -> Record:
     return Record(
-        id=f"r.{number}",
+        id=IDS.new(),
         time=datetime.now(UTC),
         version=1,
         probability=0.5,
@@ -195,7 +223,57 @@ def test_a_file_holds_at_most_512_records_of_one_spec_and_stopping_writes_the_re
 
 def test_old_files_are_removed_while_it_runs(state: State) -> None:
     recorder = PredictionRecorder(lambda: state, Metrics(), bounds=Bounds(size=0), flush_s=0.05)
-    recorder.offer(record(1))
+    first = record(1)
+    recorder.offer(first)
     recorder.start()
-    until(lambda: recorder.find("r.1") and files(state) == [])
+    until(lambda: recorder.find(first.id) and files(state) == [])
     recorder.stop()
+
+
+class Busy(State):
+    """A store in which another prediction arrives during each write, as under steady traffic."""
+
+    def __init__(self, state: State, arrives: Callable[[], None]) -> None:
+        super().__init__(filesystem=state.filesystem, base=state.base)
+        object.__setattr__(self, "arrives", arrives)
+
+    def write(self, path: str, content: bytes) -> None:
+        super().write(path, content)
+        self.arrives()
+
+
+def test_under_steady_traffic_each_turn_writes_once_pruning_runs_and_stopping_ends(state: State) -> None:
+    writes: list[int] = []
+
+    def arrive() -> None:
+        writes.append(len(writes))
+        if len(writes) < 500:  # a recorder that never rests ends here, far beyond the turns that this test waits for
+            recorder.offer(record(len(writes)))
+
+    busy = Busy(state, arrive)
+    recorder = PredictionRecorder(lambda: busy, Metrics(), bounds=Bounds(size=0), flush_s=0.05)
+    recorder.offer(record(0))
+    recorder.start()
+    until(lambda: len(writes) >= 3)
+    recorder.stop()
+    assert len(writes) < 500
+    assert files(state) != []  # written by the last turn, after pruning
+    assert len(files(state)) == 1
+
+
+def test_a_turn_writes_what_was_there_when_it_began_and_no_more_files_than_that_takes(state: State) -> None:
+    writes: list[int] = []
+
+    def arrive() -> None:
+        writes.append(len(writes))
+        for number in range(100):
+            recorder.offer(record(number))
+
+    busy = Busy(state, arrive)
+    recorder = PredictionRecorder(lambda: busy, Metrics(), waiting=5_000)
+    for number in range(1_000):
+        recorder.offer(record(number))
+    recorder.start()
+    recorder.stop()  # one turn: two files, 512 records and 488
+    assert len(writes) == 2
+    assert sum(len(table) for _, table in read(state, since=LONG_AGO)) == 1_000

@@ -10,6 +10,7 @@ import pytest
 
 from registry.bundle import read_bundle
 from serve.lifecycle import launch
+from serve.lifecycle.self_check import wait_for
 from tests.serve.support.live import replicas
 from tests.serve.support.malformed import malformed
 from tests.serve.support.models import Registry
@@ -33,7 +34,7 @@ def url(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running = launch.start(settings)
     try:
         address = launch.url_of(settings)
-        assert launch.wait_for(f"{address}/readyz", seconds=120)
+        assert wait_for(f"{address}/readyz", seconds=120)
         yield address
     finally:
         running.stop()

@@ -17,6 +17,7 @@ from registry.bundle import read_bundle
 from registry.settings import Settings
 from registry.versions import ModelVersion
 from serve.lifecycle import launch
+from serve.lifecycle.self_check import wait_for
 from tests.serve.support.history import Traffic, answers_of, violations
 from tests.serve.support.live import replicas
 from tests.serve.support.models import Registry
@@ -43,7 +44,7 @@ def url(registry_template: Registry, tmp_path_factory: pytest.TempPathFactory) -
     )
     running = launch.start(settings)
     try:
-        assert launch.wait_for(f"{running.url}/readyz", seconds=180)
+        assert wait_for(f"{running.url}/readyz", seconds=180)
         yield running.url
     finally:
         running.stop()

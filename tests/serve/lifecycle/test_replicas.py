@@ -16,6 +16,7 @@ from registry.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
 from serve.lifecycle import launch
+from serve.lifecycle.self_check import wait_for
 from tests.serve.support.live import replicas
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
@@ -48,7 +49,7 @@ def running(settings: Settings, log: Path) -> Iterator[launch.RunningApplication
         patch.setattr(sys, "stderr", stream)
         running = launch.start(settings)
         try:
-            assert launch.wait_for(f"{running.url}/readyz", seconds=120)
+            assert wait_for(f"{running.url}/readyz", seconds=120)
             yield running
         finally:
             running.stop()
@@ -141,16 +142,16 @@ def test_what_every_replica_answered_is_on_record_and_in_the_log_after_the_stop(
     running: launch.RunningApplication, client: httpx.Client, registry_template: Registry, settings: Settings, log: Path
 ) -> None:
     image = registry_template.training_set.images[2]
-    ids = {client.post("/predict", files={"file": ("Jane.jpeg", image)}).json()["id"] for _ in range(6)}
+    answers = [client.post("/predict", files={"file": ("Jane.jpeg", image)}).json() for _ in range(6)]
     running.stop()
     since = datetime.now(UTC) - timedelta(hours=1)
     tables = [table for _, table in read(open_state(settings.state_uri), since=since)]
     recorded = {name for table in tables for name in table["id"].to_pylist()}
-    assert ids <= recorded
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert {answer["id"] for answer in answers} <= recorded
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     requests = {line["request_id"]: line for line in lines if line["logger"] == "serve.http.access"}
-    for prediction_id in ids:
-        line = requests[prediction_id.rpartition(".")[0]]
+    for answer in answers:
+        line = requests[answer["request_id"]]
         assert (line["route"], line["status"], line["key"]) == ("/predict", 200, "tests")
     assert "Jane" not in log.read_text()
     assert KEY not in log.read_text()
