@@ -5,18 +5,16 @@ import os
 import secrets
 from functools import cache
 
-from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
-
 
 def keep_private() -> None:
     """Give the Ray that this process starts next a token that only its own processes know.
 
     Ray would use the token in the user's home folder, which every other job of that user has as well: with
-    `RAY_ADDRESS=auto` such a job would run its work here. Call it before `ray.init(address="local")`.
+    `RAY_ADDRESS=auto` such a job would run its work here. Call it before `ray.init(address="local")`; where Ray may
+    have read a token already, forget that one with `AuthenticationTokenLoader.reset_cache`.
     """
     os.environ.pop("RAY_AUTH_MODE", None)  # `ray.init` sets it to `token`, in its native part as well
     os.environ["RAY_AUTH_TOKEN"] = _token()
-    AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
     # That a Ray of one's own has a token is as it should be; Ray calls it a warning.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 

@@ -18,7 +18,6 @@ from serve.http.draining import Draining
 from serve.http.headers import RequestId, SafeHeaders
 from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
-from serve.http.load import Load
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import request_id_of
@@ -27,6 +26,7 @@ from serve.inference.feedback import feedback_router
 from serve.inference.predictor import Predictor, reference
 from serve.inference.recorder import PredictionRecorder
 from serve.inference.service import PredictionService
+from serve.load import Load
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.page.routes import add_page
 from serve.production.model import Holder, Served

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from serve.http.load import Load
+from serve.load import Load
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OPEN = "hm_requests_open"

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import ray
 from filelock import FileLock, Timeout
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.exceptions import RayActorError, RayTaskError
 
 from registry.errors import FixableError
+from registry.private_ray import keep_private
 from registry.settings import Settings, SettingsError
 from registry.state import local_folder
 
@@ -40,8 +42,9 @@ def connect(address: str | None) -> None:
         )
     # Ray's default warns at every start about accelerators, which this project does not use.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # A token for a cluster that this job starts for itself is as it should be; Ray calls it a warning.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    if not address or address == "local":
+        keep_private()
+        AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.load import Load
+from serve.load import Load
 from serve.logs import ACCESS
 from serve.metrics import Metrics
 

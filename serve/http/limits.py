@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.load import Load
 from serve.http.problems import refuse
+from serve.load import Load
 
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
 _MIB = 2**20

@@ -8,11 +8,11 @@ from fastapi import Request
 from registry.prediction_ids import PredictionIds, parse_id
 from registry.predictions import Record
 from serve.http.limits import RequestLimits
-from serve.http.load import Load
 from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import read_pictures
 from serve.inference.predictor import PictureResult, Predictor
 from serve.inference.recorder import PredictionRecorder
+from serve.load import Load
 from serve.metrics import Metrics
 from serve.production.model import Served
 from serve.schemas import Prediction, Problem

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.private_ray import keep_private
 from registry.settings import Settings
 from serve.http.keys import Keys, read_keys
 from serve.lifecycle import haproxy, ray_proxy
@@ -116,14 +117,14 @@ def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
     os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
-    from registry.private_ray import keep_private  # imports Ray, which reads the environment as it is imported
-
     keep_private()
 
 
 def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
-    import ray
+    import ray  # it reads the environment as it is imported
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
+    AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
     replicas = settings.serve_max_replicas or settings.serve_replicas
     try:
         ray.init(
@@ -136,8 +137,8 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
             log_to_driver=log_to_driver,
         )
     except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
-        brief = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StartError(f"Ray did not start on this machine: {brief} Its log folder says more; try again.") from error
+        brief = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(". :")
+        raise StartError(f"Ray did not start on this machine: {brief}. Try again; Ray's logs say more.") from error
 
 
 def url_of(settings: Settings) -> str:

@@ -86,7 +86,7 @@ def test_versions_beyond_the_bound_share_one_label() -> None:
 
 _PROCESS = """
 import sys
-from serve.http.load import Load
+from serve.load import Load
 from serve.metrics import Metrics
 metrics = Metrics()
 metrics.swaps.labels("registry").inc(int(sys.argv[1]))
