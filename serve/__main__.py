@@ -3,7 +3,7 @@
 This process only starts the one that serves, in a session of its own, and hands signals on to it. A terminal's Ctrl-C
 and a supervisor's SIGTERM to the whole process group would otherwise end Ray's processes together with the one that
 wants to drain them, and its shutdown would wait 30 seconds for a controller that is gone. As a container's first
-process it also collects the ended children that nobody else waits for.
+process it also collects ended children that have no other parent.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def end_session(leader: int) -> None:
-    """End what a session's leader has left behind, as Ray may leave its HAProxy, which then holds its ports."""
+    """End what a session's leader left behind: Ray may leave its HAProxy running, which keeps the ports in use."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(int(entry.name)) == leader:

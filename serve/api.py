@@ -1,4 +1,4 @@
-"""The HTTP application: routes over a model holder, with nothing of Ray, so that it also runs by itself."""
+"""The HTTP application: routes over a model holder. It needs no Ray, so any ASGI server can run it."""
 
 import asyncio
 import math
@@ -54,12 +54,11 @@ def create_app(
     keys: Keys | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
-    """The application over a holder; whoever calls this keeps the holder on the right model.
+    """The application over a holder; the caller keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
-    `behind_serve` says that Ray Serve's proxy is in front, which returns request ids by itself. `stopping` is the file
-    whose presence says that no more work is to be begun; `recorder` remembers what is predicted;
-    `keys` are asked for where there are any.
+    `behind_serve` means that Ray Serve's proxy is in front, which returns the client's request id itself. While the
+    file `stopping` exists, no new work is taken. `recorder` records predictions. With `keys`, a request needs one.
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)

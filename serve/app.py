@@ -27,7 +27,7 @@ from serve.production.watcher import watch
 from serve.run_folder import RunFolder
 
 # Beyond what our own admission control lets into work: uploads in progress are cheap, and a slow one must not keep
-# others out. What exceeds even this, Serve turns away by itself.
+# others out. What exceeds even this, Serve refuses.
 MAX_ONGOING_REQUESTS = 256
 MAX_QUEUED_REQUESTS = 256
 TARGET_ONGOING_REQUESTS = 4
@@ -116,7 +116,7 @@ def build(
         # After three misses a replica that stands still is ended, before what it holds has waited for Serve's timeout.
         health_check_period_s=5,
         health_check_timeout_s=10,
-        # Ours has a line a request already; Serve would make its own one, and only then drop it.
+        # Our log has a line for each request already; Serve would format its own line before it drops it.
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
     )(Webapp)
     return deployment.bind(settings, limits or RequestLimits(), folder, keys)

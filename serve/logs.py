@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines or text for a terminal, from every replica to the one stream of whoever started serving.
+"""Log lines: JSON for machines or text for a terminal, from every replica to one stream of the starting process.
 
 Ray would put a prefix before each line that a replica writes, which is then no JSON. So a replica sends its lines over
 a socket in the start's own folder, and the starting process writes them out (`serve.lifecycle.log_collector`). Requests

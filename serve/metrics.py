@@ -38,7 +38,7 @@ class _LoadGauges:
         self._due: asyncio.AbstractEventLoop | None = None
 
     def changed(self) -> None:
-        """Show the load soon; that a request is open at all is shown at once, as whoever drains relies on it."""
+        """Show the load soon. A first open request is shown at once, because draining relies on it."""
         if not self._busy and self._load.requests_open.value:
             self.show()
         if self._due is None or self._due.is_closed():

@@ -77,12 +77,12 @@ class AccessLog:
 
 
 def route_of(scope: Scope) -> str:
-    """The route that a request met, as declared, with its parameters unfilled; `unmatched` for an address of nobody."""
+    """The route of a request as declared, with its parameters not filled in; `unmatched` where no route matches."""
     route = scope.get("route")
     if route is not None:
         return str(route.path)
     path = str(scope["path"])
     if path.startswith("/static/"):
         return "/static"
-    # Refused before it was routed, as a request that is too large is.
+    # A request that is too large is refused before it is routed.
     return path if path in _PAGE or path in scope["app"].openapi()["paths"] else "unmatched"

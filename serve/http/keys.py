@@ -29,7 +29,7 @@ class Keys:
     digests: tuple[tuple[str, bytes], ...]
 
     def holder(self, given: str) -> str | None:
-        """The name that a key belongs to; every key is compared, each in a time that its content does not change."""
+        """The name that a key belongs to. Every key is compared, in constant time."""
         digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
         found = None
         for name, known in self.digests:
@@ -49,7 +49,7 @@ def read_keys(settings: Settings) -> Keys | None:
     Raises
     ------
     SettingsError
-        If they cannot be read, or if serving would listen beyond this machine and nobody said that it may without keys.
+        If they cannot be read, or if other machines can reach the server and it has neither keys nor API_KEYS=off.
     """
     text = settings.api_keys.get_secret_value().strip() if settings.api_keys else ""
     if text.lower() == OFF:

@@ -132,10 +132,10 @@ class BoundedBody:
 
 
 class Admission:
-    """Turns a request away at once when as many as allowed are in work; waiting longer would only make all late.
+    """Refuses a request at once when as many as allowed are in work: a queue would make all of them late.
 
-    What is let in and not answered in time is ended with the same status: pictures that still wait for a thread are
-    then taken off the queue, so that a server that has fallen behind does not work for clients who have given up.
+    A request that was admitted and is not answered in time ends with the same status. Its pictures that still wait for
+    a thread leave the queue, so that a slow server does no work for clients who have stopped waiting.
     """
 
     def __init__(self, app: ASGIApp, limits: RequestLimits, load: Load) -> None:

@@ -150,7 +150,7 @@ def install(app: FastAPI) -> None:
     async def unforeseen(request: Request, error: Exception) -> Response:
         request_id = request_id_of(request)
         log.error("Request %s failed: %s", request_id, type(error).__name__)
-        detail = f"This is a fault of the server. The log has more under request {request_id}."
+        detail = f"This is a fault of the server. Its log says more under request {request_id}."
         return respond(problem("internal-error", detail, request_id=request_id))
 
     app.add_exception_handler(ImageError, known)

@@ -1,4 +1,4 @@
-"""Routes by which a person confirms or corrects a prediction, and by which those words are counted and exported."""
+"""Routes for feedback: a person confirms or corrects a prediction, and feedback is counted and exported."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ PredictionId = Annotated[str, InPath(pattern=_ID, description="The prediction's 
 
 
 class FeedbackRequest(BaseModel):
-    """What a person says a picture shows."""
+    """What a picture shows, according to a person."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class FeedbackRequest(BaseModel):
 
 
 def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> APIRouter:
-    """The routes over a recorder's store; without one each of them says that nothing is recorded here."""
+    """The routes over a recorder's store; without a recorder each of them answers `not-recorded`."""
     router = APIRouter()
 
     @router.post(
@@ -50,16 +50,16 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         summary="Confirm or correct a prediction",
     )
     def give_feedback(prediction_id: PredictionId, given: FeedbackRequest) -> FeedbackReceipt:
-        """Kept under the prediction's id: sent again it changes nothing, and a later word takes its place.
+        """Feedback is kept under the prediction's id. The same feedback again changes nothing; a later one replaces it.
 
-        A prediction is known everywhere a few seconds after it was made; until then another replica may answer 404.
+        Every replica knows a prediction a few seconds after it was made. Until then another replica may answer 404.
         """
         with _store(recorder) as (recorder_, state):
             said = recorder_.find(prediction_id)
             if said is None:
                 raise ProblemError(
                     "unknown-prediction",
-                    f"{prediction_id} is not remembered: too old, not recorded, or made less than a few seconds ago.",
+                    f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
                 )
             feedback, before = record_feedback(state, said, given.label)
         if feedback is not before:
@@ -81,7 +81,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         summary="How often people agreed, by version",
     )
     def summary() -> FeedbackSummary:
-        """Counts over all that people said and that is still their latest word."""
+        """Counts over the latest feedback on each prediction."""
         with _store(recorder) as (_, state):
             words = read_feedback(state)
         return FeedbackSummary(versions=[_count(words, version) for version in sorted({w.version for w in words})])
@@ -90,10 +90,10 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         "/feedback.csv",
         response_class=Response,
         responses={**_CSV, **problem_responses(404, 503)},
-        summary="What people said, as labels",
+        summary="Feedback as labels",
     )
     def export() -> Response:
-        """One row a judged prediction, oldest word first: what was predicted, and what the person says it is."""
+        """One row for each prediction with feedback, oldest first: the predicted label and the person's label."""
         with _store(recorder) as (_, state):
             text = _table(read_feedback(state))
         name = 'attachment; filename="feedback.csv"'
@@ -104,13 +104,17 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
 
 @contextmanager
 def _store(recorder: PredictionRecorder | None) -> Iterator[tuple[PredictionRecorder, State]]:
-    """A recorder and its open store; whatever a store can raise becomes `store-away`."""
+    """A recorder and its open store; an error of the store becomes `store-away`."""
     if recorder is None:
-        raise ProblemError("not-recorded", "PREDICTION_RECORDS is off here, so there is nothing to say a word about.")
+        raise ProblemError(
+            "not-recorded", "PREDICTION_RECORDS is off on this server, so no prediction can take feedback."
+        )
     try:
         yield recorder, recorder.state()
     except (OSError, SettingsError, ArrowException) as error:
-        raise ProblemError("store-away", f"STATE_URI cannot be used just now: {type(error).__name__}.") from error
+        raise ProblemError(
+            "store-away", f"The store of predictions (STATE_URI) does not answer: {type(error).__name__}."
+        ) from error
 
 
 def _count(words: Iterable[Feedback], version: int) -> VersionFeedback:

@@ -1,8 +1,8 @@
 """What we add to the HAProxy that Ray starts: overload is turned away there, and its own errors are problem documents.
 
-`serve.http.limits.Admission` alone decides what a replica takes on. Where more arrives, its refusals use up the
-processor that answers need. So HAProxy counts them, and beyond a few in a moment it refuses for the replicas, until the
-count has faded; the requests that they have let in keep them busy meanwhile.
+`serve.http.limits.Admission` alone decides how much a replica takes on. When far more arrives, its refusals take the
+processor time that answers need. So HAProxy counts them: after a few within a moment it refuses in the replicas' place
+until the count has faded. Meanwhile the replicas work on the requests that they admitted.
 """
 
 import http
@@ -22,7 +22,7 @@ PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT":
 # As short as what is let in keeps a replica busy: 32 pictures at about 100 a second.
 _WINDOW_MS = 150
 _REFUSALS = 2
-_OF_BODY = {"content-type", "content-length"}  # HAProxy says these by itself
+_OF_BODY = {"content-type", "content-length"}  # HAProxy adds these itself
 _ID = "%[var(txn.hm_id)]"
 
 
@@ -51,7 +51,7 @@ def environment(folder: Path) -> dict[str, str]:
 def rules() -> str:
     """The lines for HAProxy's public frontend: a counter of the replicas' refusals, and its own in the same form.
 
-    They also keep HAProxy from a line of its own a request, which Ray would read for metrics that nobody asks for.
+    They also turn off HAProxy's own line for each request, which Ray would read for metrics that we do not use.
     """
     busy = refusal("busy", request_id=_ID)
     status, retry_after = busy.status_code, busy.headers["Retry-After"]
@@ -69,12 +69,12 @@ def rules() -> str:
 
 
 def no_route() -> str:
-    """The line in the place of Ray's 404 for every path, which it sends until the application has a route."""
+    """The line that replaces Ray's 404 for every path, which is the answer until the application has a route."""
     return f"    http-request {_return(refusal(NO_REPLICA, request_id=_ID))}\n"
 
 
 def error_file() -> str:
-    """The answer, as it goes over the wire, in the place of HAProxy's own 502, 503 and 504; Ray has a bare 500."""
+    """The answer, as it goes over the wire, that replaces HAProxy's own 502, 503 and 504; Ray's is a bare 500."""
     lost = refusal(NO_REPLICA)
     lines = {**lost.headers, "Connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

@@ -15,7 +15,7 @@ _GRACE_S = 5.0
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether the store is a local database, which nobody else shows; a tracking server has its own page."""
+    """Whether the store is a local database, which has no page yet; a tracking server has its own."""
     return settings.tracking_uri.startswith("sqlite:")
 
 

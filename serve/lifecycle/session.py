@@ -116,7 +116,7 @@ def _watch_over(url: str, mlflow_ui: MlflowUi | None, stop: threading.Event) -> 
     misses, parent = 0, os.getppid()
     while not stop.wait(_CHECK_S):
         if os.getppid() != parent:
-            return 1  # nobody is left who could hand a signal on
+            return 1  # the parent, which hands signals on, has ended
         if mlflow_ui and mlflow_ui.exit_code() is not None:
             log.warning(
                 "MLflow's page ended with code %s. The page and the API go on without it. Its log is %s.",

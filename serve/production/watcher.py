@@ -60,7 +60,7 @@ class Watcher:
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the first look was over within a time, whatever came of it."""
+        """Whether the first look ended within a time, with any outcome."""
         return self._looked.wait(seconds)
 
     def stop(self) -> None:
@@ -78,8 +78,8 @@ class Watcher:
         while not self._stopped.is_set():
             try:
                 self.step()
-            except Exception:  # the thread must outlive what nobody foresaw, and the log must show it
-                log.exception("The model watcher failed in a way it does not know; it goes on with the model it has.")
+            except Exception:  # the thread must survive any error, and the log must show it
+                log.exception("The model watcher failed for an unknown reason. The current model keeps answering.")
             self._looked.set()
             self._stopped.wait(self._poll_s)
 
@@ -118,7 +118,7 @@ class Watcher:
                 return
         except ArtefactError as error:
             self._fail("refused", wanted, str(error))
-        except Exception as error:  # whatever a store, a disk or a model can raise: what is served stays
+        except Exception as error:  # a store, a disk or a model can raise anything: the current model stays
             self._fail("not-fetched", wanted, f"{wanted} could not be fetched and tried: {_brief(error)}")
         else:
             self._swap(wanted, bundle, "registry")
@@ -152,12 +152,12 @@ class Watcher:
         self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
         self._metrics.version.set(version.version)
         self._metrics.swaps.labels(source).inc()
-        log.info("Serving %s (from %s); before: %s.", version, source, before.version if before else "none")
+        log.info("Serving %s (from %s). Before: %s.", version, source, before.version if before else "none")
 
     def _follows(self) -> None:
         """What Production names is what serves."""
         if self.holder.failure:
-            log.info("Production is followed again; before: %s.", self.holder.failure.code)
+            log.info("Production is followed again. The failure was: %s.", self.holder.failure.code)
         self.holder.failure = None
         self._refused = None
         self._metrics.following.set(1)
@@ -179,14 +179,16 @@ class Watcher:
         if not same:
             served = self.holder.served
             kept = f"{served.version} keeps serving" if served else "no model serves yet"
-            log.warning("%s (%s). %s %s", detail, code, kept, failure.remedy)
+            fields = {"code": code, "version": number}
+            message = f"{detail.rstrip('.')}; {kept}. {failure.remedy}"
+            log.warning("%s", message, extra={"fields": fields})
 
 
 _REMEDIES = {
-    "registry-unreachable": "Start the MLflow server, or mend MLFLOW_TRACKING_URI; it is asked again within seconds.",
+    "registry-unreachable": "Start the MLflow server, or correct MLFLOW_TRACKING_URI. It is asked again in seconds.",
     "no-production-version": "Train and promote one with `make run`, or promote one with `python -m ray_jobs.promote`.",
     "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `make run`.",
-    "not-fetched": "Check the artefact store and the disk's free space; it is tried again within a minute.",
+    "not-fetched": "Check the artefact store and the disk's free space. The server tries again within a minute.",
 }
 
 
@@ -211,6 +213,6 @@ def _now() -> datetime:
 
 
 def _brief(error: Exception) -> str:
-    """The error's kind and first line: a store's whole trace helps nobody on a page."""
+    """The error's kind and first line: a store's whole trace is too much for a page."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

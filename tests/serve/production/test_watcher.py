@@ -245,4 +245,4 @@ def test_metrics_and_log_tell_of_a_failure_to_follow_and_of_its_end(
     assert 'hm_swaps_total{source="registry"} 1.0' in text
     messages = [record.getMessage() for record in caplog.records]
     assert any("keeps serving" in message for message in messages)
-    assert any("followed again; before: refused" in message for message in messages)
+    assert any("followed again. The failure was: refused" in message for message in messages)
