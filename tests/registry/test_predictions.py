@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from registry.feedback import find_feedback, read_feedback, record_feedback
 from registry.prediction_ids import PredictionIds, parse_id
 from registry.predictions import Bounds, Record, files, find, matrix, path_of, prune, read, write
-from registry.state import State, open_state
+from registry.state import State
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -34,13 +33,6 @@ def named(prediction_id: str, version: int) -> Record:
     known = parse_id(prediction_id)
     assert known
     return replace(record(1, time=known.time, version=version), id=prediction_id)
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
-    if request.param == "folder":
-        return open_state(str(tmp_path / "state"))
-    return open_state(f"s3://{request.getfixturevalue('bucket')}/some/where")
 
 
 def test_records_are_read_back_with_their_features_and_their_spec_from_a_time_on(state: State) -> None:

@@ -10,14 +10,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.cache import CacheError, cached, extract_shard, load_shard, shard_path
 from ray_jobs.feature_table.prepare import prepare
 from registry.settings import SettingsError
-from registry.state import State, local_folder, open_state, write_atomically
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def state(request: pytest.FixtureRequest, tmp_path: Path) -> State:
-    if request.param == "folder":
-        return open_state(str(tmp_path / "state"))
-    return open_state(f"s3://{request.getfixturevalue('bucket')}/some/where")
+from registry.state import local_folder, open_state, write_atomically
 
 
 def test_what_is_written_is_read_back_and_replaced_whole(state):
