@@ -1,11 +1,11 @@
-# Everything that a person types. `make help` lists it.
+# The commands of the project. `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python
 # Installs the same locked files as pip, in seconds instead of minutes.
 UV_VERSION := 0.13.9
-# The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` are about.
+# The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` use.
 STACK ?= local
 DATA ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
@@ -28,48 +28,48 @@ $(VENV)/.installed: requirements.lock
 	$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
 	@touch $@
 
-run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost:8080 until interrupted
+run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost:8080 until Ctrl-C
 	$(RUN) -m ray_jobs.train
 	exec $(RUN) -m serve
 
-serve: setup ## Serve what is in Production, and MLflow's pages beside it
+serve: setup ## Serve the model in Production, and MLflow's pages
 	exec $(RUN) -m serve
 
-stack: setup ## Make the Pulumi stack STACK ready: state in .local/pulumi, a passphrase, its secrets
+stack: setup ## Prepare the Pulumi stack STACK: state in .local/pulumi, a passphrase, its secrets
 	@$(INFRA) stack $(STACK)
 
-up: stack ## Build the images and bring the stack up: all of it in Docker on this machine, or STACK=aws
+up: stack ## Build the images and start the stack: in Docker on this machine, or STACK=aws
 	$(PULUMI) up --stack $(STACK) --yes
 	@$(INFRA) check $(STACK)
 
-check: ## Whether a stack on AWS runs what it was told, rather than what it was rolled back to
+check: ## Check that a stack on AWS runs the new version and was not rolled back
 	@$(INFRA) check $(STACK)
 
-down: ## Take the stack down; its data stay, unless `pulumi config set keepData false` and `make up` came first
+down: ## Stop the stack and keep its data (to delete them: `pulumi config set keepData false` and `make up` first)
 	$(PULUMI) destroy --stack $(STACK) --yes
 
-cost: setup ## What STACK=aws costs a month, before anything is created
+cost: setup ## Show what STACK=aws costs a month, before anything is created
 	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
 
-status: setup ## What the stack consists of, how it is, and its addresses
+status: setup ## Show what runs in the stack, its health and its addresses
 	@$(INFRA) status $(STACK)
 
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"
 
-token: setup ## What to export for the token of Ray's jobs API, for a shell to eval
+token: setup ## Print the exports for the token of Ray's jobs API: eval "$$(make token)"
 	@$(INFRA) token $(STACK)
 
-compose: setup ## Write compose/docker-compose.yaml anew from the topology
+compose: setup ## Generate compose/docker-compose.yaml from the topology
 	@$(INFRA) compose
 
-secrets: setup ## Make the secrets of the stack on this machine, each once, in compose/secrets/
+secrets: setup ## Create the missing secrets of the local stack in compose/secrets/
 	@$(INFRA) secrets
 
-test: lint ## Prove a change: style, types, and every test but the long ones
+test: lint ## Check a change: style, types, and all tests except the long ones
 	$(RUN) -m pytest -m "not long"
 
-test-long: setup ## Soaks, fault schedules, fuzzing at length
+test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
 
 lint: setup ## Style, types, and which room may import which
@@ -78,21 +78,21 @@ lint: setup ## Style, types, and which room may import which
 	PYTHONPATH=pulumi $(VENV)/bin/lint-imports --no-cache --no-logo
 	$(VENV)/bin/mypy
 
-format: setup ## Mend what of the style can be mended by itself
+format: setup ## Fix the style automatically where possible
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-bench: setup ## Measure speed as ratios against peers started in the same run
+bench: setup ## Run the benchmarks, each against alternatives in the same run
 	$(RUN) -m benchmarks.extraction
 	$(RUN) -m benchmarks.out_of_distribution
 	$(RUN) -m benchmarks.serving
 
-lock: setup ## Write requirements.lock anew from pyproject.toml
+lock: setup ## Update requirements.lock from pyproject.toml
 	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
 
-clean: ## Remove what was installed, trained and cached, but not the state of a stack and its secrets
+clean: ## Remove what was installed, trained and cached, but keep the state and secrets of stacks
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 	find .local -mindepth 1 -maxdepth 1 ! -name pulumi -exec rm -rf {} + 2>/dev/null || true
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

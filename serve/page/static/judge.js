@@ -1,4 +1,4 @@
-// A person's word on a result: right or wrong, kept by the server under the prediction's id.
+// Feedback on a result, right or wrong: the server stores it under the prediction's id.
 "use strict";
 
 import { askPatiently, busy, isBusy } from "./ask.js";
@@ -10,12 +10,12 @@ export function listen(node) {
   for (const judge of node.querySelectorAll("[data-judge]")) {
     judge.addEventListener("click", (event) => {
       const button = event.target.closest("button");
-      if (button) say(judge, button);
+      if (button) sendFeedback(judge, button);
     });
   }
 }
 
-async function say(judge, button) {
+async function sendFeedback(judge, button) {
   const buttons = [...judge.querySelectorAll("button")];
   const said = judge.querySelector(".judge-said");
   const label = button.dataset.word === "right" ? judge.dataset.label : OTHER[judge.dataset.label];

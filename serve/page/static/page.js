@@ -119,13 +119,13 @@ async function analyse(files) {
   body.append(...places);
   let done = 0;
   let next = 0;
-  const say = () => {
+  const showProgress = () => {
     statusLine.textContent = fill(words.working, { done, total: files.length });
     bar.max = files.length;
     bar.value = done;
     bar.hidden = files.length === 1;
   };
-  say();
+  showProgress();
   const worker = async () => {
     while (next < files.length && mine === round) {
       const index = next;
@@ -135,7 +135,7 @@ async function analyse(files) {
       places[index].replaceWith(node);
       results.hidden = false;
       done += 1;
-      say();
+      showProgress();
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));

@@ -110,7 +110,7 @@ def test_the_evidence_lies_over_the_picture_by_itself_and_can_be_taken_off(page,
     overlay = page.locator(".card img.overlay")
     overlay.wait_for()
     assert overlay.evaluate("image => image.naturalWidth") > 0
-    assert "no outline" in page.locator(".card figcaption").inner_text()
+    assert "not the outline" in page.locator(".card figcaption").inner_text()
     assert serious(page) == []
     button = page.locator(".card [data-evidence]")
     assert button.get_attribute("aria-pressed") == "true"
@@ -138,9 +138,9 @@ def test_a_correction_is_kept_and_counted_for_the_version(page, files: dict[str,
     page.set_input_files("#file", files["pneumonia"])
     judge = page.locator(".card .judge")
     judge.get_by_role("button", name="Right").click()
-    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Kept: confirmed.")
+    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Saved: confirmed.")
     judge.get_by_role("button", name="Wrong").click()
-    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Kept: corrected.")
+    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Saved: corrected.")
     assert judge.get_by_role("button", name="Wrong").get_attribute("aria-pressed") == "true"
     assert judge.get_by_role("button", name="Right").get_attribute("aria-pressed") == "false"
     (version,) = page.request.get(f"{url}/feedback").json()["versions"]
@@ -168,7 +168,7 @@ def test_in_portuguese_every_word_of_a_result_is(browser, url: str, files: dict[
     assert "probabilidade de pneumonia" in card
     assert "Mostrar só a radiografia" in card
     page.get_by_role("button", name="Certo").click()
-    playwright_api.expect(page.locator(".judge-said")).to_have_text("Guardado: confirmado.")
+    playwright_api.expect(page.locator(".judge-said")).to_have_text("Salvo: confirmado.")
     page.locator("summary").click()
     assert "Não é um dispositivo médico" in page.locator(".about").inner_text()
     assert page.locator("html").get_attribute("lang") == "pt-BR"
@@ -230,7 +230,7 @@ def test_the_footer_follows_the_version_without_a_reload(page, held: Holder, mod
     held.served = replace(model, version=replace(model.version, version=8))
     try:
         playwright_api.expect(page.locator("#serving")).to_contain_text("version 8", timeout=30_000)
-        playwright_api.expect(page.locator("#announce")).to_have_text("Now answering: version 8")
+        playwright_api.expect(page.locator("#announce")).to_have_text("Now in use: version 8")
         playwright_api.expect(page.locator("#about-model")).to_have_attribute("data-version", "8")
         now = datetime.now(UTC)
         held.failure = SwapFailure(code="refused", version=9, detail="Refused.", remedy="Go back.", since=now)
