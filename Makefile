@@ -57,7 +57,7 @@ status: setup ## Show what runs in the stack, its health and its addresses
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"
 
-token: setup ## Print the exports for the token of Ray's jobs API: eval "$$(make token)"
+token: setup ## Print the exports for the token of Ray's jobs API: eval "$(make token)"
 	@$(INFRA) token $(STACK)
 
 compose: setup ## Generate compose/docker-compose.yaml from the topology
