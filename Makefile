@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 STACK ?= local
 DATA ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
-PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE=$${PULUMI_CONFIG_PASSPHRASE_FILE:-$(CURDIR)/.local/pulumi/passphrase} pulumi
+PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve test test-long lint format bench lock clean stack up down check cost status token upload compose secrets

@@ -4,7 +4,7 @@ from typing import Any
 
 import pulumi
 
-from infra.settings import SettingError, read_settings
+from infra.settings import SettingError
 from infra.topology import on_aws, topology
 from infra.validate import TopologyError
 
@@ -21,8 +21,9 @@ def main() -> dict[str, Any]:
         return aws_backend.build(topology(workers=idle, login=True, stack=stack), aws_settings)
     from infra.local import backend  # noqa: PLC0415
     from infra.local.outputs import outputs  # noqa: PLC0415
+    from infra.local.settings import read_local_settings  # noqa: PLC0415
 
-    settings = read_settings()
+    settings = read_local_settings()
     whole = topology(workers=settings.workers, login=settings.login, stack=stack)
     return outputs(backend.build(whole.with_only(settings.optional), settings))
 

@@ -14,7 +14,7 @@ from infra.aws import commands
 from infra.local import stores
 from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.secrets import write_files
+from infra.local.secrets import derived, write_files
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,15 +66,16 @@ def _stack(name: str) -> None:
         made, lacking = commands.prepare(name)
     else:
         _secrets()
-        made = stack.prepare(name, lower(topology(login=True)).secrets, SECRETS_FOLDER)
+        names = tuple(name for name in lower(topology(login=True)).secrets if not derived(name))
+        made = stack.prepare(name, names, SECRETS_FOLDER)
     print(f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:")
-    print(f"  export PULUMI_CONFIG_PASSPHRASE_FILE={stack.PASSPHRASE}")
+    print(f"  {stack.exports({'PULUMI_CONFIG_PASSPHRASE_FILE': stack.PASSPHRASE})}")
     print("".join(f"  {command}  # has to be set\n" for command in lacking) + f"  pulumi up --stack {name}")
 
 
 def _token(name: str) -> None:
     local = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS_FOLDER / "ray-token")}
-    print(commands.exports(commands.write_files(name) if on_aws(name) else local))
+    print(stack.exports(commands.write_files(name) if on_aws(name) else local))
 
 
 def _check(name: str) -> None:

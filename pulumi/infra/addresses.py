@@ -3,29 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from infra.spec import HTTP_ATTRIBUTES, Ref, Topology, Value
+from infra.spec import HTTP_ATTRIBUTES, Database, Ref, Topology, Value
+
+
+def database_uri(user: str, host: str) -> str:
+    """How SQLAlchemy addresses a database of its user's name. The password comes by libpq's own ways."""
+    # The driver is named: MLflow compares a number with text in a way that psycopg 3, SQLAlchemy's default, refuses.
+    return f"postgresql+psycopg2://{user}@{host}:5432/{user}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """A platform's names: of buckets, of the host of the database, and of services by their names and ports."""
+    """A platform's names: of buckets and databases, and of services by their names and ports.
+
+    Where a platform learns an address only when it has made the thing, its name for it is the reference itself.
+    """
 
     bucket: Callable[[str], str]
-    database: str
+    database: Callable[[Database], Value]
     host: Callable[[str], str]
     page: Callable[[str, int], str]
     hosts: Callable[[str, int], str]
 
-    def text(self, topology: Topology, value: Value) -> str:
+    def resolve(self, topology: Topology, value: Value) -> Value:
         """A value with its reference resolved; LookupError where the topology has no such thing."""
         if not isinstance(value, Ref):
             return value
         if any(bucket.name == value.target for bucket in topology.buckets):
             return f"s3://{self.bucket(value.target)}"
         if any(database.name == value.target for database in topology.databases):
-            user = topology.database(value.target).user
-            # Named, because MLflow compares a number with text in a way that psycopg 3, SQLAlchemy's default, refuses.
-            return f"postgresql+psycopg2://{user}@{self.database}:5432/{user}"
+            return self.database(topology.database(value.target))
         return self._of_service(topology, value)
 
     def _of_service(self, topology: Topology, ref: Ref) -> str:

@@ -14,15 +14,16 @@ from typing import Any
 import yaml
 
 from infra.aws.environment import ENVIRONMENTS, Environment
-from infra.aws.lower import NOTEBOOK, lower
+from infra.aws.lower import NOTEBOOK, lower, public_services
 from infra.aws.names import Names
+from infra.aws.watch.alarms import Watched, alarms
 from infra.settings import ROOT
-from infra.spec import Service
+from infra.spec import Service, Topology
 from infra.topology import topology
 
 HOURS = 730  # of a month
 ZONES = 2
-INTERFACE_ENDPOINTS, ALARMS = 7, 15
+INTERFACE_ENDPOINTS = 7
 
 PRICES_OF = (
     "March 2026, us-east-1, aws.amazon.com/{fargate,rds/postgresql,elasticloadbalancing,vpc,cloudwatch,…}/pricing"
@@ -87,21 +88,24 @@ def hourly(service: Service) -> float:
     return vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
 
 
-def _services(environment: Environment, use: Use) -> Iterator[Line]:
+def _lowered(environment: Environment) -> Topology:
+    names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
     whole = topology(workers=environment.idle_workers, login=True, stack="aws")
-    replicas = {"webapp": environment.webapps}
-    for service in whole.services:
-        if service.name == NOTEBOOK:
+    return lower(whole, names=names, replicas=environment.replicas)
+
+
+def _services(environment: Environment, use: Use) -> Iterator[Line]:
+    for service in _lowered(environment).services:
+        if service.name == NOTEBOOK or service.once:
             continue
-        count = replicas.get(service.name, service.replicas)
         size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB"
-        if count:
+        if service.replicas:
             yield Line(
                 what=f"{service.name} on Fargate",
-                how=f"{count} x {size}, all month",
-                dollars=count * hourly(service) * HOURS,
+                how=f"{service.replicas} x {size}, all month",
+                dollars=service.replicas * hourly(service) * HOURS,
             )
-        if service.name == "ray-worker":
+        if service.scaling and service.scaling.follows == "work":
             yield Line(
                 what=f"{service.name} on Fargate, while it works",
                 how=f"{use.worker_hours:g} hours of {size}, ${hourly(service):.3f} each",
@@ -121,8 +125,7 @@ def _stores(environment: Environment, use: Use) -> Iterator[Line]:
     )
     yield Line(what="buckets", how=f"{use.s3_gib:g} GiB", dollars=use.s3_gib * PRICES["s3 GiB"])
     yield Line(what="images", how=f"{use.ecr_gib:g} GiB", dollars=use.ecr_gib * PRICES["ecr GiB"])
-    names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
-    secrets = len(lower(topology(login=True, stack="aws"), names=names, webapps=1).secrets) + 1  # RDS has its own
+    secrets = len(_lowered(environment).secrets) + 1  # RDS has its own
     yield Line(what="secrets", how=f"{secrets}", dollars=secrets * PRICES["secret"])
     yield Line(what="key", how="1", dollars=PRICES["key"])
 
@@ -159,7 +162,21 @@ def _rest(environment: Environment, use: Use) -> Iterator[Line]:
     )
     yield Line(what="Container Insights", how=f"about {use.metrics:g} metrics", dollars=use.metrics * PRICES["metric"])
     yield Line(what="logs", how=f"{use.log_gb:g} GB", dollars=use.log_gb * PRICES["log GB"])
-    yield Line(what="alarms", how=f"{ALARMS}", dollars=ALARMS * PRICES["alarm"])
+    count = _alarms(_lowered(environment))
+    yield Line(what="alarms", how=f"{count}", dollars=count * PRICES["alarm"])
+
+
+def _alarms(whole: Topology) -> int:
+    """Those that tell people, and two for each service that follows the work."""
+    watched = Watched(
+        namespace="",
+        balancer="",
+        targets={service.name: "" for service in public_services(whole)},
+        own={service.name: service.alarms for service in whole.services},
+        database="",
+        database_gib=0,
+    )
+    return len(alarms(watched)) + 2 * sum(bool(one.scaling and one.scaling.follows == "work") for one in whole.services)
 
 
 def table(environment: Environment, lines: list[Line], budget: int) -> str:

@@ -1,7 +1,6 @@
-"""The settings of a stack: the only reader of Pulumi's configuration."""
+"""What the settings of every stack share: the error that a wrong one raises, secrets, and the commit."""
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -9,39 +8,10 @@ import pulumi
 from infra.secrets import setting
 
 ROOT = Path(__file__).resolve().parents[2]
-_MOST_WORKERS = 64
 
 
 class SettingError(ValueError):
     """A setting of the stack is missing or wrong; the message names it, what it takes and an example."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What `pulumi config` says, described in Pulumi.yaml; `optional` names the optional services that are wanted."""
-
-    workers: int
-    optional: frozenset[str]
-    login: bool
-    keep_data: bool
-    commit: str
-
-
-def read_settings() -> Settings:
-    """Read and check the configuration; raises SettingError."""
-    config = pulumi.Config()
-    workers = config.require_int("workers")
-    if not 0 <= workers <= _MOST_WORKERS:
-        raise SettingError(
-            f"workers is {workers}; it takes 0 to {_MOST_WORKERS}, for example: pulumi config set workers 4"
-        )
-    return Settings(
-        workers=workers,
-        optional=frozenset({"jupyter"} if config.require_bool("jupyter") else ()),
-        login=config.require_bool("login"),
-        keep_data=config.require_bool("keepData"),
-        commit=read_commit(),
-    )
 
 
 def read_secret(name: str) -> pulumi.Output[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 SECRETS = "/run/secrets"
 HTTP_ATTRIBUTES = ("url", "page", "hosts")
@@ -34,24 +34,66 @@ class Port:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Health:
-    """A command in the container whose exit code says whether the service works. Times in seconds."""
+class HealthCheck:
+    """Whether the service works: by a command in the container that exits with 0, or by HTTP. Times in seconds.
 
-    command: tuple[str, ...]
+    With `port` and `path`, an HTTP server in the container answers 200 there. A load balancer asks the same.
+    """
+
+    command: tuple[str, ...] = ()
+    port: int = 0
+    path: str = ""
     interval: int = 5
     timeout: int = 5
     retries: int = 6
     start_period: int = 60
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command; for HTTP that of the images, `healthy URL`."""
+        return self.command or ("healthy", f"http://127.0.0.1:{self.port}{self.path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How the number of a service's containers follows what there is to do; a platform may have no means for it.
+
+    `follows` is `load`, the use of its processors, or `work`, the tasks that wait. Those are counted beside the service
+    `counted_beside`, by `ray_jobs.demand`.
+    """
+
+    follows: Literal["load", "work"]
+    counted_beside: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogAlarm:
+    """An alarm that a service raises and ends by what it writes to its JSON log.
+
+    `raised_by` and `ended_by` are each a name and a message of `logger`, in which `*` stands for any text.
+    """
+
+    name: str
+    description: str
+    metric: str
+    logger: str
+    raised_by: tuple[str, str]
+    ended_by: tuple[str, str]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A target of a Dockerfile in `compose/images/`, or with `public` an image that others publish."""
+    """A target of a Dockerfile in `compose/images/`, or with `public` an image that others publish.
+
+    `user` is the number of the user that the Dockerfile makes: a platform names it once more, so that nothing runs as
+    root by mistake.
+    """
 
     name: str
     dockerfile: str = ""
     target: str = ""
     public: str = ""
+    user: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +119,20 @@ class Service:
 
     Attributes
     ----------
+    host
+        The first label of the name by which people and services find it; its own name if that is empty.
     cpu
         In units of 1/1024 of a core.
     memory
         In MiB; a container that takes more is ended.
     processes
         Most processes and threads.
+    several
+        There may be more than one of it, also for a moment while a new version takes over.
+    scaling
+        How the number of its containers follows the work; without it there are `replicas`.
+    alarms
+        Alarms of its own, beside those that every public service has.
     secrets
         Name of each secret and the file in the container that holds it.
     buckets, databases
@@ -107,13 +157,17 @@ class Service:
     image: str
     cpu: int
     memory: int
+    host: str = ""
     processes: int = 512
     command: tuple[Value, ...] = ()
     environment: Mapping[str, Value] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
-    health: Health | None = None
+    health: HealthCheck | None = None
     replicas: int = 1
+    several: bool = False
+    scaling: Scaling | None = None
+    alarms: tuple[LogAlarm, ...] = ()
     buckets: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ("/tmp",)  # noqa: S108  inside a container
@@ -132,6 +186,16 @@ class Service:
     def port(self, name: str) -> Port | None:
         """The port of a name."""
         return next((port for port in self.ports if port.name == name), None)
+
+    @property
+    def public_port(self) -> int | None:
+        """The port that people reach."""
+        return next((port.number for port in self.ports if port.public), None)
+
+    @property
+    def label(self) -> str:
+        """The first label of its host's name."""
+        return self.host or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +229,20 @@ class Topology:
             images=tuple(image for image in self.images if image.name in images),
             secrets=tuple(name for name in self.secrets if name in secrets | passwords),
         )
+
+    def in_order(self) -> list[Service]:
+        """The services, each behind those that it waits for."""
+        ordered: dict[str, Service] = {}
+
+        def place(service: Service) -> None:
+            if service.name not in ordered:
+                for name in service.after:
+                    place(self.service(name))
+                ordered[service.name] = service
+
+        for service in self.services:
+            place(service)
+        return list(ordered.values())
 
     def service(self, name: str) -> Service:
         """The service of a name; LookupError where there is none."""

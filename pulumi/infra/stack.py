@@ -5,10 +5,12 @@ Nothing that git tracks is touched, and what is there already stays as it is.
 
 import os
 import secrets
+import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from infra.secrets import derived, generate, setting
+from infra.secrets import generate, setting
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "pulumi"
@@ -34,8 +36,6 @@ def prepare(stack: str, names: tuple[str, ...], files: Path | None = None) -> li
     run_pulumi("stack", "select", "--create", stack)
     made = []
     for name in names:
-        if derived(name):
-            continue
         current = read_setting(setting(name), stack)
         wanted = (files / name).read_text() if files else current or generate()
         if wanted != current:
@@ -66,3 +66,8 @@ def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> 
     if check and done.returncode:
         raise StackError(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done
+
+
+def exports(variables: Mapping[str, str | Path]) -> str:
+    """The variables as a line for a shell to evaluate, quoted where a path needs it."""
+    return "export " + " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())

@@ -1,6 +1,19 @@
 """The topology: every service, image, bucket, database and secret of HM-mlflow, once, for every platform."""
 
-from infra.spec import SECRETS, Bucket, Database, Health, Image, Port, Ref, Service, Topology, Value
+from infra.spec import (
+    SECRETS,
+    Bucket,
+    Database,
+    HealthCheck,
+    Image,
+    LogAlarm,
+    Port,
+    Ref,
+    Scaling,
+    Service,
+    Topology,
+    Value,
+)
 
 _APP_STATE = "/app/.local"
 _SCRATCH = ("/tmp", _APP_STATE)  # noqa: S108  inside a container
@@ -13,12 +26,21 @@ _LOGIN = {
     "MLFLOW_SERVING_PASSWORD": "mlflow-serving-password",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "mlflow-session-key",
 }
+# What the watcher (serve/production/watcher.py) writes; a test holds the two together.
+_NO_MODEL = LogAlarm(
+    name="no-ready-model",
+    description="A page started and has no verified model to answer with; its log says why.",
+    metric="ReadyModel",
+    logger="serve.production.watcher",
+    raised_by=("no-model", "*no model serves yet*"),
+    ended_by=("ready-model", "Serving *"),
+)
 
 IMAGES = (
-    Image(name="mlflow", dockerfile="mlflow.Dockerfile"),
-    Image(name="model", dockerfile="app.Dockerfile", target="model"),
-    Image(name="webapp", dockerfile="app.Dockerfile", target="webapp"),
-    Image(name="jupyter", dockerfile="app.Dockerfile", target="jupyter"),
+    Image(name="mlflow", dockerfile="mlflow.Dockerfile", user=10003),
+    Image(name="model", dockerfile="app.Dockerfile", target="model", user=10001),
+    Image(name="webapp", dockerfile="app.Dockerfile", target="webapp", user=10002),
+    Image(name="jupyter", dockerfile="app.Dockerfile", target="jupyter", user=10005),
 )
 
 
@@ -74,7 +96,7 @@ def _mlflow(*, login: bool) -> Service:
         },
         secrets=_files(*secrets.values()),
         ports=(Port(name="http", number=5000, public=True),),
-        health=Health(command=("healthy", "http://127.0.0.1:5000/health")),
+        health=HealthCheck(port=5000, path="/health"),
         buckets=("artefacts",),
         databases=("database",),
         reached_by=("ray-head", "ray-worker", "webapp", "jupyter"),
@@ -85,6 +107,7 @@ def _ray_head(*, login: bool) -> Service:
     """GCS, dashboard and the drivers of jobs; no task runs here, so that none can starve them."""
     return Service(
         name="ray-head",
+        host="ray",
         image="model",
         cpu=1024,
         memory=4096,
@@ -96,7 +119,7 @@ def _ray_head(*, login: bool) -> Service:
         environment=_of_a_job(login=login),
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="gcs", number=6379), Port(name="http", number=8265, public=True)),
-        health=Health(command=("healthy", "http://127.0.0.1:8265/api/gcs_healthz")),
+        health=HealthCheck(port=8265, path="/api/gcs_healthz"),
         buckets=("data", "state"),
         scratch=_SCRATCH,
         reached_by=("ray-worker", "jupyter"),
@@ -113,8 +136,10 @@ def _ray_worker(workers: int, *, login: bool) -> Service:
         command=("ray", "start", "--block", "--num-cpus=2", "--address", Ref("ray-head", "gcs"), *_NODE),
         environment=_of_a_job(login=login),
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
-        health=Health(command=("healthy", "http://127.0.0.1:52365/api/local_raylet_healthz")),
+        health=HealthCheck(port=52365, path="/api/local_raylet_healthz"),
         replicas=workers,
+        several=True,
+        scaling=Scaling(follows="work", counted_beside="ray-head"),
         buckets=("data", "state"),
         scratch=_SCRATCH,
         after=("ray-head",),
@@ -126,6 +151,7 @@ def _webapp(*, login: bool) -> Service:
     """Its own Ray on one node, so that training can neither starve nor stop it."""
     return Service(
         name="webapp",
+        host="app",
         image="webapp",
         cpu=2048,
         memory=4096,
@@ -142,7 +168,10 @@ def _webapp(*, login: bool) -> Service:
         },
         secrets=_login_file("mlflow-serving-password", login=login),
         ports=(Port(name="http", number=8080, public=True),),
-        health=Health(command=("healthy", "http://127.0.0.1:8080/healthz"), start_period=90),
+        health=HealthCheck(port=8080, path="/healthz", start_period=90),
+        several=True,
+        scaling=Scaling(follows="load"),
+        alarms=(_NO_MODEL,),
         buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),
@@ -163,7 +192,7 @@ def _jupyter(*, login: bool) -> Service:
         | _from_files({"JUPYTER_TOKEN": "jupyter-token"}),
         secrets=_files("ray-token", "jupyter-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="http", number=8888, public=True),),
-        health=Health(command=("healthy", "http://127.0.0.1:8888/api")),
+        health=HealthCheck(port=8888, path="/api"),
         buckets=("data", "state"),
         scratch=_SCRATCH,
         kept=("/app/notebooks",),

@@ -122,6 +122,12 @@ def _size(service: Service) -> Iterator[str]:
     names = [PurePosixPath(path).name for path in service.kept[1:]]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{service.name} keeps {names.count(name)} folders called {name!r}; their volumes would share a name."
+    if service.replicas > 1 and not service.several:
+        yield f"{service.name} has {service.replicas} replicas; make that 1, or say `several` if it may be many."
+    if service.scaling and not service.several:
+        yield f"{service.name} scales but may not be many; say `several`, or leave `scaling` out."
+    if service.health and bool(service.health.command) == bool(service.health.port and service.health.path):
+        yield f"{service.name} has to be checked by a command, or by a port and a path, and not by both."
     if service.once and service.replicas != 1:
         yield f"{service.name} does its work once and has {service.replicas} replicas; make that 1."
 

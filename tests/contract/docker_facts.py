@@ -8,7 +8,7 @@ from typing import Any
 from infra.settings import ROOT
 from infra.spec import Image
 from tests.contract.units import health, scratch
-from tests.infra.recorded import Secret, Stack
+from tests.infra.support.recorded import Secret, Stack
 
 Resources = dict[str, dict[str, Any]]
 _CREDENTIALS = "[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = value of object-store-password\n"

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from infra.aws.compute.ecs import Supplied, container_definition, service_arguments, task_definition
-from infra.aws.lower import NOTEBOOK, SEVERAL, DatabaseAddress, lower
+from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
-from infra.spec import SECRETS, Health, Topology
+from infra.spec import SECRETS, HealthCheck, Topology
+from tests.contract.expected import KNOWN
 
 Rendering = dict[str, dict[str, Any]]
 NAMES = Names(project="hm-mlflow", stack="aws", environment="dev", account="123456789012", region="eu-west-1")
@@ -15,8 +16,7 @@ NAMES = Names(project="hm-mlflow", stack="aws", environment="dev", account="1234
 
 def lowered(topology: Topology) -> Topology:
     """The topology as ECS runs it, the notebook being SageMaker's."""
-    address = DatabaseAddress(host="database.example", secret="arn of the database's password")
-    return lower(topology, names=NAMES, webapps=2, database=address).with_only(frozenset())
+    return lower(topology, names=NAMES, replicas=2).with_only(frozenset())
 
 
 def rendered(topology: Topology) -> Rendering:
@@ -26,9 +26,11 @@ def rendered(topology: Topology) -> Rendering:
     supplied = {
         service.name: Supplied(
             image=f"id of {service.image}",
+            user=whole.image(service.image).user,
             secrets={name: f"arn of {name}" for name in whole.secrets},
             log_group=NAMES.log_group(service.name),
             region=NAMES.region,
+            known=KNOWN,
         )
         for service in whole.services
     }
@@ -37,11 +39,7 @@ def rendered(topology: Topology) -> Rendering:
             "task": task_definition(service, family=NAMES.of(service.name)),
             "container": container_definition(service, supplied[service.name]),
         }
-        | (
-            {}
-            if service.once
-            else {"service": service_arguments(service, name=NAMES.of(service.name), several=service.name in SEVERAL)}
-        )
+        | ({} if service.once else {"service": service_arguments(service, name=NAMES.of(service.name))})
         for service in whole.services
     }
     return json.loads(json.dumps(made))
@@ -67,13 +65,13 @@ def _secrets(container: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _health(container: dict[str, Any]) -> Health | None:
+def _health(container: dict[str, Any]) -> HealthCheck | None:
     check = container.get("healthCheck")
     if check is None:
         return None
     kind, *words = check["command"]
     assert kind == "CMD"
-    return Health(
+    return HealthCheck(
         command=tuple(words),
         interval=check["interval"],
         timeout=check["timeout"],
@@ -125,10 +123,10 @@ FACTS: Mapping[str, Callable[[Rendering, str], Any]] = {
 }
 
 _ALL_PORTS = "a task has an address of its own: all ports stand in `fargate`, the public ones behind the load balancer"
-_GROUPS = "security groups say who reaches whom: see tests/infra/aws/test_firewall.py"
+_GROUPS = "security groups say who reaches whom: see tests/infra/aws/network/test_firewall.py"
 NOT_SAID = {
-    "image": "ECS knows an image by its digest: see `image name`, and tests/infra/aws/test_images.py for its build",
-    "built": "see tests/infra/aws/test_images.py",
+    "image": "ECS knows an image by its digest: see `image name` and tests/infra/aws/data/test_images.py",
+    "built": "see tests/infra/aws/data/test_images.py",
     "public ports": _ALL_PORTS,
     "private ports": _ALL_PORTS,
     "ready": "a container's health decides of its own replacement; ECS starts services without one another",
@@ -143,9 +141,9 @@ NOT_SAID = {
     "security": "Fargate takes no such option",
     "log": "see `fargate`",
     "needs": "see tests/infra/aws/test_stack.py",
-    "outlives the stack": "see `data_are_not_lost_by_mistake` in tests/infra/aws/rules.py",
-    "replaced": "see `there_are_never_two_heads` in tests/infra/aws/rules.py",
+    "outlives the stack": "see `data_are_not_lost_by_mistake` in tests/infra/support/rules.py",
+    "replaced": "see `there_are_never_two_heads` in tests/infra/support/rules.py",
     "patience": "ECS waits for a steady state, and the breaker ends it",
     "secrets carrier": "ECS hands secrets over itself",
-    "docker provider": "see tests/infra/aws/test_images.py",
+    "docker provider": "see tests/infra/aws/data/test_images.py",
 }

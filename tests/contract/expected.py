@@ -4,18 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from infra.local.container import volume_of
+from infra.local.container import native_platform, volume_of
 from infra.local.lower import networks
 from infra.settings import ROOT
-from infra.spec import Service, Topology
+from infra.spec import HealthCheck, Ref, Service, Topology, Value
 
 LOOPBACK = "127.0.0.1"
+# What RDS alone knows.
+KNOWN = {
+    Ref("database", "uri"): "postgresql+psycopg2://mlflow@database.example:5432/mlflow",
+    Ref("database", "secret"): "arn of the database's password",
+}
 
 
 def image(topology: Topology, service: Service) -> Any:
     """The image; of a public one only its public name is known to others."""
     used = topology.image(service.image)
-    return replace(used, name="") if used.public else used
+    return replace(used, name="") if used.public else replace(used, user=None)
 
 
 def built(topology: Topology, service: Service) -> Any:
@@ -24,11 +29,21 @@ def built(topology: Topology, service: Service) -> Any:
     return None if used.public else {"context": ROOT, "commit": bool(used.target)}
 
 
+def text(value: Value) -> str:
+    """A value as a container finds it; what the lowering has left, as RDS would tell it."""
+    return KNOWN[value] if isinstance(value, Ref) else value
+
+
 def ready(service: Service) -> str:
     """When those that wait for a service may start."""
     if service.once:
         return "ended well"
     return "healthy" if service.health else "started"
+
+
+def health(service: Service) -> HealthCheck | None:
+    """The check as a command, which is all that a container's platform knows of."""
+    return service.health and replace(service.health, command=service.health.words, port=0, path="")
 
 
 def needs(topology: Topology, service: Service) -> set[str]:
@@ -45,12 +60,17 @@ def provider(topology: Topology, service: Service) -> dict[str, Any]:
     """What only Pulumi's provider asks of an image."""
     if topology.image(service.image).public:
         return {"keepLocally": True}
-    return {"platform": "linux/amd64", "builderVersion": "BuilderBuildKit", "skipPush": True, "buildOnPreview": False}
+    return {
+        "platform": native_platform(),
+        "builderVersion": "BuilderBuildKit",
+        "skipPush": True,
+        "buildOnPreview": False,
+    }
 
 
-def fargate(_: Topology, service: Service) -> dict[str, Any]:
+def fargate(topology: Topology, service: Service) -> dict[str, Any]:
     """What only ECS asks for: a size and a platform, numbers for users, and how a new version takes over."""
-    several = service.name in ("ray-worker", "webapp")
+    several = service.several
     options = ["nosuid", "nodev", "noexec"]
     folders = [*((path, service.memory // 2) for path in service.scratch)]
     folders += [("/run/secrets", 1)] if service.secrets else []
@@ -76,7 +96,7 @@ def fargate(_: Topology, service: Service) -> dict[str, Any]:
         },
         "names": service.name,
         "essential": True,
-        "user": {"mlflow": "10003", "model": "10001", "webapp": "10002"}[service.image],
+        "user": str(topology.image(service.image).user),
         "privileged": False,
         "ports": [(port.name, port.number, "tcp") for port in service.ports],
         "scratch": [(path, size, options) for path, size in folders],
@@ -98,11 +118,11 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "image": image,
     "built": built,
     "command": lambda _, service: service.command,
-    "environment": lambda _, service: dict(service.environment),
+    "environment": lambda _, service: {name: text(value) for name, value in service.environment.items()},
     "secrets": lambda _, service: {path: name for name, path in service.secrets.items()},
     "public ports": lambda _, service: {port.number: (LOOPBACK, port.number) for port in service.ports if port.public},
     "private ports": lambda _, service: {port.number for port in service.ports if not port.public},
-    "health": lambda _, service: service.health,
+    "health": lambda _, service: health(service),
     "ready": lambda _, service: ready(service),
     "after": lambda topology, service: {name: ready(topology.service(name)) for name in service.after},
     # Each network, and the name that the service has on it.
@@ -137,6 +157,10 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
 
 # Of the service's fields, those that are no fact of their own, and what becomes of them.
 USED_UP = {
+    "host": "is the name in the addresses; see tests/infra/aws/test_stack.py",
+    "several": "`fargate`, and the names of containers on one machine",
+    "scaling": "on AWS alone: see tests/infra/aws/test_stack.py",
+    "alarms": "on AWS alone: see tests/infra/aws/watch/test_monitoring.py",
     "name": "is how a service is found",
     "ports": "public ports, private ports",
     "buckets": "environment, secrets and after, by the lowering",

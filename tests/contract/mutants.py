@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.infra.recorded import Secret
+from tests.infra.support.recorded import Secret
 
 
 def with_one_part_less(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from infra.topology import topology
 from tests.contract import compose_facts, docker_facts, ecs_facts
 from tests.contract.expected import EXPECTED, USED_UP
 from tests.contract.mutants import with_one_part_less, with_one_value_changed
-from tests.infra.recorded import Secret, record
+from tests.infra.support.recorded import Secret, record
 
 FACTS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
     "compose": compose_facts.FACTS,

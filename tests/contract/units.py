@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from infra.spec import Health
+from infra.spec import HealthCheck
 
 
 def seconds(duration: str) -> int:
@@ -23,13 +23,13 @@ def scratch(path: str, options: str) -> tuple[str, tuple[str, int]]:
     return path, (mode, mebibytes(size))
 
 
-def health(check: dict[str, Any] | None, *, command: str, start_period: str = "start_period") -> Health | None:
+def health(check: dict[str, Any] | None, *, command: str, start_period: str = "start_period") -> HealthCheck | None:
     """A health check, from the platform's dictionary."""
     if check is None:
         return None
     kind, *words = check[command]
     assert kind == "CMD"
-    return Health(
+    return HealthCheck(
         command=tuple(words),
         interval=seconds(check["interval"]),
         timeout=seconds(check["timeout"]),

@@ -10,7 +10,7 @@ from infra import cost
 from infra.aws.environment import DEV, PROD
 from infra.cost import HOURS, Use, estimate, hourly, settings_of, table
 from infra.spec import Service
-from tests.infra.aws.graph import recorded
+from tests.infra.support.graph import recorded
 
 PRICED = {
     "ecs.Service": "on Fargate",

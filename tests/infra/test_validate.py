@@ -6,14 +6,21 @@ from dataclasses import replace
 import pytest
 
 from infra.local.lower import lower
-from infra.spec import Bucket, Database, Image, Port, Ref, Service, Topology
+from infra.spec import Bucket, Database, HealthCheck, Image, Port, Ref, Scaling, Service, Topology
 from infra.topology import topology
 from infra.validate import TopologyError, validate
 
 SOUND = Topology(
     images=(Image(name="app", dockerfile="app.Dockerfile"),),
     services=(
-        Service(name="front", image="app", cpu=256, memory=512, ports=(Port(name="http", number=80, public=True),)),
+        Service(
+            name="front",
+            image="app",
+            cpu=256,
+            memory=512,
+            several=True,
+            ports=(Port(name="http", number=80, public=True),),
+        ),
         Service(
             name="back",
             image="app",
@@ -41,6 +48,22 @@ WRONG = {
             databases=(Database(name="x", user="u", password="key"),),
         ),
         "'x' names 3 things; give each service, bucket and database a name of its own.",
+    ),
+    "replicas of what may not be many": (
+        lambda: changed("back", replicas=2),
+        "back has 2 replicas; make that 1, or say `several` if it may be many.",
+    ),
+    "a number that follows the load of one": (
+        lambda: changed("back", scaling=Scaling(follows="load")),
+        "back scales but may not be many; say `several`, or leave `scaling` out.",
+    ),
+    "a check that says nothing": (
+        lambda: changed("back", health=HealthCheck()),
+        "back has to be checked by a command, or by a port and a path, and not by both.",
+    ),
+    "a check by two ways": (
+        lambda: changed("back", health=HealthCheck(command=("true",), port=81, path="/")),
+        "back has to be checked by a command, or by a port and a path, and not by both.",
     ),
     "one port twice in a service": (
         lambda: changed("back", ports=(Port(name="sql", number=81), Port(name="more", number=81))),
@@ -172,7 +195,7 @@ WRONG = {
         "front has replicas 1, processes 512 and stop_timeout 0; they take at least 0, 1 and 1.",
     ),
     "work done once by several": (
-        lambda: changed("back", once=True, replicas=3),
+        lambda: changed("back", several=True, once=True, replicas=3),
         "back does its work once and has 3 replicas; make that 1.",
     ),
     "waiting for itself": (
@@ -226,7 +249,7 @@ def test_a_circle_is_named_once_and_without_those_that_only_wait_for_it():
     [
         lambda: SOUND,
         lambda: changed("back", ports=(Port(name="first", number=1), Port(name="last", number=65535))),
-        lambda: changed("back", replicas=7),
+        lambda: changed("back", replicas=7, several=True),
         lambda: changed("back", replicas=0),
         lambda: changed("front", cpu=16384, memory=122880),
         lambda: changed("front", environment={"SELF": Ref("front", "hosts"), "DB": Ref("back", "sql")}),

@@ -7,13 +7,14 @@ import pulumi_aws as aws
 
 from infra.aws.compute import notebook, scaling, services
 from infra.aws.data import buckets, database, images, key, secrets
-from infra.aws.lower import NOTEBOOK
+from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
 from infra.aws.network import edge, network
 from infra.aws.outputs import outputs
 from infra.aws.parts import Stores
 from infra.aws.settings import AwsSettings
 from infra.aws.watch import budget, monitoring
+from infra.groups import Groups
 from infra.spec import Topology
 
 
@@ -26,36 +27,39 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         account=aws.get_caller_identity().account_id,
         region=settings.region,
     )
-    lowered = services.lowering(topology, names, settings)
-    net = network.build(lowered, names, settings)
-    made, logs = buckets.build(lowered, names, settings)
+    whole = lower(
+        topology,
+        names=names,
+        replicas=settings.environment.replicas,
+        scheme="http" if settings.plain_http else "https",
+    )
+    groups = Groups()
+    net = network.build(whole, names, settings, groups)
+    made, logs = buckets.build(whole, names, settings, groups)
     stores = Stores(
         buckets=made,
-        database=database.build(topology.databases[0], names, settings, net),
-        secrets=secrets.build(lowered, names, settings),
+        database=database.build(whole.databases[0], names, settings, groups, net),
+        secrets=secrets.build(whole, names, settings, groups),
     )
-    way_in = edge.build(lowered, names, settings, net, logs)
-    repositories, digests = images.build(lowered, names, settings)
-    running = services.build(
-        topology,
+    way_in = edge.build(whole, names, settings, groups, network=net, logs=logs)
+    repositories, digests = images.build(whole, names, settings, groups)
+    compute = services.build(
+        whole,
         names,
         settings,
+        groups,
         network=net,
         stores=stores,
         edge=way_in,
         repositories=repositories,
         images=digests,
     )
-    scaling.build(names, settings, running)
-    own_key = key.build(names=names, settings=settings).arn
-    monitoring.build(names=names, settings=settings, stores=stores, edge=way_in, running=running, key=own_key)
-    budget.build(names=names, settings=settings)
+    scaling.build(whole, names, settings, groups, compute=compute)
+    own_key = key.build(names, settings, groups, others=[monitoring.key_statement(names)]).arn
+    monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)
+    budget.build(names, settings, groups)
     jupyter = notebook.build(
-        names=names,
-        settings=settings,
-        network=net,
-        stores=stores,
-        service=lowered.service(NOTEBOOK),
-        key=own_key,
+        names, settings, groups, network=net, stores=stores, service=whole.service(NOTEBOOK), key=own_key
     )
-    return outputs(names, settings, network=net, edge=way_in, running=running, notebook=jupyter)
+    groups.close()
+    return outputs(whole, names, settings, network=net, edge=way_in, compute=compute, notebook=jupyter)

@@ -3,14 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from infra import stack
-from infra.aws.lower import lower
+from infra.aws.lower import hosts, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
 from infra.settings import ROOT
+from infra.spec import Topology
 from infra.topology import project_of, topology
 
 # Files that people's programs need, of each stack: its token, and the authority of its certificate.
@@ -25,11 +25,12 @@ _HAVE_TO_BE_SET = {
 
 def prepare(name: str) -> tuple[list[str], list[str]]:
     """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
-    made = stack.prepare(name, _secrets(name))
-    domain = _names(name).domain
+    lowered, names = _lowered(name), _names(name)
+    made = stack.prepare(name, lowered.secrets)
+    public = hosts(lowered, names)
     there = stack.read_setting("tlsCertificate", name)
-    if there is None or certificate.is_due(there, domain):
-        new = certificate.make(domain)
+    if there is None or certificate.is_due(there, names.domain, public):
+        new = certificate.make(names.domain, public)
         stack.run_pulumi("config", "set", "--secret", "tlsKey", "--stack", name, text=new.key)
         stack.run_pulumi("config", "set", "tlsCertificate", "--stack", name, text=new.certificate)
         stack.run_pulumi("config", "set", "tlsAuthority", "--stack", name, text=new.authority)
@@ -113,15 +114,10 @@ def differences(deployed: Mapping[str, str], described: list[dict[str, Any]]) ->
     return wrong
 
 
-def _secrets(name: str) -> tuple[str, ...]:
-    return lower(topology(login=True, stack=name), names=_names(name), webapps=1).secrets
+def _lowered(name: str) -> Topology:
+    return lower(topology(login=True, stack=name), names=_names(name), replicas=1)
 
 
 def _names(name: str) -> Names:
     """The names of a stack, as far as they need no account."""
     return Names(project=project_of(name), stack=name, environment="", account="", region="")
-
-
-def exports(variables: Mapping[str, str | Path]) -> str:
-    """The variables as a line for a shell to evaluate."""
-    return "export " + " ".join(f"{name}={value}" for name, value in variables.items())

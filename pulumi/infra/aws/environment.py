@@ -15,8 +15,8 @@ class Environment:
         The database has a second instance in the other zone.
     database_class, database_gib, database_most_gib, backup_days
         The database: its machine, its disk, how far that grows by itself, and how long backups are kept.
-    webapps, most_webapps
-        Containers of the page: always, and under load.
+    replicas, most_replicas
+        Containers of each service that follows its load: always, and at most.
     idle_workers
         Ray workers while no job runs.
     log_days
@@ -32,8 +32,8 @@ class Environment:
     database_gib: int
     database_most_gib: int
     backup_days: int
-    webapps: int
-    most_webapps: int
+    replicas: int
+    most_replicas: int
     idle_workers: int
     log_days: int
     notebook_type: str
@@ -48,8 +48,8 @@ DEV = Environment(
     database_gib=20,
     database_most_gib=50,
     backup_days=7,
-    webapps=2,
-    most_webapps=4,
+    replicas=2,
+    most_replicas=4,
     idle_workers=0,
     log_days=30,
     notebook_type="ml.t3.medium",
@@ -63,8 +63,8 @@ PROD = Environment(
     database_gib=50,
     database_most_gib=200,
     backup_days=14,
-    webapps=2,
-    most_webapps=10,
+    replicas=2,
+    most_replicas=10,
     idle_workers=1,
     log_days=365,
     notebook_type="ml.t3.medium",

@@ -1,54 +1,71 @@
-"""The topology as AWS runs it: every reference as text, stores as AWS's own, and the training task besides."""
+"""The topology as AWS runs it: stores as AWS's own, the training task besides, and text for every reference but few.
+
+What remains are references to the database, `uri` and `secret`: RDS alone knows its host and where the password is.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from infra.addresses import Addresses
 from infra.aws.names import Names
 from infra.spec import SECRETS, Ref, Service, Topology, Value
-from infra.validate import validate
+from infra.validate import TopologyError, validate
 
 NOTEBOOK, TRAINING = "jupyter", "model-training"
-# Of all others there is never a second one, not even during an update: a second Ray head would be a second cluster, and
-# two MLflow servers would migrate the database at once.
-SEVERAL = ("ray-worker", "webapp")
-
 # Where the images have the certificates of RDS's authorities.
 AUTHORITIES = "/usr/local/share/rds/authorities.pem"
 PASSWORD_FILE = f"{SECRETS}/pgpass"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatabaseAddress:
-    """What only RDS knows of a database: its host, and the secret that holds the password which RDS changes."""
+def lower(topology: Topology, *, names: Names, replicas: int, scheme: str = "https") -> Topology:
+    """The same topology for AWS, the notebook still in it as the service `jupyter`.
 
-    host: str
-    secret: str
-
-
-UNKNOWN = DatabaseAddress(host="", secret="")
-
-
-def lower(
-    topology: Topology, *, names: Names, webapps: int, scheme: str = "https", database: DatabaseAddress = UNKNOWN
-) -> Topology:
-    """The same topology for AWS; `scheme` is how people reach it. The notebook stays in it as the service `jupyter`."""
+    `replicas` is the number of each service that follows its load; `scheme` is how people reach all of them.
+    """
     head = topology.service("ray-head")
     services = (*topology.services, _training(head))
     whole = validate(replace(topology, services=tuple(_reached_by_training(service, head) for service in services)))
     used = {service.image for service in whole.services if service.name != NOTEBOOK}
+    _check(whole, used)
     return replace(
         whole,
         images=tuple(image for image in whole.images if image.name in used),
         services=tuple(
             replace(
-                _lowered(whole, service, names, scheme=scheme, database=database),
-                replicas=webapps if service.name == "webapp" else service.replicas,
+                _lowered(whole, service, names, scheme=scheme),
+                replicas=replicas if service.scaling and service.scaling.follows == "load" else service.replicas,
             )
             for service in whole.services
         ),
         secrets=tuple(name for name in topology.secrets if name not in _not_here(topology)),
     )
+
+
+def public_services(topology: Topology) -> list[Service]:
+    """The services that people reach through the load balancer; SageMaker has an address of its own."""
+    return [service for service in topology.services if service.public_port and service.name != NOTEBOOK]
+
+
+def hosts(topology: Topology, names: Names) -> list[str]:
+    """The names that people type."""
+    return [names.host(service) for service in public_services(topology)]
+
+
+def _check(topology: Topology, images: set[str]) -> None:
+    """What only AWS has to know; raises TopologyError with a line for each thing to mend."""
+    wrong = [
+        f"The image {name} has no `user`; give it the number that its Dockerfile passes to useradd."
+        for name in sorted(images)
+        if topology.image(name).user is None
+    ]
+    wrong += [
+        f"{service.name} is public and not checked by HTTP on port {service.public_port}; give its `health` that port "
+        "and a path that answers 200 where it can take requests."
+        for service in public_services(topology)
+        if service.health is None or service.health.port != service.public_port
+    ]
+    if wrong:
+        raise TopologyError("The topology cannot be built on AWS:\n" + "\n".join(f"- {line}" for line in wrong))
 
 
 def _not_here(topology: Topology) -> set[str]:
@@ -61,6 +78,7 @@ def _training(head: Service) -> Service:
     return replace(
         head,
         name=TRAINING,
+        host="",
         cpu=512,
         memory=2048,
         command=("ray", "job", "submit", "--address", Ref("ray-head", "url"), "--", "python", "-m", "ray_jobs.train"),
@@ -78,38 +96,45 @@ def _reached_by_training(service: Service, head: Service) -> Service:
     return replace(service, reached_by=(*service.reached_by, TRAINING)) if service.name == head.name else service
 
 
-def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str, database: DatabaseAddress) -> Service:
-    addresses = Addresses(
-        bucket=names.bucket,
-        database=database.host,
-        host=names.host,
-        page=lambda name, _: f"{scheme}://{names.host(name)}",
-        hosts=lambda name, _: f"{names.host(name)},{names.host(name)}:*",
-    )
+def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str) -> Service:
+    addresses = _addresses(topology, names, scheme)
     dropped = {f"{SECRETS}/{name}" for name in _not_here(topology)}
-    environment: dict[str, Value] = {
-        name: addresses.text(topology, value) for name, value in service.environment.items() if value not in dropped
+    environment = {
+        name: addresses.resolve(topology, value) for name, value in service.environment.items() if value not in dropped
     }
     return replace(
         service,
-        command=tuple(addresses.text(topology, value) for value in service.command),
-        environment={**environment, **_added(service, names, scheme, database)},
+        command=tuple(addresses.resolve(topology, value) for value in service.command),
+        environment={**environment, **_added(service, names, scheme)},
         secrets={name: path for name, path in service.secrets.items() if path not in dropped},
         scratch=(*service.scratch, *(path for path in service.kept if path not in service.scratch)),
         kept=(),
     )
 
 
-def _added(service: Service, names: Names, scheme: str, database: DatabaseAddress) -> Mapping[str, str]:
+def _addresses(topology: Topology, names: Names, scheme: str) -> Addresses:
+    def host(name: str) -> str:
+        return names.host(topology.service(name))
+
+    return Addresses(
+        bucket=names.bucket,
+        database=lambda database: Ref(database.name, "uri"),
+        host=host,
+        page=lambda name, _: f"{scheme}://{host(name)}",
+        hosts=lambda name, _: f"{host(name)},{host(name)}:*",
+    )
+
+
+def _added(service: Service, names: Names, scheme: str) -> Mapping[str, Value]:
     """What AWS needs set beside what the topology says."""
-    region = {"AWS_DEFAULT_REGION": names.region} if service.buckets or service.databases else {}
+    region: dict[str, Value] = {"AWS_DEFAULT_REGION": names.region} if service.buckets or service.databases else {}
     if not service.databases:
         return region
     return region | {
-        "DATABASE_SECRET": database.secret,
+        "DATABASE_SECRET": Ref(service.databases[0], "secret"),
         "PGPASSFILE": PASSWORD_FILE,
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": AUTHORITIES,
         # A browser names the origin of its page, and MLflow refuses those that it has not been told.
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{scheme}://{names.host(service.name)}",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{scheme}://{names.host(service)}",
     }

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-# The first label of each host that people type, by the service that answers there.
-HOSTS = {"mlflow": "mlflow", "ray-head": "ray", "webapp": "app"}
+from infra.spec import Service
+
+# What AWS runs itself, by the names that the program has for it.
+EDGE, DATABASE, ENDPOINTS, LOGS = "edge", "database", "endpoints", "logs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +37,9 @@ class Names:
         """The private zone in which the services are found."""
         return f"{self.project}.local"
 
-    def host(self, service: str) -> str:
+    def host(self, service: Service) -> str:
         """The name under which a service is found, inside the VPC and by people."""
-        return f"{HOSTS.get(service, service)}.{self.domain}"
+        return f"{service.label}.{self.domain}"
 
     def bucket(self, bucket: str) -> str:
         """The name of a bucket: no other account in the world may have the same."""

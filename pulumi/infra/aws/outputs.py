@@ -5,38 +5,40 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.lower import TRAINING
-from infra.aws.names import HOSTS, Names
-from infra.aws.parts import Edge, Network, Running
+from infra.aws.lower import TRAINING, public_services
+from infra.aws.names import Names
+from infra.aws.parts import Compute, Edge, Network
 from infra.aws.settings import AwsSettings
+from infra.spec import Topology
 
 
 def outputs(
+    topology: Topology,
     names: Names,
     settings: AwsSettings,
     *,
     network: Network,
     edge: Edge,
-    running: Running,
+    compute: Compute,
     notebook: aws.sagemaker.NotebookInstance,
 ) -> dict[str, Any]:
     """The outputs by name; none of them is a secret."""
     scheme = "http" if settings.plain_http else "https"
-    urls = {service: f"{scheme}://{names.host(service)}" for service in HOSTS}
-    hosts = " ".join(names.host(service) for service in HOSTS)
+    public = public_services(topology)
+    urls = {service.name: f"{scheme}://{names.host(service)}" for service in public}
+    hosts = " ".join(names.host(service) for service in public)
     authority = f".local/{names.stack}/authority.pem"  # `make token` writes it
     trusted, verified = (f"--cacert {authority} ", f"--verify {authority} ") if edge.certificate else ("", "")
     balancer = edge.load_balancer.dns_name
     return {
         **urls,
         "loadBalancer": balancer,
-        # A load balancer's addresses change by and by; in a name server of yours, make the three names aliases of it.
+        # A load balancer's addresses change by and by; in a name server of yours, make the names aliases of it.
         "hosts": balancer.apply(lambda name: f'echo "$(dig +short {name} | head -1) {hosts}" | sudo tee -a /etc/hosts'),
         "certificate": edge.certificate,
         # `make token` first: it writes the authority that the others trust.
         "tests": [
-            f"curl -i {trusted}{urls['webapp']}/healthz",
-            f"curl -i {trusted}{urls['mlflow']}/health",
+            *(f"curl -i {trusted}{urls[service.name]}{service.health.path}" for service in public if service.health),
             f"curl -i {trusted}{urls['ray-head']}/api/version  # 401: it asks for the token",
             f"curl {trusted}-F file=@x-ray.png {urls['webapp']}/predict",
         ],
@@ -52,7 +54,7 @@ def outputs(
         "data": f"s3://{names.bucket('data')}",
         "cluster": names.of("cluster"),
         # What `make check` compares with what runs.
-        "deployed": {service: running.task_definitions[service].arn for service in running.services},
+        "deployed": {service: compute.task_definitions[service].arn for service in compute.services},
     }
 
 

@@ -44,7 +44,7 @@ class Edge:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class Compute:
     """What runs: services and task definitions by the topology's names, `model-training` among the latter."""
 
     cluster: aws.ecs.Cluster

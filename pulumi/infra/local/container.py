@@ -1,14 +1,23 @@
 """What every container of one machine has in common, however it is started."""
 
+import platform
 from pathlib import PurePosixPath
 from typing import Any
 
-from infra.spec import Health, Service
+from infra.spec import HealthCheck, Service
 
 LOOPBACK = "127.0.0.1"
 HARDENED_SECURITY = ("no-new-privileges:true",)
 # Docker keeps a container's log for ever unless it is told otherwise.
 LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
+
+_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def native_platform() -> str:
+    """The platform of this machine's containers, `linux/amd64` or `linux/arm64`; any other under its own name."""
+    machine = platform.machine().lower()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
 def volume_of(service: Service, path: str) -> str:
@@ -21,12 +30,12 @@ def scratch_options(service: Service) -> str:
     return f"mode=1777,size={service.memory // 2}m"
 
 
-def health(check: Health | None, *, command_key: str) -> dict[str, Any] | None:
+def health(check: HealthCheck | None, *, command_key: str) -> dict[str, Any] | None:
     """A health check, under the key that the platform has for the command."""
     if check is None:
         return None
     return {
-        command_key: ["CMD", *check.command],
+        command_key: ["CMD", *check.words],
         "interval": duration(check.interval),
         "timeout": duration(check.timeout),
         "retries": check.retries,

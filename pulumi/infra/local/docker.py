@@ -20,8 +20,8 @@ def containers(topology: Topology, service: Service, on: tuple[str, ...]) -> Ite
 
 
 def replicated(service: Service) -> bool:
-    """Whether there may be several of it, so that one more does not rename the first."""
-    return not service.once and not any(port.public for port in service.ports) and not service.kept
+    """Whether there may be several on one machine, which has each port once. One more does not rename the first."""
+    return service.several and service.public_port is None and not service.kept
 
 
 def container(topology: Topology, service: Service, on: tuple[str, ...], *, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from infra.addresses import Addresses
+from infra.addresses import Addresses, database_uri
 from infra.local import stores
 from infra.spec import Service, Topology
 from infra.validate import validate
@@ -25,22 +25,7 @@ def lower(topology: Topology) -> Topology:
         services=tuple(services),
         secrets=(*topology.secrets, stores.PASSWORD, stores.CREDENTIALS),
     )
-    return validate(replace(whole, services=tuple(_resolved(whole, service) for service in in_order(whole))))
-
-
-def in_order(topology: Topology) -> list[Service]:
-    """The services, each behind those that it waits for."""
-    ordered: dict[str, Service] = {}
-
-    def place(service: Service) -> None:
-        if service.name not in ordered:
-            for name in service.after:
-                place(topology.service(name))
-            ordered[service.name] = service
-
-    for service in topology.services:
-        place(service)
-    return list(ordered.values())
+    return validate(replace(whole, services=tuple(_resolved(whole, service) for service in whole.in_order())))
 
 
 def networks(topology: Topology) -> dict[str, tuple[str, ...]]:
@@ -50,7 +35,7 @@ def networks(topology: Topology) -> dict[str, tuple[str, ...]]:
     """
     on = {service.name: [COMMON] for service in topology.services}
     for service in topology.services:
-        if len(service.reached_by) == 1 and not any(port.public for port in service.ports):
+        if len(service.reached_by) == 1 and service.public_port is None:
             on[service.name] = [service.name]
             on[service.reached_by[0]].append(service.name)
     return {name: tuple(names) for name, names in on.items()}
@@ -70,13 +55,13 @@ def _with_stores(service: Service) -> Service:
 def _resolved(topology: Topology, service: Service) -> Service:
     addresses = Addresses(
         bucket=lambda name: stores.bucket_name(topology, name),
-        database=stores.POSTGRES,
+        database=lambda database: database_uri(database.user, stores.POSTGRES),
         host=lambda name: name,
         page=lambda _, port: f"http://localhost:{port}",
         hosts=lambda name, port: ",".join(f"{host}:{port}" for host in (name, "localhost", "127.0.0.1")),
     )
     return replace(
         service,
-        command=tuple(addresses.text(topology, value) for value in service.command),
-        environment={name: addresses.text(topology, value) for name, value in service.environment.items()},
+        command=tuple(addresses.resolve(topology, value) for value in service.command),
+        environment={name: addresses.resolve(topology, value) for name, value in service.environment.items()},
     )

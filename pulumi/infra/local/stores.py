@@ -1,11 +1,14 @@
 """Databases and buckets as containers: Postgres, and MinIO with the buckets made in it."""
 
-from infra.spec import SECRETS, Bucket, Database, Health, Image, Port, Service, Topology
+from infra.spec import SECRETS, Bucket, Database, HealthCheck, Image, Port, Service, Topology
 
 POSTGRES, OBJECT_STORE, BUCKETS = "postgres", "minio", "minio-buckets"
 OBJECT_STORE_USER = "hm-mlflow"
 PASSWORD, CREDENTIALS = "object-store-password", "object-store-credentials"
-IMAGES = (Image(name=POSTGRES, public="postgres:15-bookworm"), Image(name=OBJECT_STORE, dockerfile="minio.Dockerfile"))
+IMAGES = (
+    Image(name=POSTGRES, public="postgres:15-bookworm"),
+    Image(name=OBJECT_STORE, dockerfile="minio.Dockerfile", user=10004),
+)
 
 _DATA = "/var/lib/postgresql/data"
 
@@ -43,7 +46,7 @@ def postgres(database: Database, users: tuple[str, ...]) -> Service:
         secrets={database.password: f"{SECRETS}/{database.password}"},
         ports=(Port(name="sql", number=5432),),
         # By TCP: while the database is being made, the server listens on its socket only.
-        health=Health(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", database.user), interval=2),
+        health=HealthCheck(command=("pg_isready", "-q", "-h", "127.0.0.1", "-U", database.user), interval=2),
         # The socket's folder too: a folder in memory would belong to root.
         kept=(_DATA, "/var/run/postgresql"),
         reached_by=users,
@@ -68,7 +71,7 @@ def object_store(users: tuple[str, ...]) -> Service:
         },
         secrets={PASSWORD: f"{SECRETS}/{PASSWORD}"},
         ports=(Port(name="http", number=9000, public=True),),
-        health=Health(command=("store-healthy",), interval=2),
+        health=HealthCheck(command=("store-healthy",), interval=2),
         kept=("/data",),
         reached_by=(*users, BUCKETS),
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 
+from infra.addresses import database_uri
 from infra.aws.compute import demand
 from infra.aws.compute.ecs import Supplied, container_definition, task_definition
-from infra.aws.lower import AUTHORITIES, DatabaseAddress, lower
+from infra.aws.lower import AUTHORITIES, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
-from infra.spec import Service
+from infra.spec import Ref, Service
 from infra.topology import project_of, topology
 from tests.e2e.containers.stack import healthy, inspect, run, wait_for
 
@@ -46,8 +46,7 @@ class Fargate:
         self._whole = lower(
             topology(login=True, stack=STACK),
             names=NAMES,
-            webapps=1,
-            database=DatabaseAddress(host=DATABASE, secret=self._database_secret),
+            replicas=1,
         )
         self._arns = {
             name: self._secrets.create_secret(Name=NAMES.secret(name), SecretString=self.secret(name))["ARN"]
@@ -105,9 +104,7 @@ class Fargate:
 
     def start_database(self) -> None:
         """A Postgres that lets nobody in from outside but by TLS and a password."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(certificate, "HOSTS", {"database": "database"})
-            made = certificate.make(NAMES.domain)
+        made = certificate.make(NAMES.domain, [DATABASE])
         image = "postgres:15-bookworm"
         user = run("docker", "run", "--rm", "--entrypoint", "id", image, "-u", "postgres").stdout.strip()
         files = {
@@ -140,14 +137,19 @@ class Fargate:
 
     def _command(self, service: Service, *more: str) -> Iterator[str]:
         definition = container_definition(service, self._supplied(service))
-        return self._run(definition, service, "--network", PROJECT, "--network-alias", NAMES.host(service.name), *more)
+        return self._run(definition, service, "--network", PROJECT, "--network-alias", NAMES.host(service), *more)
 
     def _supplied(self, service: Service) -> Supplied:
         return Supplied(
             image=self._images[service.image],
+            user=self._whole.image(service.image).user,
             secrets={name: self._arns[name] for name in service.secrets},
             log_group=NAMES.log_group(service.name),
             region=NAMES.region,
+            known={
+                Ref("database", "uri"): database_uri("mlflow", DATABASE),
+                Ref("database", "secret"): self._database_secret,
+            },
         )
 
     def _run(self, definition: dict[str, Any], service: Service, *more: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import pytest
 
 from infra import stack
 from infra.aws import commands
+from infra.aws.commands import differences
 
 DEPLOYED = ("mlflow", "webapp")
 
@@ -44,3 +45,37 @@ def test_check_names_services_that_are_not_complete_or_run_another_definition(de
     incomplete, rolled_back = commands.check("aws")
     assert incomplete.startswith("hm-mlflow-mlflow has 0 of 2 containers")
     assert rolled_back.startswith(f"hm-mlflow-webapp runs {deployed['webapp'][:-1]}, not {deployed['webapp']}")
+
+
+def running(task: str = "task:2", **other) -> dict:
+    primary = {"status": "PRIMARY", "taskDefinition": task}
+    return {
+        "serviceName": "web",
+        "status": "ACTIVE",
+        "taskDefinition": task,
+        "runningCount": 2,
+        "desiredCount": 2,
+        "deployments": [primary],
+    } | other
+
+
+def test_what_runs_is_what_was_meant():
+    assert differences({"web": "task:2"}, [running()]) == []
+
+
+@pytest.mark.parametrize(
+    ("described", "line"),
+    [
+        ([], "web is not there."),
+        ([running(status="INACTIVE")], "web is not there."),
+        ([running("task:1")], "web runs task:1, not task:2: the new one did not get healthy and was rolled back."),
+        ([running(runningCount=1)], "web has 1 of 2 containers, with 0 older deployments"),
+        (
+            [running(deployments=[{"status": "PRIMARY"}, {"status": "ACTIVE"}])],
+            "web has 2 of 2 containers, with 1 older",
+        ),
+    ],
+)
+def test_what_was_rolled_back_or_is_not_there_yet_is_said(described: list, line: str):
+    [said] = differences({"web": "task:2"}, described)
+    assert said.startswith(line)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.infra.aws.graph import Graph, Resource, recorded
-from tests.infra.aws.rules import RULES
-from tests.infra.recorded import Secret
+from tests.infra.support.graph import Graph, Resource, recorded
+from tests.infra.support.recorded import Secret
+from tests.infra.support.rules import RULES
 
 GONE = object()
 

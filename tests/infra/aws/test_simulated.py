@@ -21,8 +21,8 @@ import pytest
 
 from infra.aws.network.certificate import make
 from infra.settings import ROOT
-from tests.infra.aws.graph import defaults
-from tests.infra.recorded import SECRETS
+from tests.infra.support.graph import defaults
+from tests.infra.support.recorded import SECRETS
 
 TOOL = Path(os.environ.get("AWS_GRAPH", ROOT.parent / "shared" / "tools" / "aws_graph"))
 pytestmark = [
@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not TOOL.is_dir(), reason=f"the tool aws_graph is not at {TOOL}"),
     pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not on the PATH"),
 ]
+SUPPORT = ROOT / "tests" / "infra" / "support"
 REGION = "us-east-1"  # the tool's
 _TAGS = {"tags", "tags_all"}
 # What a second plan may still want to change, by the kind of resource: what the simulation takes and does not tell.
@@ -93,7 +94,7 @@ class Simulated:
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
     out = tmp_path_factory.mktemp(request.param)
-    made = make("hm-mlflow.local")
+    made = make("hm-mlflow.local", [f"{host}.hm-mlflow.local" for host in ("mlflow", "ray", "app")])
     settings = (
         defaults()
         | SECRETS
@@ -107,7 +108,7 @@ def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             "tlsAuthority": made.authority,
         }
     )
-    recording = [sys.executable, str(Path(__file__).with_name("simulated.py")), str(TOOL), str(out), "aws"]
+    recording = [sys.executable, str(SUPPORT / "simulated.py"), str(TOOL), str(out), "aws"]
     path = os.pathsep.join((str(ROOT), str(ROOT / "pulumi")))
     subprocess.run(
         [*recording, *(f"{name}={value}" for name, value in settings.items())],
@@ -116,7 +117,7 @@ def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
     # A shell that starts this in the background lets it ignore interrupts, and what it starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    applying = [sys.executable, str(Path(__file__).with_name("applied.py")), str(TOOL), str(out)]
+    applying = [sys.executable, str(SUPPORT / "applied.py"), str(TOOL), str(out)]
     apply = subprocess.Popen(applying, stdout=subprocess.PIPE, text=True)
     said = ""
     for line in apply.stdout:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.aws.settings import read_aws_settings
 from infra.settings import SettingError
-from tests.infra.aws.graph import CERTIFICATE, configure, plain, record, recorded
+from tests.infra.support.graph import CERTIFICATE, configure, plain, record, recorded
 
 LISTED = (Path(__file__).parent / "resources.txt").read_text().splitlines()
 

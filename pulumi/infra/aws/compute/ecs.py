@@ -1,13 +1,11 @@
 """A lowered service as ECS's task definition and service, all plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from infra.spec import SECRETS, Health, Service
+from infra.spec import SECRETS, HealthCheck, Ref, Service, Value
 
-# The user of each image; ECS says it once more, so that no image can run as root there.
-USERS = {"mlflow": "10003", "model": "10001", "webapp": "10002"}
 # Folders in memory take no programs; the smallest one is for secrets.
 _SCRATCH_OPTIONS = ("nosuid", "nodev", "noexec")
 _SECRETS_MIB = 1
@@ -17,12 +15,21 @@ GRACE_S = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Supplied:
-    """What only the platform knows: the image by its digest, secrets by their ARNs, and where logs go."""
+    """What only the platform knows: the image by its digest, secrets by their ARNs, where logs go.
+
+    `user` is the number of the image's user; `known` has the text of each reference that the lowering has left.
+    """
 
     image: str
+    user: int
     secrets: Mapping[str, str]
     log_group: str
     region: str
+    known: Mapping[Ref, str] = field(default_factory=dict)
+
+    def text(self, value: Value) -> str:
+        """A value with its reference resolved."""
+        return self.known[value] if isinstance(value, Ref) else value
 
 
 def task_definition(service: Service, *, family: str) -> dict[str, Any]:
@@ -43,14 +50,16 @@ def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]
         "name": service.name,
         "image": supplied.image,
         "essential": True,
-        "command": list(service.command),
-        "environment": [{"name": name, "value": value} for name, value in sorted(service.environment.items())],
+        "command": [supplied.text(value) for value in service.command],
+        "environment": [
+            {"name": name, "value": supplied.text(value)} for name, value in sorted(service.environment.items())
+        ],
         "secrets": [{"name": variable(name), "valueFrom": supplied.secrets[name]} for name in sorted(service.secrets)],
         "portMappings": [
             {"name": port.name, "containerPort": port.number, "protocol": "tcp"} for port in service.ports
         ],
         "healthCheck": _health(service.health),
-        "user": service.user or USERS[service.image],
+        "user": str(supplied.user),
         "readonlyRootFilesystem": True,
         "privileged": False,
         "linuxParameters": {
@@ -73,8 +82,13 @@ def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]
     return {key: value for key, value in definition.items() if value not in (None, [])}
 
 
-def service_arguments(service: Service, *, name: str, several: bool) -> dict[str, Any]:
-    """The arguments of an ECS service, all but where it stands; of one without `several` there is never a second."""
+def service_arguments(service: Service, *, name: str) -> dict[str, Any]:
+    """The arguments of an ECS service, all but where it stands.
+
+    Of one that is not `several` there is never a second one, not even during an update: a second Ray head would be a
+    second cluster, and two MLflow servers would migrate the database at once.
+    """
+    several = service.several
     arguments = {
         "name": name,
         "desired_count": service.replicas,
@@ -90,12 +104,7 @@ def service_arguments(service: Service, *, name: str, several: bool) -> dict[str
         "propagate_tags": "SERVICE",
         "wait_for_steady_state": True,
     }
-    return arguments | ({"health_check_grace_period_seconds": GRACE_S} if public_port(service) else {})
-
-
-def public_port(service: Service) -> int | None:
-    """The port that people reach through the load balancer."""
-    return next((port.number for port in service.ports if port.public), None)
+    return arguments | ({"health_check_grace_period_seconds": GRACE_S} if service.public_port else {})
 
 
 def variable(secret: str) -> str:
@@ -110,11 +119,11 @@ def _scratch(service: Service) -> list[dict[str, Any]]:
     ]
 
 
-def _health(check: Health | None) -> dict[str, Any] | None:
+def _health(check: HealthCheck | None) -> dict[str, Any] | None:
     if check is None:
         return None
     return {
-        "command": ["CMD", *check.command],
+        "command": ["CMD", *check.words],
         "interval": check.interval,
         "timeout": check.timeout,
         "retries": check.retries,

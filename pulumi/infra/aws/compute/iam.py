@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.aws.names import Names
+from infra.groups import Groups
 from infra.spec import Service, Topology
 
 Statement = dict[str, Any]
@@ -80,18 +81,20 @@ class Held:
     arn: pulumi.Output[str]
 
 
-def role(names: Names, name: str, assume: str, policy: pulumi.Input[str] | None) -> Held:
-    """A role with the one policy that it has, if any."""
-    made = aws.iam.Role(name, name=names.of(name), assume_role_policy=assume, tags=names.tags(name))
+def role(groups: Groups, owner: str, names: Names, name: str, *, assume: str, policy: pulumi.Input[str] | None) -> Held:
+    """A role with the one policy that it has, if any, in the group of the service that owns it."""
+    opts = groups.within("Service", owner)
+    made = aws.iam.Role(name, name=names.of(name), assume_role_policy=assume, tags=names.tags(name), opts=opts)
     if policy is None:
         return Held(made.arn)
-    allowed = aws.iam.RolePolicy(name, name=names.of(name), role=made.name, policy=policy)
+    allowed = aws.iam.RolePolicy(name, name=names.of(name), role=made.name, policy=policy, opts=opts)
     return Held(pulumi.Output.all(made.arn, allowed.id).apply(lambda known: str(known[0])))
 
 
 def execution_role(
     service: Service,
     names: Names,
+    groups: Groups,
     *,
     repository: aws.ecr.Repository,
     log_group: aws.cloudwatch.LogGroup,
@@ -104,10 +107,12 @@ def execution_role(
         secrets=pulumi.Output.all(*(secrets[name].arn for name in sorted(service.secrets))),
     )
     policy = known.apply(lambda arns: document(to_start(**arns)))
-    return role(names, f"{service.name}-execution", trust_tasks(names), policy)
+    return role(groups, service.name, names, f"{service.name}-execution", assume=trust_tasks(names), policy=policy)
 
 
-def task_role(topology: Topology, service: Service, names: Names, database_secret: pulumi.Output[str]) -> Held:
+def task_role(
+    topology: Topology, service: Service, names: Names, groups: Groups, database_secret: pulumi.Output[str]
+) -> Held:
     """The role of what runs in a service. One without policy says that its code calls nothing."""
     statements = of_buckets(topology, service, names)
     policy: pulumi.Input[str] | None = document(statements) if statements else None
@@ -115,7 +120,7 @@ def task_role(topology: Topology, service: Service, names: Names, database_secre
         policy = database_secret.apply(
             lambda arn: document([*statements, allow(("secretsmanager:GetSecretValue",), arn)])
         )
-    return role(names, f"{service.name}-task", trust_tasks(names), policy)
+    return role(groups, service.name, names, f"{service.name}-task", assume=trust_tasks(names), policy=policy)
 
 
 def trust_tasks(names: Names) -> str:

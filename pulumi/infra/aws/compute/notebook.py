@@ -19,6 +19,7 @@ from infra.aws.lower import NOTEBOOK
 from infra.aws.names import Names
 from infra.aws.parts import Network, Stores
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.spec import Service
 
 NAME = "notebook"
@@ -42,9 +43,10 @@ class Start:
 
 
 def build(
-    *,
     names: Names,
     settings: AwsSettings,
+    groups: Groups,
+    *,
     network: Network,
     stores: Stores,
     service: Service,
@@ -55,7 +57,7 @@ def build(
     `service` is the topology's `jupyter` with text for every reference; `key` is the ARN of the KMS key for its disk.
     The names in the profile resolve by themselves, because the zone that has them is the VPC's.
     """
-    content = archive()
+    content, opts = archive(), groups.within("Service", service.name)
     path = f"{NAME}/{sha256(content).hexdigest()[:16]}.zip"
     project = aws.s3.BucketObjectv2(
         "notebook-project",
@@ -63,6 +65,7 @@ def build(
         key=path,
         content_base64=base64.b64encode(content).decode(),
         tags=names.tags("notebook-project"),
+        opts=opts,
     )
     start = Start(
         instance=names.of(NAME),
@@ -72,12 +75,13 @@ def build(
         secrets={file: names.secret(secret) for secret, file in service.secrets.items()},
     )
     script = aws.sagemaker.NotebookInstanceLifecycleConfiguration(
-        NAME, name=names.of(NAME), on_start=encoded(lifecycle_script(start)), tags=names.tags(NAME)
+        NAME, name=names.of(NAME), on_start=encoded(lifecycle_script(start)), tags=names.tags(NAME), opts=opts
     )
     policy = pulumi.Output.all(*(stores.secrets[secret].arn for secret in service.secrets)).apply(
         lambda arns: document(statements(names, path, arns))
     )
-    held = role(names, NAME, trust("sagemaker.amazonaws.com", names, names.arn("sagemaker", "*")), policy)
+    trusted = trust("sagemaker.amazonaws.com", names, names.arn("sagemaker", "*"))
+    held = role(groups, service.name, names, NAME, assume=trusted, policy=policy)
     return aws.sagemaker.NotebookInstance(
         NAME,
         **instance(names, settings),
@@ -86,7 +90,7 @@ def build(
         security_groups=[network.groups[NOTEBOOK].id],
         kms_key_id=key,
         lifecycle_config_name=script.name,
-        opts=pulumi.ResourceOptions(depends_on=[project]),
+        opts=groups.within("Service", service.name, depends_on=[project]),
     )
 
 

@@ -1,41 +1,66 @@
-"""How many: containers of the page by their load, Ray workers by the work that waits for them."""
+"""How many: containers of a service that follows its load, and Ray workers by the work that waits for them."""
 
 from typing import Any
 
 import pulumi_aws as aws
 
 from infra.aws.names import Names
-from infra.aws.parts import Running
+from infra.aws.parts import Compute
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
+from infra.spec import Service, Topology
 
-_PAGE, _WORKERS = "webapp", "ray-worker"
 _CPU_PERCENT = 60
 METRIC = "WorkersWanted"
 # AWS takes at most so many steps in a policy.
 _MOST_STEPS = 20
 
 
-def build(names: Names, settings: AwsSettings, running: Running) -> None:
-    """Declare both, and the measure that the second one follows."""
+def build(topology: Topology, names: Names, settings: AwsSettings, groups: Groups, *, compute: Compute) -> None:
+    """Declare for each service that scales how it does."""
+    for service in topology.services:
+        if service.scaling and service.scaling.follows == "load":
+            _by_load(service, names, settings, groups, compute)
+        elif service.scaling:
+            _by_work(service, service.scaling.counted_beside, names, settings, groups, compute=compute)
+
+
+def _by_load(service: Service, names: Names, settings: AwsSettings, groups: Groups, compute: Compute) -> None:
     sizes = settings.environment
-    page = _target(names, running, _PAGE, sizes.webapps, sizes.most_webapps)
+    target = _target(names, groups, compute, service.name, least=sizes.replicas, most=sizes.most_replicas)
     aws.appautoscaling.Policy(
-        _PAGE,
-        name=names.of(_PAGE),
+        service.name,
+        name=names.of(service.name),
         policy_type="TargetTrackingScaling",
-        **_of(page),
+        **_of(target),
         target_tracking_scaling_policy_configuration={
             "predefined_metric_specification": {"predefined_metric_type": "ECSServiceAverageCPUUtilization"},
             "target_value": _CPU_PERCENT,
             "scale_out_cooldown": 60,
             "scale_in_cooldown": 300,
         },
+        opts=groups.within("Service", service.name),
     )
-    workers = _target(names, running, _WORKERS, sizes.idle_workers, settings.workers)
-    _measure(names, running)
-    none = [{"metric_interval_upper_bound": "0", "scaling_adjustment": sizes.idle_workers}]
-    _follow(names, workers, "work", above=True, adjustments=steps(sizes.idle_workers, settings.workers))
-    _follow(names, workers, "idle", above=False, adjustments=none)
+
+
+def _by_work(
+    service: Service, head: str, names: Names, settings: AwsSettings, groups: Groups, *, compute: Compute
+) -> None:
+    """The program beside `head` writes to its log how many the work would keep busy: `{"workers_wanted": 3}`."""
+    idle = settings.environment.idle_workers
+    workers = _target(names, groups, compute, service.name, least=idle, most=settings.workers)
+    aws.cloudwatch.LogMetricFilter(
+        service.name,
+        name=names.of(service.name),
+        log_group_name=compute.log_groups[head].name,
+        pattern="{ $.workers_wanted >= 0 }",
+        metric_transformation={"name": METRIC, "namespace": names.project, "value": "$.workers_wanted"},
+        opts=groups.within("Service", service.name),
+    )
+    none = [{"metric_interval_upper_bound": "0", "scaling_adjustment": idle}]
+    some = steps(idle, settings.workers)
+    _follow(names, groups, service.name, workers, "work", above=True, adjustments=some)
+    _follow(names, groups, service.name, workers, "idle", above=False, adjustments=none)
 
 
 def steps(least: int, most: int) -> list[dict[str, Any]]:
@@ -54,15 +79,18 @@ def steps(least: int, most: int) -> list[dict[str, Any]]:
     return found
 
 
-def _target(names: Names, running: Running, service: str, least: int, most: int) -> aws.appautoscaling.Target:
+def _target(
+    names: Names, groups: Groups, compute: Compute, service: str, *, least: int, most: int
+) -> aws.appautoscaling.Target:
     return aws.appautoscaling.Target(
         service,
         service_namespace="ecs",
         scalable_dimension="ecs:service:DesiredCount",
-        resource_id=running.services[service].name.apply(lambda name: f"service/{names.of('cluster')}/{name}"),
+        resource_id=compute.services[service].name.apply(lambda name: f"service/{names.of('cluster')}/{name}"),
         min_capacity=least,
         max_capacity=most,
         tags=names.tags(service),
+        opts=groups.within("Service", service),
     )
 
 
@@ -74,19 +102,15 @@ def _of(target: aws.appautoscaling.Target) -> dict[str, Any]:
     }
 
 
-def _measure(names: Names, running: Running) -> None:
-    """The head says in its log how many workers its work would keep busy: `{"workers_wanted": 3}`."""
-    aws.cloudwatch.LogMetricFilter(
-        _WORKERS,
-        name=names.of(_WORKERS),
-        log_group_name=running.log_groups["ray-head"].name,
-        pattern="{ $.workers_wanted >= 0 }",
-        metric_transformation={"name": METRIC, "namespace": names.project, "value": "$.workers_wanted"},
-    )
-
-
 def _follow(
-    names: Names, workers: aws.appautoscaling.Target, name: str, *, above: bool, adjustments: list[dict[str, Any]]
+    names: Names,
+    groups: Groups,
+    service: str,
+    workers: aws.appautoscaling.Target,
+    name: str,
+    *,
+    above: bool,
+    adjustments: list[dict[str, Any]],
 ) -> None:
     """Set the number of workers while the measure is at one or above it, or else while it is below."""
     follow: Any = {
@@ -96,15 +120,16 @@ def _follow(
         "step_adjustments": adjustments,
     }
     policy = aws.appautoscaling.Policy(
-        f"{_WORKERS}-{name}",
-        name=names.of(f"{_WORKERS}-{name}"),
+        f"{service}-{name}",
+        name=names.of(f"{service}-{name}"),
         policy_type="StepScaling",
         **_of(workers),
         step_scaling_policy_configuration=follow,
+        opts=groups.within("Service", service),
     )
     aws.cloudwatch.MetricAlarm(
-        f"{_WORKERS}-{name}",
-        name=names.of(f"{_WORKERS}-{name}"),
+        f"{service}-{name}",
+        name=names.of(f"{service}-{name}"),
         alarm_description=f"Sets the number of Ray workers: {name}",
         namespace=names.project,
         metric_name=METRIC,
@@ -115,5 +140,6 @@ def _follow(
         comparison_operator="GreaterThanOrEqualToThreshold" if above else "LessThanThreshold",
         treat_missing_data="ignore",
         alarm_actions=[policy.arn],
-        tags=names.tags(f"{_WORKERS}-{name}"),
+        tags=names.tags(f"{service}-{name}"),
+        opts=groups.within("Service", service),
     )

@@ -8,78 +8,72 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.aws.compute import demand, iam
-from infra.aws.compute.ecs import Supplied, container_definition, public_port, service_arguments, task_definition
+from infra.aws.compute.ecs import Supplied, container_definition, service_arguments, task_definition
 from infra.aws.data import database
-from infra.aws.lower import NOTEBOOK, SEVERAL, TRAINING, DatabaseAddress, lower
-from infra.aws.names import HOSTS, Names
-from infra.aws.parts import Edge, Network, Running, Stores
+from infra.aws.lower import NOTEBOOK, TRAINING
+from infra.aws.names import Names
+from infra.aws.parts import Compute, Edge, Network, Stores
 from infra.aws.settings import AwsSettings
-from infra.spec import Service, Topology
+from infra.groups import Groups
+from infra.spec import Ref, Service, Topology
 
 
 def build(
     topology: Topology,
     names: Names,
     settings: AwsSettings,
+    groups: Groups,
     *,
     network: Network,
     stores: Stores,
     edge: Edge,
     repositories: Mapping[str, aws.ecr.Repository],
     images: Mapping[str, pulumi.Output[str]],
-) -> Running:
-    """Declare the cluster and everything on it; `topology` is the one before it was lowered."""
-    lowered = lowering(topology, names, settings)
+) -> Compute:
+    """Declare the cluster and everything on it, each service behind those that it waits for."""
     cluster = aws.ecs.Cluster(
         "cluster",
         name=names.of("cluster"),
         settings=[{"name": "containerInsights", "value": "enabled"}],
         tags=names.tags("cluster"),
+        opts=groups.within("Cluster", "cluster"),
     )
     task_definitions: dict[str, aws.ecs.TaskDefinition] = {}
     log_groups: dict[str, aws.cloudwatch.LogGroup] = {}
     services: dict[str, aws.ecs.Service] = {}
-    for service in (service for service in lowered.services if service.name != NOTEBOOK):
-        log_groups[service.name] = _log_group(service, names, settings)
+    for service in (service for service in topology.in_order() if service.name != NOTEBOOK):
+        log_groups[service.name] = _log_group(service, names, settings, groups)
         task_definitions[service.name] = _task_definition(
             service,
             topology=topology,
             names=names,
-            settings=settings,
+            groups=groups,
             stores=stores,
             log_group=log_groups[service.name],
             repository=repositories[service.image],
             image=images[service.image],
         )
-    for service in lowered.services:
-        if service.name not in (NOTEBOOK, TRAINING):
+        if service.name != TRAINING:
             services[service.name] = _service(
                 service,
                 names,
+                groups,
                 cluster=cluster,
                 task=task_definitions[service.name],
                 network=network,
                 edge=edge,
-                waits=[services[name] for name in service.after],
+                waits=[services[name] for name in service.after if name in services],
             )
-    return Running(cluster=cluster, services=services, task_definitions=task_definitions, log_groups=log_groups)
+    return Compute(cluster=cluster, services=services, task_definitions=task_definitions, log_groups=log_groups)
 
 
-def lowering(
-    topology: Topology, names: Names, settings: AwsSettings, address: DatabaseAddress | None = None
-) -> Topology:
-    """The topology for AWS by the stack's settings."""
-    options = {"database": address} if address else {}
-    scheme = "http" if settings.plain_http else "https"
-    return lower(topology, names=names, webapps=settings.environment.webapps, scheme=scheme, **options)
-
-
-def _log_group(service: Service, names: Names, settings: AwsSettings) -> aws.cloudwatch.LogGroup:
+def _log_group(service: Service, names: Names, settings: AwsSettings, groups: Groups) -> aws.cloudwatch.LogGroup:
     return aws.cloudwatch.LogGroup(
         service.name,
         name=names.log_group(service.name),
         retention_in_days=settings.environment.log_days,
         tags=names.tags(service.name),
+        opts=groups.within("Service", service.name),
     )
 
 
@@ -88,35 +82,37 @@ def _task_definition(
     *,
     topology: Topology,
     names: Names,
-    settings: AwsSettings,
+    groups: Groups,
     stores: Stores,
     log_group: aws.cloudwatch.LogGroup,
     repository: aws.ecr.Repository,
     image: pulumi.Output[str],
 ) -> aws.ecs.TaskDefinition:
+    [stored] = topology.databases
     known = pulumi.Output.all(
         image=image,
-        address=database.address(stores.database),
-        **{name: stores.secrets[name].arn for name in service.secrets},
+        database=database.known(stored, stores.database),
+        secrets=pulumi.Output.all(**{name: stores.secrets[name].arn for name in service.secrets}),
     )
+    # Workers whose number follows the work that is counted beside this service.
+    counted = [other for other in topology.services if other.scaling and other.scaling.counted_beside == service.name]
 
     def containers(known: dict[str, Any]) -> str:
         supplied = Supplied(
             image=known["image"],
-            secrets={name: known[name] for name in service.secrets},
+            user=_user(topology, service),
+            secrets=known["secrets"],
             log_group=names.log_group(service.name),
             region=names.region,
+            known={Ref(stored.name, attribute): text for attribute, text in known["database"].items()},
         )
-        whole = lowering(topology, names, settings, known["address"])
-        beside = (
-            [demand.container(whole.service(service.name), whole.service("ray-worker"), supplied)]
-            if service.name == "ray-head"
-            else []
-        )
-        return json.dumps([container_definition(whole.service(service.name), supplied), *beside])
+        beside = [demand.container(service, worker, supplied) for worker in counted]
+        return json.dumps([container_definition(service, supplied), *beside])
 
-    execution = iam.execution_role(service, names, repository=repository, log_group=log_group, secrets=stores.secrets)
-    task = iam.task_role(topology, service, names, database.secret_arn(stores.database))
+    execution = iam.execution_role(
+        service, names, groups, repository=repository, log_group=log_group, secrets=stores.secrets
+    )
+    task = iam.task_role(topology, service, names, groups, database.secret_arn(stores.database))
     return aws.ecs.TaskDefinition(
         service.name,
         **task_definition(service, family=names.of(service.name)),
@@ -124,12 +120,20 @@ def _task_definition(
         task_role_arn=task.arn,
         container_definitions=known.apply(containers),
         tags=names.tags(service.name),
+        opts=groups.within("Service", service.name),
     )
+
+
+def _user(topology: Topology, service: Service) -> int:
+    user = topology.image(service.image).user
+    assert user is not None  # the lowering refuses an image without  # noqa: S101
+    return user
 
 
 def _service(
     service: Service,
     names: Names,
+    groups: Groups,
     *,
     cluster: aws.ecs.Cluster,
     task: aws.ecs.TaskDefinition,
@@ -138,21 +142,20 @@ def _service(
     waits: list[aws.ecs.Service],
 ) -> aws.ecs.Service:
     options: dict[str, Any] = {}
-    if service.name in HOSTS:
-        found = _found(service, names, network)
+    if service.ports:
+        found = _found(service, names, groups, network)
         options["service_registries"] = {"registry_arn": found.arn}
     if service.name in edge.target_groups:
         options["load_balancers"] = [
             {
                 "target_group_arn": edge.target_groups[service.name].arn,
                 "container_name": service.name,
-                "container_port": public_port(service),
+                "container_port": service.public_port,
             }
         ]
-    several = service.name in SEVERAL
     return aws.ecs.Service(
         service.name,
-        **service_arguments(service, name=names.of(service.name), several=several),
+        **service_arguments(service, name=names.of(service.name)),
         **options,
         cluster=cluster.arn,
         task_definition=task.arn,
@@ -163,17 +166,20 @@ def _service(
         },
         tags=names.tags(service.name),
         # A target group takes members once a listener forwards to it; how many there are is the autoscaling's.
-        opts=pulumi.ResourceOptions(
-            depends_on=[*edge.rules, *waits], ignore_changes=["desiredCount"] if several else None
+        opts=groups.within(
+            "Service",
+            service.name,
+            depends_on=[*edge.rules, *waits],
+            ignore_changes=["desiredCount"] if service.scaling else None,
         ),
     )
 
 
-def _found(service: Service, names: Names, network: Network) -> aws.servicediscovery.Service:
+def _found(service: Service, names: Names, groups: Groups, network: Network) -> aws.servicediscovery.Service:
     """The name of a service in the private zone, which follows its containers within seconds."""
     return aws.servicediscovery.Service(
         service.name,
-        name=HOSTS[service.name],
+        name=service.label,
         dns_config={
             "namespace_id": network.namespace.id,
             "routing_policy": "MULTIVALUE",
@@ -182,4 +188,5 @@ def _found(service: Service, names: Names, network: Network) -> aws.servicedisco
         health_check_custom_config={"failure_threshold": 1},  # ECS takes out who is not healthy
         force_destroy=True,
         tags=names.tags(service.name),
+        opts=groups.within("Service", service.name),
     )

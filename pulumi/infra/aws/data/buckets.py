@@ -7,20 +7,18 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.names import Names
+from infra.aws.names import EDGE, LOGS, Names
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.spec import Topology
-
-LOGS = "logs"
-# Under which the load balancer writes.
-EDGE_LOGS = "edge"
 
 
 def build(
-    topology: Topology, names: Names, settings: AwsSettings
+    topology: Topology, names: Names, settings: AwsSettings, groups: Groups
 ) -> tuple[dict[str, aws.s3.Bucket], pulumi.Output[str]]:
     """Declare the topology's buckets and the one for logs; also gives the latter's name, once it can be written to."""
-    made = {name: _bucket(name, names, settings) for name in (*(bucket.name for bucket in topology.buckets), LOGS)}
+    wanted = (*(bucket.name for bucket in topology.buckets), LOGS)
+    made = {name: _bucket(name, names, settings, groups) for name in wanted}
     return {name: bucket for name, (bucket, _) in made.items()}, made[LOGS][1].bucket
 
 
@@ -46,17 +44,20 @@ def _statements(name: str, names: Names) -> Iterator[dict[str, Any]]:
             "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
             "Action": "s3:PutObject",
             # The account in the path is the guard: AWS writes an account's logs nowhere else.
-            "Resource": f"{arn}/{EDGE_LOGS}/AWSLogs/{names.account}/*",
+            "Resource": f"{arn}/{EDGE}/AWSLogs/{names.account}/*",
         }
 
 
-def _bucket(name: str, names: Names, settings: AwsSettings) -> tuple[aws.s3.Bucket, aws.s3.BucketPolicy]:
+def _bucket(
+    name: str, names: Names, settings: AwsSettings, groups: Groups
+) -> tuple[aws.s3.Bucket, aws.s3.BucketPolicy]:
+    opts = groups.within("Bucket", name)
     bucket = aws.s3.Bucket(
         name,
         bucket=names.bucket(name),
         force_destroy=not settings.protected,
         tags=names.tags(name),
-        opts=pulumi.ResourceOptions(protect=settings.protected),
+        opts=groups.within("Bucket", name, protect=settings.protected),
     )
     aws.s3.BucketPublicAccessBlock(
         name,
@@ -65,18 +66,24 @@ def _bucket(name: str, names: Names, settings: AwsSettings) -> tuple[aws.s3.Buck
         block_public_policy=True,
         ignore_public_acls=True,
         restrict_public_buckets=True,
+        opts=opts,
     )
-    aws.s3.BucketOwnershipControls(name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"})
-    aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=bucket.id, rules=[_encryption(name)])
-    versioning = aws.s3.BucketVersioning(name, bucket=bucket.id, versioning_configuration={"status": "Enabled"})
+    aws.s3.BucketOwnershipControls(name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}, opts=opts)
+    aws.s3.BucketServerSideEncryptionConfiguration(name, bucket=bucket.id, rules=[_encryption(name)], opts=opts)
+    versioning = aws.s3.BucketVersioning(
+        name, bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=opts
+    )
     aws.s3.BucketLifecycleConfiguration(
         name,
         bucket=bucket.id,
         rules=_lifecycle(name, settings),
-        opts=pulumi.ResourceOptions(depends_on=[versioning]),
+        opts=groups.within("Bucket", name, depends_on=[versioning]),
     )
     guard = aws.s3.BucketPolicy(
-        name, bucket=bucket.id, policy=json.dumps({"Version": "2012-10-17", "Statement": policy(name, names)})
+        name,
+        bucket=bucket.id,
+        policy=json.dumps({"Version": "2012-10-17", "Statement": policy(name, names)}),
+        opts=opts,
     )
     return bucket, guard
 
@@ -102,7 +109,7 @@ def _lifecycle(name: str, settings: AwsSettings) -> Any:
             {
                 "id": "old-logs",
                 "status": "Enabled",
-                "filter": {"prefix": f"{EDGE_LOGS}/"},
+                "filter": {"prefix": f"{EDGE}/"},
                 "expiration": {"days": settings.environment.log_days},
             }
         )

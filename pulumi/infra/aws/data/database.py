@@ -3,19 +3,22 @@
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.lower import DatabaseAddress
-from infra.aws.names import Names
-from infra.aws.network.firewall import DATABASE
+from infra.addresses import database_uri
+from infra.aws.names import DATABASE, Names
 from infra.aws.parts import Network
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.spec import Database
 
 # The version of the container that stands for it on one machine.
 _VERSION = "15"
 
 
-def build(database: Database, names: Names, settings: AwsSettings, network: Network) -> aws.rds.Instance:
+def build(
+    database: Database, names: Names, settings: AwsSettings, groups: Groups, network: Network
+) -> aws.rds.Instance:
     """Declare the instance, in the private subnets."""
+    opts = groups.within("Database", database.name)
     sizes = settings.environment
     subnets = aws.rds.SubnetGroup(
         DATABASE,
@@ -23,6 +26,7 @@ def build(database: Database, names: Names, settings: AwsSettings, network: Netw
         description="The private subnets",
         subnet_ids=[subnet.id for subnet in network.private_subnets],
         tags=names.tags(DATABASE),
+        opts=opts,
     )
     parameters = aws.rds.ParameterGroup(
         DATABASE,
@@ -36,12 +40,14 @@ def build(database: Database, names: Names, settings: AwsSettings, network: Netw
             {"name": "log_min_duration_statement", "value": "1000"},
         ],
         tags=names.tags(DATABASE),
+        opts=opts,
     )
     log = aws.cloudwatch.LogGroup(
         DATABASE,
         name=f"/aws/rds/instance/{names.of(DATABASE)}/postgresql",
         retention_in_days=sizes.log_days,
         tags=names.tags(DATABASE),
+        opts=opts,
     )
     return aws.rds.Instance(
         DATABASE,
@@ -74,14 +80,14 @@ def build(database: Database, names: Names, settings: AwsSettings, network: Netw
         final_snapshot_identifier=names.of(f"{DATABASE}-final") if sizes.careful else None,
         apply_immediately=not sizes.careful,
         tags=names.tags(DATABASE),
-        opts=pulumi.ResourceOptions(protect=settings.protected, depends_on=[log]),
+        opts=groups.within("Database", database.name, protect=settings.protected, depends_on=[log]),
     )
 
 
-def address(instance: aws.rds.Instance) -> pulumi.Output[DatabaseAddress]:
-    """How the database is reached."""
+def known(database: Database, instance: aws.rds.Instance) -> pulumi.Output[dict[str, str]]:
+    """What the references to the database come to, by their attributes."""
     return pulumi.Output.all(instance.address, secret_arn(instance)).apply(
-        lambda known: DatabaseAddress(host=known[0], secret=known[1])
+        lambda found: {"uri": database_uri(database.user, found[0]), "secret": found[1]}
     )
 
 

@@ -11,6 +11,7 @@ import pulumi_docker as docker
 
 from infra.aws.names import Names
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.settings import ROOT
 from infra.spec import Image, Topology
 
@@ -19,15 +20,17 @@ _KEPT_VERSIONS = 10
 
 
 def build(
-    topology: Topology, names: Names, settings: AwsSettings
+    topology: Topology, names: Names, settings: AwsSettings, groups: Groups
 ) -> tuple[dict[str, aws.ecr.Repository], dict[str, pulumi.Output[str]]]:
     """Declare a repository and a build for each image; gives the repositories, and the images by their digests."""
     token = aws.ecr.get_authorization_token_output()
     registry = docker.RegistryArgs(
         server=token.proxy_endpoint, username=token.user_name, password=pulumi.Output.secret(token.password)
     )
-    repositories = {image.name: _repository(image, names, settings) for image in topology.images}
-    digests = {image.name: _built(image, repositories[image.name], registry, settings) for image in topology.images}
+    repositories = {image.name: _repository(image, names, settings, groups) for image in topology.images}
+    digests = {
+        image.name: _built(image, repositories[image.name], registry, settings, groups) for image in topology.images
+    }
     return repositories, digests
 
 
@@ -53,7 +56,8 @@ def _context(dockerfile: Path, root: Path) -> Iterator[Path]:
 _LEFT_OUT = {"__pycache__", ".ipynb_checkpoints"}
 
 
-def _repository(image: Image, names: Names, settings: AwsSettings) -> aws.ecr.Repository:
+def _repository(image: Image, names: Names, settings: AwsSettings, groups: Groups) -> aws.ecr.Repository:
+    opts = groups.within("Image", image.name)
     repository = aws.ecr.Repository(
         image.name,
         name=f"{names.project}/{image.name}",
@@ -62,6 +66,7 @@ def _repository(image: Image, names: Names, settings: AwsSettings) -> aws.ecr.Re
         encryption_configurations=[{"encryption_type": "KMS"}],
         force_delete=not settings.protected,
         tags=names.tags(image.name),
+        opts=opts,
     )
     aws.ecr.LifecyclePolicy(
         image.name,
@@ -82,12 +87,17 @@ def _repository(image: Image, names: Names, settings: AwsSettings) -> aws.ecr.Re
                 ]
             }
         ),
+        opts=opts,
     )
     return repository
 
 
 def _built(
-    image: Image, repository: aws.ecr.Repository, registry: docker.RegistryArgs, settings: AwsSettings
+    image: Image,
+    repository: aws.ecr.Repository,
+    registry: docker.RegistryArgs,
+    settings: AwsSettings,
+    groups: Groups,
 ) -> pulumi.Output[str]:
     build = docker.DockerBuildArgs(
         context=str(ROOT),
@@ -102,5 +112,6 @@ def _built(
         image_name=pulumi.Output.concat(repository.repository_url, ":", tag(image, settings.commit)),
         build=build,
         registry=registry,
+        opts=groups.within("Image", image.name),
     )
     return built.repo_digest

@@ -1,14 +1,13 @@
 """The certificate of a stack that was given none: made by `make stack`, for names that no public authority signs."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from infra.aws.names import HOSTS
 
 # The longest that Apple's clients take, and how long before its end `make stack` makes another.
 VALID_DAYS, RENEWED_DAYS = 825, 60
@@ -26,8 +25,8 @@ class Made:
     authority: str
 
 
-def make(domain: str) -> Made:
-    """A certificate for the hosts of a domain."""
+def make(domain: str, hosts: Sequence[str]) -> Made:
+    """A certificate for hosts of a domain, by their whole names."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     issuer = _name(f"{domain} authority")
@@ -39,10 +38,9 @@ def make(domain: str) -> Made:
         .add_extension(identifier, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    hosts = [x509.DNSName(f"{host}.{domain}") for host in HOSTS.values()]
     certificate = (
         _builder(_name(domain), issuer, key)
-        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -56,11 +54,13 @@ def make(domain: str) -> Made:
     return Made(key=secret.decode(), certificate=_pem(certificate), authority=_pem(authority))
 
 
-def is_due(certificate: str, domain: str) -> bool:
-    """Whether another one has to be made: it ends soon, or it is for another domain."""
+def is_due(certificate: str, domain: str, hosts: Sequence[str]) -> bool:
+    """Whether another one has to be made: it ends soon, or it is for another domain or for other hosts."""
     found = x509.load_pem_x509_certificate(certificate.encode())
     left = found.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-    return left < datetime.timedelta(days=RENEWED_DAYS) or found.subject != _name(domain)
+    named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    other = found.subject != _name(domain) or set(named.get_values_for_type(x509.DNSName)) != set(hosts)
+    return other or left < datetime.timedelta(days=RENEWED_DAYS)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

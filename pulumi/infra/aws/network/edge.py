@@ -1,17 +1,15 @@
-"""The way in: a load balancer over both zones that knows three hosts, and answers 404 to everything else."""
+"""The way in: a load balancer with a host for each public service; to every other host it answers 404."""
 
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.compute.ecs import public_port
-from infra.aws.data.buckets import EDGE_LOGS
-from infra.aws.lower import NOTEBOOK
-from infra.aws.names import HOSTS, Names
-from infra.aws.network.firewall import EDGE
+from infra.aws.lower import hosts, public_services
+from infra.aws.names import EDGE, Names
 from infra.aws.parts import Edge, Network
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.settings import SettingError
 from infra.spec import Service, Topology
 
@@ -19,11 +17,17 @@ from infra.spec import Service, Topology
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
 # Longer than any answer of the application takes, so that it is the application that gives up.
 IDLE_S = 120
-# What says that a container can take requests. A page without a model answers too: it says that there is none.
-_HEALTH_PATHS = {"mlflow": "/health", "ray-head": "/api/gcs_healthz", "webapp": "/healthz"}
 
 
-def build(topology: Topology, names: Names, settings: AwsSettings, network: Network, logs: pulumi.Output[str]) -> Edge:
+def build(
+    topology: Topology,
+    names: Names,
+    settings: AwsSettings,
+    groups: Groups,
+    *,
+    network: Network,
+    logs: pulumi.Output[str],
+) -> Edge:
     """Declare the load balancer, its listeners, and a target group for each service that people reach.
 
     `logs` is the name of the bucket for access logs, known once its policy lets load balancers write.
@@ -39,44 +43,47 @@ def build(topology: Topology, names: Names, settings: AwsSettings, network: Netw
         desync_mitigation_mode="strictest",
         idle_timeout=IDLE_S,
         enable_deletion_protection=settings.protected,
-        access_logs={"enabled": True, "bucket": logs, "prefix": EDGE_LOGS},
+        access_logs={"enabled": True, "bucket": logs, "prefix": EDGE},
         tags=names.tags(EDGE),
+        opts=groups.within("Edge", EDGE),
     )
-    reached = [service for service in topology.services if public_port(service) and service.name != NOTEBOOK]
-    targets = {service.name: _targets(service, names, network) for service in reached}
+    targets = {service.name: _targets(service, names, groups, network) for service in public_services(topology)}
+    unknown = f"There is no such host; there are {', '.join(hosts(topology, names))}."
     certificate = None
     if settings.plain_http:
-        listener = _listener(names, balancer, port=80, protocol="HTTP")
+        listener = _listener(names, groups, balancer, unknown, port=80, protocol="HTTP")
     else:
-        arn, certificate = _certificate(names, settings)
-        listener = _listener(names, balancer, port=443, protocol="HTTPS", certificate_arn=arn, ssl_policy=TLS_POLICY)
-        _to_https(names, balancer)
+        arn, certificate = _certificate(names, settings, groups)
+        secure = {"certificate_arn": arn, "ssl_policy": TLS_POLICY}
+        listener = _listener(names, groups, balancer, unknown, port=443, protocol="HTTPS", **secure)
+        _to_https(names, groups, balancer)
     rules = tuple(
         aws.lb.ListenerRule(
             name,
             listener_arn=listener.arn,
             priority=priority,
-            conditions=[{"host_header": {"values": [names.host(name)]}}],
+            conditions=[{"host_header": {"values": [names.host(topology.service(name))]}}],
             actions=[{"type": "forward", "target_group_arn": group.arn}],
             tags=names.tags(name),
+            opts=groups.within("Service", name),
         )
         for priority, (name, group) in enumerate(sorted(targets.items()), start=1)
     )
     return Edge(load_balancer=balancer, target_groups=targets, rules=rules, certificate=certificate)
 
 
-def _targets(service: Service, names: Names, network: Network) -> aws.lb.TargetGroup:
+def _targets(service: Service, names: Names, groups: Groups, network: Network) -> aws.lb.TargetGroup:
     return aws.lb.TargetGroup(
         service.name,
         name=names.of(service.name),
         target_type="ip",
         protocol="HTTP",
-        port=public_port(service),
+        port=service.public_port,
         vpc_id=network.vpc.id,
         # No new requests while those under way end; after that the container is given SIGTERM.
         deregistration_delay=min(service.stop_timeout, IDLE_S),
         health_check={
-            "path": _HEALTH_PATHS[service.name],
+            "path": service.health.path if service.health else "/",
             "matcher": "200",
             "interval": 10,
             "timeout": 5,
@@ -84,10 +91,13 @@ def _targets(service: Service, names: Names, network: Network) -> aws.lb.TargetG
             "unhealthy_threshold": 3,
         },
         tags=names.tags(service.name),
+        opts=groups.within("Service", service.name),
     )
 
 
-def _listener(names: Names, balancer: aws.lb.LoadBalancer, *, port: int, **options: Any) -> aws.lb.Listener:
+def _listener(
+    names: Names, groups: Groups, balancer: aws.lb.LoadBalancer, unknown: str, *, port: int, **options: Any
+) -> aws.lb.Listener:
     name = f"{EDGE}-{port}"
     return aws.lb.Listener(
         name,
@@ -98,17 +108,18 @@ def _listener(names: Names, balancer: aws.lb.LoadBalancer, *, port: int, **optio
                 "type": "fixed-response",
                 "fixed_response": {
                     "content_type": "text/plain",
-                    "message_body": f"There is no such host; there are {', '.join(map(names.host, HOSTS))}.",
+                    "message_body": unknown,
                     "status_code": "404",
                 },
             }
         ],
         tags=names.tags(name),
+        opts=groups.within("Edge", EDGE),
         **options,
     )
 
 
-def _to_https(names: Names, balancer: aws.lb.LoadBalancer) -> None:
+def _to_https(names: Names, groups: Groups, balancer: aws.lb.LoadBalancer) -> None:
     aws.lb.Listener(
         f"{EDGE}-80",
         load_balancer_arn=balancer.arn,
@@ -118,10 +129,11 @@ def _to_https(names: Names, balancer: aws.lb.LoadBalancer) -> None:
             {"type": "redirect", "redirect": {"port": "443", "protocol": "HTTPS", "status_code": "HTTP_301"}}
         ],
         tags=names.tags(f"{EDGE}-80"),
+        opts=groups.within("Edge", EDGE),
     )
 
 
-def _certificate(names: Names, settings: AwsSettings) -> tuple[pulumi.Input[str], str | None]:
+def _certificate(names: Names, settings: AwsSettings, groups: Groups) -> tuple[pulumi.Input[str], str | None]:
     """The certificate's ARN, and the text of its authority where clients have to be given it."""
     if settings.certificate_arn:
         return settings.certificate_arn, None
@@ -133,6 +145,11 @@ def _certificate(names: Names, settings: AwsSettings) -> tuple[pulumi.Input[str]
             f"STACK={pulumi.get_stack()}` makes them, or certificateArn names a certificate of yours in ACM."
         )
     imported = aws.acm.Certificate(
-        EDGE, private_key=key, certificate_body=certificate, certificate_chain=authority, tags=names.tags(EDGE)
+        EDGE,
+        private_key=key,
+        certificate_body=certificate,
+        certificate_chain=authority,
+        tags=names.tags(EDGE),
+        opts=groups.within("Edge", EDGE),
     )
     return imported.arn, authority

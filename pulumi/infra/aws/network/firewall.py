@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.aws.compute.ecs import public_port
 from infra.aws.lower import NOTEBOOK
+from infra.aws.names import DATABASE, EDGE, ENDPOINTS
 from infra.spec import Topology
 
-EDGE, DATABASE, ENDPOINTS = "edge", "database", "endpoints"
 _POSTGRES = 5432
 _UNPRIVILEGED = (1024, 65535)
 
@@ -42,7 +41,7 @@ def _to_services(topology: Topology) -> Iterator[Opening]:
                 continue
             for port in service.ports:
                 yield Opening(service.name, source, port.number, port.number, f"{source} uses {port.name}")
-        if service.name != NOTEBOOK and (port_number := public_port(service)):
+        if service.name != NOTEBOOK and (port_number := service.public_port):
             yield Opening(service.name, EDGE, port_number, port_number, "The load balancer forwards people's requests")
 
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-import pulumi
 import pulumi_aws as aws
 
-from infra.aws.names import Names
-from infra.aws.network.firewall import EDGE, ENDPOINTS, Opening, groups, openings
+from infra.aws.names import DATABASE, EDGE, ENDPOINTS, Names
+from infra.aws.network import firewall
+from infra.aws.network.firewall import Opening, openings
 from infra.aws.parts import Network
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 from infra.spec import Topology
 
 ANYWHERE = "0.0.0.0/0"
@@ -19,19 +20,33 @@ _IN_EVERY_ACCOUNT: Any = {"name": "opt-in-status", "values": ["opt-in-not-requir
 _CALLED = ("ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts", "sagemaker.api", "monitoring")
 
 
-def build(topology: Topology, names: Names, settings: AwsSettings) -> Network:
-    """Declare the network of a lowered topology."""
+def build(topology: Topology, names: Names, settings: AwsSettings, groups: Groups) -> Network:
+    """Declare the network of a lowered topology. A security group stands with what it guards."""
+    opts = groups.within("Network", "network")
     zones = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
     vpc = aws.ec2.Vpc(
-        "vpc", cidr_block=_CIDR, enable_dns_hostnames=True, enable_dns_support=True, tags=names.tags("vpc")
+        "vpc", cidr_block=_CIDR, enable_dns_hostnames=True, enable_dns_support=True, tags=names.tags("vpc"), opts=opts
     )
     # The group that AWS makes with the VPC lets its members talk to one another; emptied, nothing can use it unawares.
-    aws.ec2.DefaultSecurityGroup("unused", vpc_id=vpc.id, ingress=[], egress=[], tags=names.tags("unused"))
-    public = tuple(_subnet(names, vpc, f"public-{n + 1}", zones.names[n], f"10.20.{n}.0/24") for n in range(_ZONES))
-    private = tuple(
-        _subnet(names, vpc, f"private-{n + 1}", zones.names[n], f"10.20.{16 + 16 * n}.0/20") for n in range(_ZONES)
+    aws.ec2.DefaultSecurityGroup("unused", vpc_id=vpc.id, ingress=[], egress=[], tags=names.tags("unused"), opts=opts)
+    public, private = (
+        tuple(
+            aws.ec2.Subnet(
+                f"{kind}-{n + 1}",
+                vpc_id=vpc.id,
+                availability_zone=zones.names[n],
+                cidr_block=cidr.format(first + step * n),
+                map_public_ip_on_launch=False,
+                tags=names.tags(f"{kind}-{n + 1}"),
+                opts=opts,
+            )
+            for n in range(_ZONES)
+        )
+        for kind, cidr, first, step in (("public", "10.20.{}.0/24", 0, 1), ("private", "10.20.{}.0/20", 16, 16))
     )
-    to_private = _routes(names, settings, vpc, public, private)
+    to_private = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
+    guarded = firewall.groups(topology, endpoints=settings.egress == "endpoints")
+    owners = {name: _owner(topology, name) for name in guarded}
     by_group = {
         name: aws.ec2.SecurityGroup(
             name,
@@ -39,62 +54,66 @@ def build(topology: Topology, names: Names, settings: AwsSettings) -> Network:
             description=f"{names.project}: {name}",
             vpc_id=vpc.id,
             tags=names.tags(name),
-            opts=pulumi.ResourceOptions(delete_before_replace=True),
+            opts=groups.within(*owner, delete_before_replace=True),
         )
-        for name in groups(topology, endpoints=settings.egress == "endpoints")
+        for name, owner in owners.items()
     }
-    _endpoints(names, settings, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
+    _endpoints(names, settings, groups, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
     for opening in openings(topology, endpoints=settings.egress == "endpoints"):
-        _open(names, opening, by_group)
-    _outside(names, settings, by_group)
+        _open(names, groups, opening, by_group, owners)
+    _outside(names, settings, groups, by_group, owners)
     namespace = aws.servicediscovery.PrivateDnsNamespace(
         "zone",
         name=names.domain,
         description="Where the services of the stack are found inside its VPC",
         vpc=vpc.id,
         tags=names.tags("zone"),
+        opts=opts,
     )
     return Network(vpc=vpc, public_subnets=public, private_subnets=private, groups=by_group, namespace=namespace)
 
 
-def _subnet(names: Names, vpc: aws.ec2.Vpc, name: str, zone: str, cidr: str) -> aws.ec2.Subnet:
-    return aws.ec2.Subnet(
-        name,
-        vpc_id=vpc.id,
-        availability_zone=zone,
-        cidr_block=cidr,
-        map_public_ip_on_launch=False,
-        tags=names.tags(name),
-    )
+def _owner(topology: Topology, group: str) -> tuple[str, str]:
+    """The kind and the name of what a security group guards."""
+    if any(group == service.name for service in topology.services):
+        return "Service", group
+    return {EDGE: ("Edge", EDGE), DATABASE: ("Database", topology.databases[0].name)}.get(group, ("Network", "network"))
 
 
 def _routes(
     names: Names,
     settings: AwsSettings,
+    groups: Groups,
+    *,
     vpc: aws.ec2.Vpc,
     public: tuple[aws.ec2.Subnet, ...],
     private: tuple[aws.ec2.Subnet, ...],
 ) -> aws.ec2.RouteTable:
     """The tables of both kinds of subnet; gives the private one."""
-    internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"))
+    opts = groups.within("Network", "network")
+    internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"), opts=opts)
     to_public, to_private = (
-        aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=names.tags(name)) for name in ("public", "private")
+        aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=names.tags(name), opts=opts) for name in ("public", "private")
     )
     for number, (outer, inner) in enumerate(zip(public, private, strict=True), start=1):
-        aws.ec2.RouteTableAssociation(f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id)
-        aws.ec2.RouteTableAssociation(f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id)
-    aws.ec2.Route("public", route_table_id=to_public.id, destination_cidr_block=ANYWHERE, gateway_id=internet.id)
+        aws.ec2.RouteTableAssociation(f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id, opts=opts)
+        aws.ec2.RouteTableAssociation(f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id, opts=opts)
+    anywhere: Any = {"destination_cidr_block": ANYWHERE, "opts": opts}
+    aws.ec2.Route("public", route_table_id=to_public.id, gateway_id=internet.id, **anywhere)
     if settings.egress == "nat":
-        reached = pulumi.ResourceOptions(depends_on=[internet])
+        reached = groups.within("Network", "network", depends_on=[internet])
         address = aws.ec2.Eip("nat", domain="vpc", tags=names.tags("nat"), opts=reached)
-        nat = aws.ec2.NatGateway("nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"))
-        aws.ec2.Route("private", route_table_id=to_private.id, destination_cidr_block=ANYWHERE, nat_gateway_id=nat.id)
+        nat = aws.ec2.NatGateway(
+            "nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"), opts=opts
+        )
+        aws.ec2.Route("private", route_table_id=to_private.id, nat_gateway_id=nat.id, **anywhere)
     return to_private
 
 
 def _endpoints(
     names: Names,
     settings: AwsSettings,
+    groups: Groups,
     *,
     vpc: aws.ec2.Vpc,
     private: tuple[aws.ec2.Subnet, ...],
@@ -102,6 +121,7 @@ def _endpoints(
     by_group: dict[str, aws.ec2.SecurityGroup],
 ) -> None:
     """Ways to AWS that leave the internet out: to S3 always, since it costs nothing; to the rest by setting."""
+    opts = groups.within("Network", "network")
     aws.ec2.VpcEndpoint(
         "s3",
         vpc_id=vpc.id,
@@ -109,6 +129,7 @@ def _endpoints(
         vpc_endpoint_type="Gateway",
         route_table_ids=[to_private.id],
         tags=names.tags("s3"),
+        opts=opts,
     )
     for called in _CALLED if settings.egress == "endpoints" else ():
         name = called.replace(".", "-")
@@ -121,10 +142,17 @@ def _endpoints(
             subnet_ids=[subnet.id for subnet in private],
             security_group_ids=[by_group[ENDPOINTS].id],
             tags=names.tags(name),
+            opts=opts,
         )
 
 
-def _open(names: Names, opening: Opening, by_group: dict[str, aws.ec2.SecurityGroup]) -> None:
+def _open(
+    names: Names,
+    groups: Groups,
+    opening: Opening,
+    by_group: dict[str, aws.ec2.SecurityGroup],
+    owners: dict[str, tuple[str, str]],
+) -> None:
     """Both ends of an opening: the one lets in what the other lets out."""
     ports: dict[str, Any] = {
         "ip_protocol": "tcp",
@@ -138,6 +166,7 @@ def _open(names: Names, opening: Opening, by_group: dict[str, aws.ec2.SecurityGr
         security_group_id=by_group[opening.to].id,
         referenced_security_group_id=by_group[opening.source].id,
         tags=names.tags(name),
+        opts=groups.within(*owners[opening.to]),
         **ports,
     )
     aws.vpc.SecurityGroupEgressRule(
@@ -145,11 +174,18 @@ def _open(names: Names, opening: Opening, by_group: dict[str, aws.ec2.SecurityGr
         security_group_id=by_group[opening.source].id,
         referenced_security_group_id=by_group[opening.to].id,
         tags=names.tags(name),
+        opts=groups.within(*owners[opening.source]),
         **ports,
     )
 
 
-def _outside(names: Names, settings: AwsSettings, by_group: dict[str, aws.ec2.SecurityGroup]) -> None:
+def _outside(
+    names: Names,
+    settings: AwsSettings,
+    groups: Groups,
+    by_group: dict[str, aws.ec2.SecurityGroup],
+    owners: dict[str, tuple[str, str]],
+) -> None:
     """People come in at the edge, from where the settings say; services go out by HTTPS alone."""
     for cidr in settings.allowed_cidrs:
         for port in (80,) if settings.plain_http else (80, 443):
@@ -163,10 +199,11 @@ def _outside(names: Names, settings: AwsSettings, by_group: dict[str, aws.ec2.Se
                 to_port=port,
                 description="People, by the setting allowedCidrs",
                 tags=names.tags(name),
+                opts=groups.within(*owners[EDGE]),
             )
     # S3's addresses are public ones, even by the gateway endpoint; without NAT nothing else answers there.
     for name, group in by_group.items():
-        if name not in (EDGE, "database", ENDPOINTS):
+        if name not in (EDGE, DATABASE, ENDPOINTS):
             aws.vpc.SecurityGroupEgressRule(
                 f"{name}-https",
                 security_group_id=group.id,
@@ -176,4 +213,5 @@ def _outside(names: Names, settings: AwsSettings, by_group: dict[str, aws.ec2.Se
                 to_port=443,
                 description="AWS, and with a NAT gateway the internet, by HTTPS",
                 tags=names.tags(f"{name}-https"),
+                opts=groups.within(*owners[name]),
             )

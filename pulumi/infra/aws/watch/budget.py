@@ -6,15 +6,19 @@ import pulumi_aws as aws
 
 from infra.aws.names import Names
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 
 # Told when so much of it is spent, and when the month's forecast is above it.
 _SPENT, _FORECAST = 80, 100
 
 
-def build(*, names: Names, settings: AwsSettings) -> aws.budgets.Budget:
+def build(names: Names, settings: AwsSettings, groups: Groups) -> aws.budgets.Budget:
     """Declare the budget."""
     return aws.budgets.Budget(
-        "budget", **budget(names, settings.monthly_budget, settings.alert_email), tags=names.tags("monthly")
+        "budget",
+        **budget(names, settings.monthly_budget, settings.alert_email),
+        tags=names.tags("monthly"),
+        opts=groups.within("Monitoring", "monitoring"),
     )
 
 

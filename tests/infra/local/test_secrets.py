@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.local.lower import lower
-from infra.secrets import derived, generate, setting, write_files
+from infra.local.secrets import derived, write_files
+from infra.secrets import generate, setting
 from infra.topology import topology
 
 SOURCE, SPELT = "object-store-password", "object-store-credentials"

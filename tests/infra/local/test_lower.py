@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.local.lower import in_order, lower, networks
+from infra.local.lower import lower, networks
 from infra.spec import Bucket, Database, Image, Port, Ref, Service, Topology
 from infra.topology import topology
 from infra.validate import TopologyError
@@ -135,7 +135,7 @@ def test_order_follows_the_waiting_and_else_the_order_given():
 
     services = (plain("last", "middle", "first"), plain("other"), plain("middle", "first"), plain("first"))
     whole = Topology(images=(), services=services, buckets=(), databases=(), secrets=())
-    assert [service.name for service in in_order(whole)] == ["first", "middle", "last", "other"]
+    assert [service.name for service in whole.in_order()] == ["first", "middle", "last", "other"]
 
 
 @pytest.mark.parametrize("wanted", [frozenset(), ALL], ids=["no jupyter", "jupyter"])

@@ -10,8 +10,9 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.names import Names
-from infra.aws.parts import Edge, Network, Running, Stores
+from infra.aws.parts import Compute, Edge, Network, Stores
 from infra.aws.settings import AwsSettings
+from infra.groups import Groups
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
@@ -25,7 +26,8 @@ class Given:
     network: Network
     stores: Stores
     edge: Edge
-    running: Running
+    compute: Compute
+    groups: Groups
 
 
 def names(environment: str = "dev") -> Names:
@@ -70,6 +72,8 @@ class _Recorder(Mocks):
         raise AssertionError(f"nothing is to be asked of AWS, but {args.token} was")
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict]:
+        if args.typ.startswith("hm-mlflow:"):
+            return args.name, {}  # a group, which is nothing by itself
         kind = args.typ.split(":")[-1]
         name = args.name.removeprefix("given-")
         self.recorded[f"{kind} {args.name}"] = args.inputs
@@ -114,13 +118,14 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
                 for name in ("ray-token", "mlflow-jobs-password", "mlflow-admin-password", "mlflow-serving-password")
             },
         ),
+        groups=Groups(),
         edge=Edge(
             load_balancer=aws.lb.LoadBalancer("given-balancer"),
             target_groups={name: aws.lb.TargetGroup(f"given-{name}") for name in ("mlflow", "ray-head", "webapp")},
             rules=(),
             certificate="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
         ),
-        running=Running(
+        compute=Compute(
             cluster=cluster,
             services={name: aws.ecs.Service(f"given-{name}", name=name) for name in services},
             task_definitions={},

@@ -5,8 +5,9 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from infra.settings import SettingError, read_secret, read_settings
-from tests.infra.recorded import configure, record
+from infra.local.settings import read_local_settings
+from infra.settings import SettingError, read_secret
+from tests.infra.support.recorded import configure, record
 
 
 @pytest.mark.parametrize("workers", ["-1", "65"])
@@ -14,7 +15,7 @@ def test_a_number_of_workers_that_cannot_be_is_refused_with_what_can_and_an_exam
     message = f"workers is {workers}; it takes 0 to 64, for example: pulumi config set workers 4"
     configure(workers=workers)
     with pytest.raises(SettingError) as error:
-        read_settings()
+        read_local_settings()
     assert str(error.value) == message
     with pytest.raises(pulumi.RunError) as refused:
         record(workers=workers)
@@ -24,15 +25,15 @@ def test_a_number_of_workers_that_cannot_be_is_refused_with_what_can_and_an_exam
 @pytest.mark.parametrize(("workers", "number"), [("0", 0), ("64", 64)])
 def test_the_fewest_and_the_most_workers_are_taken(workers: str, number: int):
     configure(workers=workers)
-    assert read_settings().workers == number
+    assert read_local_settings().workers == number
 
 
 def test_the_settings_say_what_is_wanted():
     configure(jupyter="true", login="true", keepData="false")
-    settings = read_settings()
+    settings = read_local_settings()
     assert (settings.optional, settings.login, settings.keep_data) == ({"jupyter"}, True, False)
     configure()
-    settings = read_settings()
+    settings = read_local_settings()
     assert (settings.optional, settings.login, settings.keep_data) == (frozenset(), False, True)
 
 
@@ -50,4 +51,4 @@ def test_a_secret_that_was_not_made_is_named_with_the_stack_and_the_command_that
 def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     configure()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert read_settings().commit == "unknown"
+    assert read_local_settings().commit == "unknown"

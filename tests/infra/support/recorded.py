@@ -36,6 +36,31 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a resource stands in the preview's tree, and what an earlier state may know it by.
+
+    `token` is its whole type; `group` the kind and the name of its group, empty at the root; `aliased_to_root` whether
+    the same type and name at the root is taken for it.
+    """
+
+    token: str
+    group: str
+    aliased_to_root: bool
+
+
+def place(request: Any) -> Place:
+    """The place that a request asks for."""
+    *_, kinds, name = request.parent.split("::")
+    kind = kinds.split("$")[-1].split(":")[-1]
+    at_the_root = [alias.spec for alias in request.aliases if alias.spec.noParent]
+    return Place(
+        token=request.type,
+        group="" if kind == "Stack" else f"{kind} {name}",
+        aliased_to_root=any(not spec.name and not spec.type for spec in at_the_root),
+    )
+
+
+@dataclass(frozen=True)
 class Resource:
     """What Pulumi was asked for; `needs` are the resources that have to be there first, as `Kind name`."""
 
@@ -45,6 +70,7 @@ class Resource:
     needs: tuple[str, ...]
     retained: bool
     deleted_first: bool
+    place: Place
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -122,6 +148,7 @@ class _Recorder(MockMonitor):
                     needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
                     retained=request.retainOnDelete,
                     deleted_first=request.deleteBeforeReplace,
+                    place=place(request),
                 )
             )
         return super().RegisterResource(request)

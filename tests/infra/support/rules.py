@@ -7,8 +7,8 @@ from typing import Any
 
 import pulumi_aws as aws
 
-from tests.infra.aws.graph import ACCOUNT, CIDRS, DATABASE_SECRET, Graph
-from tests.infra.recorded import Secret, secrets_in
+from tests.infra.support.graph import ACCOUNT, CIDRS, DATABASE_SECRET, Graph
+from tests.infra.support.recorded import Secret, secrets_in
 
 Rule = Callable[[Graph], Iterator[str]]
 RULES: dict[str, Rule] = {}

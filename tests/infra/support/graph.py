@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
 from infra.settings import ROOT
-from tests.infra.recorded import SECRETS, Secret, _plain
+from tests.infra.support.recorded import SECRETS, Place, Secret, _plain, place
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
@@ -42,6 +42,7 @@ class Resource:
     needs: tuple[str, ...] = ()
     protected: bool = False
     ignored: tuple[str, ...] = ()
+    place: Place | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -149,6 +150,7 @@ class _Recorder(MockMonitor):
                     needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
                     protected=request.protect,
                     ignored=tuple(request.ignoreChanges),
+                    place=place(request),
                 )
             )
         return super().RegisterResource(request)

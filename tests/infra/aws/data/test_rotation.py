@@ -26,8 +26,7 @@ USER = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []  # a serve
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a server that takes TLS and a password, `first`; what a client needs is in the environment."""
-    monkeypatch.setattr(certificate, "HOSTS", {"database": "database"})
-    made = certificate.make("test")
+    made = certificate.make("test", ["database.test"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

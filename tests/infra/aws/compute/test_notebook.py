@@ -30,7 +30,7 @@ from infra.aws.lower import NOTEBOOK, lower
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology
-from tests.infra.aws.given import ACCOUNT, Given, added, names
+from tests.infra.support.given import ACCOUNT, Given, added, names
 
 SCRIPTS = ROOT / "notebooks" / "sagemaker"
 IDLE = runpy.run_path(str(SCRIPTS / "stop_when_idle.py"))
@@ -53,16 +53,17 @@ else:
 
 def service(*, login: bool = True) -> Service:
     """The notebook as the backend hands it over."""
-    return lower(topology(login=login, stack="aws"), names=names(), webapps=2).service(NOTEBOOK)
+    return lower(topology(login=login, stack="aws"), names=names(), replicas=2).service(NOTEBOOK)
 
 
 @functools.cache
 def declared(environment: str = "dev") -> dict[str, dict[str, Any]]:
     def module(given: Given) -> None:
-        made = key.build(names=given.names, settings=given.settings)
+        made = key.build(given.names, given.settings, given.groups, others=[])
         notebook.build(
-            names=given.names,
-            settings=given.settings,
+            given.names,
+            given.settings,
+            given.groups,
             network=given.network,
             stores=given.stores,
             service=service(),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from infra.local import backend
-from infra.settings import read_settings
+from infra.local.settings import read_local_settings
 from infra.topology import topology
-from tests.infra.recorded import Secret, Stack, record, secrets_in
+from tests.infra.support.recorded import Secret, Stack, record, secrets_in
 
 SMALL: dict[str, str] = {}
 LARGE = {"workers": "4", "jupyter": "true", "login": "true"}
@@ -167,7 +167,7 @@ def test_who_waits_for_a_service_waits_for_each_replica_of_it():
         replace(service, after=("mlflow", "ray-worker")) if service.name == "webapp" else service
         for service in whole.services
     )
-    stack = record(lambda: backend.build(replace(whole, services=services), read_settings()))
+    stack = record(lambda: backend.build(replace(whole, services=services), read_local_settings()))
     assert waits(stack, "webapp") == {"minio-buckets", "mlflow", "ray-worker-1", "ray-worker-2", "ray-worker-3"}
 
 

@@ -10,19 +10,24 @@ from typing import Any
 import pytest
 
 from infra.aws.watch import budget, monitoring
-from infra.aws.watch.monitoring import MODEL, NO_MODEL, Watched, alarms, key_statement
+from infra.aws.watch.alarms import Watched, alarms
+from infra.aws.watch.monitoring import key_statement
+from infra.topology import topology
 from registry.bundle import read_bundle
 from registry.versions import ModelVersion
 from serve.logs import set_up
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
-from tests.infra.aws.given import ACCOUNT, Given, added, names
+from tests.infra.support.given import ACCOUNT, Given, added, names
 
+[OWN] = topology().service("webapp").alarms
+NO_MODEL, MODEL = OWN.raised_by[1], OWN.ended_by[1]
 SERVICES = ("mlflow", "ray-head", "webapp")
 WATCHED = Watched(
     namespace="hm-mlflow",
     balancer="app/hm/1",
     targets={service: f"targetgroup/{service}/2" for service in SERVICES},
+    own={"webapp": (OWN,)},
     database="hm-mlflow-database",
     database_gib=20,
 )
@@ -32,14 +37,16 @@ WATCHED = Watched(
 def declared() -> dict[str, dict[str, Any]]:
     def module(given: Given) -> None:
         monitoring.build(
-            names=given.names,
-            settings=given.settings,
+            topology(),
+            given.names,
+            given.settings,
+            given.groups,
             stores=given.stores,
             edge=given.edge,
-            running=given.running,
+            compute=given.compute,
             key="arn of key",
         )
-        budget.build(names=given.names, settings=given.settings)
+        budget.build(given.names, given.settings, given.groups)
 
     return added(module)
 
@@ -83,14 +90,14 @@ def test_the_key_lets_cloudwatch_encrypt_for_alarms_of_this_account_only():
 
 
 def test_the_storage_alarm_is_at_a_tenth_of_the_disk():
-    alarm = alarms(WATCHED)["database-storage"]
+    alarm = alarms(WATCHED)["database-storage"].arguments
     assert alarm["threshold"] == 2 * 2**30
     assert (alarm["comparison_operator"], alarm["statistic"]) == ("LessThanThreshold", "Maximum")
     assert alarm["period"] * alarm["evaluation_periods"] == 900
 
 
 def test_a_service_without_any_container_is_an_alarm_and_a_quiet_one_is_not():
-    found = alarms(WATCHED)
+    found = {name: alarm.arguments for name, alarm in alarms(WATCHED).items()}
     assert {name for name, alarm in found.items() if alarm["treat_missing_data"] == "breaching"} == {
         f"{service}-missing" for service in SERVICES
     }

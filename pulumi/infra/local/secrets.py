@@ -1,0 +1,37 @@
+"""The secrets of a stack on this machine as the files that Compose mounts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.local.stores import CREDENTIALS, OBJECT_STORE_USER, PASSWORD
+from infra.secrets import generate
+
+
+def derived(name: str) -> tuple[str, Callable[[str], str]] | None:
+    """For a file that only spells another secret: which one, and how."""
+    return (PASSWORD, _credentials) if name == CREDENTIALS else None
+
+
+def write_files(folder: Path, names: tuple[str, ...]) -> list[str]:
+    """Write the files that are not there yet; gives the names of those written.
+
+    The files can be read by every user, because a container's user is another one than ours; the folder only by us.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    written = []
+    for name in sorted(names, key=lambda name: derived(name) is not None):
+        file = folder / name
+        source = derived(name)
+        content = source[1]((folder / source[0]).read_text()) if source else generate()
+        if not file.exists() or (source and file.read_text() != content):
+            scratch = folder / f".{name}"
+            scratch.write_text(content)
+            scratch.chmod(0o444)
+            scratch.replace(file)
+            written.append(name)
+    return written
+
+
+def _credentials(password: str) -> str:
+    return f"[default]\naws_access_key_id = {OBJECT_STORE_USER}\naws_secret_access_key = {password}\n"

@@ -1,0 +1,37 @@
+"""The settings of a stack on this machine, read once and checked."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.settings import SettingError, read_commit
+
+_MOST_WORKERS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSettings:
+    """What `pulumi config` says, described in Pulumi.yaml; `optional` names the optional services that are wanted."""
+
+    workers: int
+    optional: frozenset[str]
+    login: bool
+    keep_data: bool
+    commit: str
+
+
+def read_local_settings() -> LocalSettings:
+    """Read and check the configuration; raises SettingError."""
+    config = pulumi.Config()
+    workers = config.require_int("workers")
+    if not 0 <= workers <= _MOST_WORKERS:
+        raise SettingError(
+            f"workers is {workers}; it takes 0 to {_MOST_WORKERS}, for example: pulumi config set workers 4"
+        )
+    return LocalSettings(
+        workers=workers,
+        optional=frozenset({"jupyter"} if config.require_bool("jupyter") else ()),
+        login=config.require_bool("login"),
+        keep_data=config.require_bool("keepData"),
+        commit=read_commit(),
+    )

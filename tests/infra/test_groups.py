@@ -1,0 +1,60 @@
+"""Resources stand in groups as the topology has them, and a stack from before there were groups keeps each of its own.
+
+`ungrouped/` lists what the program declared then, all of it at the root of the stack, a type and a name a line:
+recorded by these mocks at commit 26d0c63. An engine takes a resource for the same one when its URN, or one that an
+alias spells, is in the state: then nothing is created, deleted or replaced.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from infra.groups import Groups
+from tests.infra.support import graph
+from tests.infra.support.recorded import Resource, record
+
+UNGROUPED = Path(__file__).parent / "ungrouped"
+RECORDED: dict[str, Callable[[], tuple[Resource | graph.Resource, ...]]] = {
+    "local": lambda: record(workers="2", login="true", jupyter="true").resources,
+    "aws": lambda: graph.recorded("dev").resources,
+    "aws-endpoints": lambda: graph.recorded("dev", "endpoints").resources,
+}
+recorded = functools.cache(lambda name: RECORDED[name]())
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_stack_without_groups_keeps_every_resource(name: str):
+    found = {f"{one.place.token} {one.name}": one.place for one in recorded(name)}
+    before = (UNGROUPED / f"{name}.txt").read_text().splitlines()
+    assert sorted(found) == sorted(before)  # nothing is created or deleted
+    assert [urn for urn in before if found[urn].group and not found[urn].aliased_to_root] == []
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_nothing_stands_outside_a_group(name: str):
+    assert [str(one) for one in recorded(name) if not one.place.group] == []
+
+
+def test_everything_of_a_service_stands_with_it():
+    of_page = {str(one) for one in recorded("aws") if one.place.group == "Service webapp"}
+    wanted = ("ecs.Service", "ecs.TaskDefinition", "cloudwatch.LogGroup", "lb.TargetGroup", "ec2.SecurityGroup")
+    assert of_page >= {f"{kind} webapp" for kind in wanted} | {"iam.Role webapp-task", "iam.Role webapp-execution"}
+    assert of_page >= {"cloudwatch.MetricAlarm webapp-missing", "cloudwatch.MetricAlarm no-ready-model"}
+
+
+def test_an_alias_that_is_missing_is_noticed():
+    """The check can fail: a resource in a group without the alias would be made anew."""
+
+    def program() -> None:
+        options = Groups().within("Service", "x")
+        pulumi.CustomResource("docker:index/network:Network", "with", {}, options)
+        pulumi.CustomResource(
+            "docker:index/network:Network", "without", {}, pulumi.ResourceOptions(parent=options.parent)
+        )
+
+    places = {one.name: one.place for one in record(program).resources}
+    assert {name: place.aliased_to_root for name, place in places.items()} == {"with": True, "without": False}
+    assert {place.group for place in places.values()} == {"Service x"}
