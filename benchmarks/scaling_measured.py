@@ -19,8 +19,9 @@ from benchmarks.driver import peak_memory
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry, Source
+from ray_jobs.dataset.folder_source import FolderSource
 from ray_jobs.dataset.manifest import Manifest
-from ray_jobs.dataset.sources import FolderSource, open_source
+from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.extraction import load_table
 from ray_jobs.learning.search_space import Candidate, candidates

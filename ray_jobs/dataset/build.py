@@ -27,6 +27,7 @@ from ray_jobs.dataset.quarantine import Reason
 
 MAX_BYTES = Limits().max_bytes
 _CHUNK = 512
+_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,10 @@ def build_manifest(
 def _both_labels(catalogue: Catalogue, source: Source) -> None:
     missing = [label for label in LABELS if label not in catalogue.labels()]
     if missing:
+        folders = ", ".join(map(repr, catalogue.unlabelled_folders(_NAMED)))
         raise SourceError(
-            f"{source.uri} holds no pictures in a folder {' nor '.join(missing)}; pictures must stand in "
+            f"{source.uri} holds no pictures in a folder {' nor '.join(missing)}"
+            f"{f' (other folders there: {folders})' if folders else ''}; pictures must stand in "
             ".../NORMAL/* and .../PNEUMONIA/*, with or without train/, val/ and test/ above, such as "
             "train/NORMAL/IM-0115-0001.jpeg and train/PNEUMONIA/person1_bacteria_1.jpeg"
         )

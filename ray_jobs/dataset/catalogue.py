@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.layout import contradiction, place
+from ray_jobs.dataset.layout import LABELS, contradiction, place
 from ray_jobs.dataset.manifest import QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
 from ray_jobs.dataset.quarantine import Reason
 from ray_jobs.dataset.split import is_held_out, same_patient
@@ -19,7 +19,8 @@ PRAGMA cache_size = -8000;
 PRAGMA synchronous = OFF;
 PRAGMA journal_mode = OFF;
 CREATE TABLE file (
-    path TEXT PRIMARY KEY, size INTEGER, version TEXT, label TEXT, role TEXT, patient TEXT, twin TEXT,
+    path TEXT PRIMARY KEY, size INTEGER, version TEXT, linked INTEGER,
+    label TEXT, role TEXT, patient TEXT, twin TEXT,
     sha256 TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE before (path TEXT PRIMARY KEY, size INTEGER, version TEXT, sha256 TEXT, reason TEXT, detail TEXT);
@@ -37,15 +38,16 @@ class Catalogue:
         self._db.executescript(_TABLES)
         self._db.create_function("held_out", 1, is_held_out, deterministic=True)
         self._db.create_function("same_patient", 1, same_patient, deterministic=True)
+        self._db.create_function("folder_of", 1, _folder_of, deterministic=True)
 
     def close(self) -> None:
         self._db.close()
 
     def take(self, source: Source) -> None:
-        """Take in every entry below a label folder, without those that the archive holds a second time."""
+        """Take in every entry, without those that the archive holds a second time."""
         self._db.executemany(
-            "INSERT OR REPLACE INTO file (path, size, version, label, role, patient, twin, reason, detail) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO file (path, size, version, linked, label, role, patient, twin, reason, detail) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _listed(source),
         )
         self._db.execute("DELETE FROM file WHERE twin IN (SELECT path FROM file)")
@@ -62,7 +64,12 @@ class Catalogue:
 
     def labels(self) -> set[str]:
         """The labels that occur at all."""
-        return {label for (label,) in self._db.execute("SELECT DISTINCT label FROM file")}
+        return {label for (label,) in self._db.execute("SELECT DISTINCT label FROM file WHERE label <> ''")}
+
+    def unlabelled_folders(self, limit: int) -> list[str]:
+        """Up to ``limit`` names of folders that hold files and stand below no label folder."""
+        query = "SELECT DISTINCT folder_of(path) AS folder FROM file WHERE label = '' AND folder <> '' LIMIT ?"
+        return [folder for (folder,) in self._db.execute(query, (limit,))]
 
     def count(self, *, hashed: bool) -> int:
         """How many entries that are not quarantined have been read, or have yet to be."""
@@ -98,8 +105,9 @@ class Catalogue:
             (Reason.CONFLICTING_LABELS.value,),
         )
         self._db.execute(
-            "WITH ranked AS (SELECT path, FIRST_VALUE(path) OVER (PARTITION BY sha256 ORDER BY role = 'train', path) "
-            "AS kept FROM file WHERE sha256 IN (SELECT sha256 FROM repeated) AND reason = '') "
+            "WITH ranked AS (SELECT path, FIRST_VALUE(path) OVER "
+            "(PARTITION BY sha256 ORDER BY role = 'train', linked, path) AS kept "
+            "FROM file WHERE sha256 IN (SELECT sha256 FROM repeated) AND reason = '') "
             "UPDATE file SET reason = ?, detail = 'the same bytes as ' || ranked.kept FROM ranked "
             "WHERE file.path = ranked.path AND ranked.kept <> file.path",
             (Reason.DUPLICATE.value,),
@@ -167,15 +175,25 @@ def _listed(source: Source) -> Iterator[tuple[str | int | None, ...]]:
     for entry in source.entries():
         path = entry.path.encode("utf-8", "backslashreplace").decode()
         found = place(path, source_name=name)
-        if found is None:
-            continue
         reason = detail = ""
         if path != entry.path:
             reason, detail = Reason.UNREADABLE.value, "the file name is no UTF-8; rename the file"
+        elif found is None:
+            reason, detail = Reason.NO_LABEL_FOLDER.value, _unlabelled(path)
         elif wrong := contradiction(path.rpartition("/")[2], found.label):
             reason, detail = Reason.LABEL_CONTRADICTS_NAME.value, wrong
-        labelled = (found.label, found.role, found.patient, found.twin)
-        yield path, entry.size, entry.version, *labelled, reason, detail
+        labelled = (found.label, found.role, found.patient, found.twin) if found else ("", "", "", None)
+        yield path, entry.size, entry.version, entry.linked, *labelled, reason, detail
+
+
+def _unlabelled(path: str) -> str:
+    folder = _folder_of(path)
+    stands = f"stands in {folder!r}" if folder else "stands at the top"
+    return f"{stands}, below no folder that is named {' or '.join(LABELS)}"
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0].rpartition("/")[2]
 
 
 def _before(previous: Manifest) -> Iterator[tuple[str | int, ...]]:

@@ -11,12 +11,14 @@ class Entry:
 
     ``path`` is relative to the source, with ``/`` between its parts. ``size`` is in bytes, -1 where it is not known
     before the file is read. ``version`` changes whenever the content may have changed, so that an entry of the same
-    path, size and version need not be hashed again.
+    path, size and version need not be hashed again. ``linked`` says that this is a link to a file that stands
+    elsewhere: of the same content the file itself is used.
     """
 
     path: str
     size: int
     version: str
+    linked: bool = False
 
 
 @runtime_checkable

@@ -13,8 +13,10 @@ from ray_jobs.dataset.parquet import publish
 
 
 class Reason(StrEnum):
-    """Why a file below a label folder is not used."""
+    """Why a file is not used."""
 
+    NO_LABEL_FOLDER = "no-label-folder"
+    """Stands below no folder ``NORMAL`` or ``PNEUMONIA``, so that nothing says what it shows."""
     UNREADABLE = "unreadable"
     """Empty, or its bytes cannot be had."""
     TOO_LARGE = "too-large"
@@ -26,7 +28,7 @@ class Reason(StrEnum):
     CONFLICTING_LABELS = "conflicting-labels"
     """The same bytes stand under both labels: neither is used."""
     DUPLICATE = "duplicate"
-    """The same bytes stand under the same label: the one in ``test/``, else the first path, is used."""
+    """The same bytes under the same label: one in ``test/``, then a file before a link, then the first path is used."""
     PATIENT_IN_TEST = "patient-in-test"
     """A training picture of a patient who stands in ``test/``."""
     UNDECODABLE = "undecodable"

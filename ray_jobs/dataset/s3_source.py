@@ -12,6 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ray_jobs.dataset.entry import Entry, hidden
 from ray_jobs.dataset.errors import DatasetError, EntryError, SourceError
+from registry.reach import reach_s3
+from registry.settings import SettingsError
 
 _EXAMPLE = "s3://hm-mlflow-data/chest-xray/train"
 _CREATION = threading.Lock()
@@ -44,6 +46,10 @@ class S3Source:
         return self.prefix.rstrip("/").rpartition("/")[2]
 
     def entries(self) -> Iterator[Entry]:
+        try:
+            reach_s3(self.uri, variable="DATA_URI")
+        except SettingsError as error:
+            raise SourceError(str(error)) from error
         try:
             for page in _client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for item in page.get("Contents", ()):

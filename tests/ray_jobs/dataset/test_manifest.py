@@ -15,6 +15,7 @@ from ray_jobs.dataset.manifest import load_manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable, read_quarantine
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import is_held_out
+from ray_jobs.feature_table.prepare import describe
 
 from .conftest import cohort, png
 
@@ -79,6 +80,7 @@ def test_bad_files_are_quarantined_by_reason_and_the_rest_is_used(write, state):
             "NORMAL/torn.png": torn,
             "PNEUMONIA/torn.png": torn,
             "README.md": b"not below a label folder",
+            "PNEUMONIA 2/copy.png": png(1003),
         }
     )
     os.truncate(root / "NORMAL/huge.png", 40 * 2**20)
@@ -94,12 +96,49 @@ def test_bad_files_are_quarantined_by_reason_and_the_rest_is_used(write, state):
         "NORMAL/twice-b.png": "duplicate",
         "PNEUMONIA/IM-0007-0009.png": "label-contradicts-name",
         "PNEUMONIA/torn.png": "conflicting-labels",
+        "PNEUMONIA 2/copy.png": "no-label-folder",
+        "README.md": "no-label-folder",
     }
     assert manifest.quarantined == Counter(reasons(manifest).values())
     assert manifest.rows == 80 + 1
     details = dict(zip(*(read_quarantine(manifest)[name].to_pylist() for name in ("path", "detail")), strict=True))
     assert details["NORMAL/twice-b.png"] == "the same bytes as NORMAL/twice-a.png"
     assert details["NORMAL/torn.png"].endswith("PNEUMONIA/torn.png")
+
+
+def test_files_below_no_label_folder_are_counted_and_listed_with_the_folder_that_is_none(write, state):
+    root = write(cohort() | {f"PNEUMONIA 2/person{n}_virus_{n}.png": png(n) for n in range(500, 530)} | {"a.txt": b"a"})
+    manifest = build_manifest(open_source(str(root)), **state)
+    assert manifest.quarantined == {"no-label-folder": 31}
+    assert manifest.rows == 80
+    assert "left out: 31 no-label-folder, listed in" in describe(manifest)
+    details = dict(zip(*(read_quarantine(manifest)[name].to_pylist() for name in ("path", "detail")), strict=True))
+    assert details["PNEUMONIA 2/person500_virus_500.png"] == (
+        "stands in 'PNEUMONIA 2', below no folder that is named NORMAL or PNEUMONIA"
+    )
+    assert details["a.txt"].startswith("stands at the top")
+    assert build_manifest(open_source(str(root)), **state).hashed == 0
+
+
+def test_a_link_that_leads_back_up_adds_nothing_and_blames_nothing(write, state):
+    root = write(cohort(above="train/"))
+    (root / "train/loop").symlink_to("..", target_is_directory=True)
+    (root / "a").symlink_to("train", target_is_directory=True)
+    manifest = build_manifest(open_source(str(root)), **state)
+    assert manifest.quarantined == {}
+    assert {path.split("/")[0] for path in manifest.table("path")["path"].to_pylist()} == {"train"}
+    assert manifest.rows == 80
+
+
+def test_of_a_file_and_a_link_to_it_the_file_is_used_whatever_their_names(write, state):
+    root = write(cohort() | {"NORMAL/z.png": png(900), "NORMAL/torn.png": png(901)})
+    (root / "NORMAL/a.png").symlink_to("z.png")
+    (root / "PNEUMONIA/torn.png").symlink_to("../NORMAL/torn.png")
+    assert reasons(build_manifest(open_source(str(root)), **state)) == {
+        "NORMAL/a.png": "duplicate",
+        "NORMAL/torn.png": "conflicting-labels",
+        "PNEUMONIA/torn.png": "conflicting-labels",
+    }
 
 
 def test_a_name_that_tells_the_class_settles_a_conflict_of_labels(write, state):
@@ -227,7 +266,8 @@ def test_too_little_data_is_said_by_class_with_counts_and_remedy(write, state):
 def test_a_place_without_both_label_folders_is_refused_with_an_example(write, state, kept, missing):
     root = write({f"{kept}a.png": png(1)})
     with pytest.raises(
-        SourceError, match=rf"xrays holds no pictures in a folder {missing}; .*NORMAL/IM-0115-0001\.jpeg"
+        SourceError,
+        match=rf"no pictures in a folder {missing}( \(other folders there: 'other'\))?; .*NORMAL/IM-0115-0001\.jpeg",
     ):
         build_manifest(open_source(str(root)), **state)
 

@@ -77,13 +77,75 @@ def test_a_folder_that_another_machine_lacks_is_named_once_and_not_for_each_pict
         list(source.entries())
 
 
-def test_links_are_followed_and_a_loop_of_them_ends(write):
+def test_each_file_is_listed_once_by_its_real_path_whatever_links_lead_to_it(write):
+    root = write({"train/NORMAL/a.png": b"abc", "val/NORMAL/b.png": b"abcd"})
+    for link, target in {
+        "train/loop": "..",
+        "train/NORMAL/self": ".",
+        "0": "train",
+        "val/up": "../..",
+        "0/1": "..",
+    }.items():
+        (root / link).symlink_to(target, target_is_directory=True)
+    assert {entry.path for entry in open_source(str(root)).entries()} == {"train/NORMAL/a.png", "val/NORMAL/b.png"}
+
+
+def test_links_that_lead_out_of_the_folder_are_followed_once_each_by_the_shortest(write, tmp_path):
+    pool = write({"a.png": b"abc", "deep/b.png": b"abcd"}, "pool")
+    (pool / "deep/round").symlink_to(pool, target_is_directory=True)
+    root = write({"train/x.txt": b"x"})
+    for link in ("train/NORMAL", "NORMAL", "PNEUMONIA"):
+        (root / link).symlink_to(pool, target_is_directory=True)
+    (root / "one.png").symlink_to(pool / "a.png")
+    entries = {entry.path: entry.linked for entry in open_source(str(root)).entries()}
+    assert entries == {"train/x.txt": False, "one.png": True, "NORMAL/a.png": False, "NORMAL/deep/b.png": False}
+
+
+def test_links_to_nowhere_and_to_themselves_are_listed_and_cannot_be_read(write):
     root = write({"NORMAL/a.png": b"abc"})
-    (root / "NORMAL/back").symlink_to(root, target_is_directory=True)
     (root / "NORMAL/gone.png").symlink_to(root / "missing.png")
-    entries = {entry.path: entry for entry in open_source(str(root)).entries()}
-    assert entries["NORMAL/gone.png"].version == "missing"
-    assert 2 < len(entries) < 40
+    (root / "NORMAL/self.png").symlink_to("self.png")
+    source = open_source(str(root))
+    entries = {entry.path: entry for entry in source.entries()}
+    assert set(entries) == {"NORMAL/a.png", "NORMAL/gone.png", "NORMAL/self.png"}
+    for name in ("gone", "self"):
+        assert entries[f"NORMAL/{name}.png"].version == "missing"
+        with pytest.raises(EntryError, match=f"NORMAL/{name}.png cannot be read"):
+            source.read(f"NORMAL/{name}.png")
+
+
+def test_a_pipe_is_no_picture_and_is_not_waited_for(write):
+    root = write({"NORMAL/a.png": b"abc"})
+    os.mkfifo(root / "NORMAL/pipe.png")
+    with pytest.raises(EntryError, match=r"NORMAL/pipe\.png is no regular file"):
+        open_source(str(root)).read("NORMAL/pipe.png")
+
+
+@pytest.mark.parametrize("name", ["my x-rays", "100%25", "a#b?c&d=é", "t\udcf3rax"])
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_an_address_of_a_folder_is_decoded(tmp_path, name, host):
+    root = tmp_path / name
+    try:
+        root.mkdir()
+    except OSError as error:
+        pytest.skip(reason=f"this filesystem takes no such name: {error}")
+    address = root.as_uri()
+    assert open_source(address.replace("file://", f"file://{host}")) == open_source(str(root))
+    assert open_source(address.replace("file://", "file:")) == open_source(str(root))
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("file://nas/x-rays", "'file://nas/x-rays' names 'nas' as the machine; .*three slashes"),
+        ("file:x-rays", "'file:x-rays' holds no absolute path, such as file:///data"),
+        ("file:///a%00b", "holds a zero byte"),
+        ("file:///no%20where", "the folder '/no where' does not exist"),
+    ],
+)
+def test_an_address_of_no_folder_here_is_refused(uri, message):
+    with pytest.raises(SourceError, match=message):
+        open_source(uri)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
