@@ -14,6 +14,7 @@ from mlflow.utils.time import get_current_time_millis
 from ray_jobs.learning.shift import LEAST, SHARE, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
+from ray_jobs.tracking.runs import experiment_of
 from registry.feedback import read_feedback
 from registry.predictions import matrix, read
 from registry.settings import Settings
@@ -81,7 +82,7 @@ def keep(
 ) -> str:
     """Keep a comparison as a run beside the version's own; return its id."""
     mlflow_client: MlflowClient = client(settings)
-    experiment = mlflow_client.get_run(version.run_id).info.experiment_id
+    experiment = experiment_of(settings, mlflow_client)
     run = mlflow_client.create_run(experiment, run_name="drift", tags={"kind": "drift"})
     metrics = {"pictures": float(len(found.scores)), "words": float(found.judged), "confirmed": float(found.confirmed)}
     if result:
@@ -109,6 +110,7 @@ def main() -> None:
         module="ray_jobs.drift",
         description="Compare what serving saw with what Production was judged by; exit code 3 where it has drifted.",
         data=False,
+        uses=("tracking", "state"),
         arguments=_arguments,
     )
 

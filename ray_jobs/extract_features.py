@@ -9,7 +9,12 @@ from registry.settings import Settings
 
 def main() -> None:
     """The job."""
-    run_job(_job, module="ray_jobs.extract_features", description="Extract the features that the cache lacks.")
+    run_job(
+        _job,
+        module="ray_jobs.extract_features",
+        description="Extract the features that the cache lacks.",
+        uses=("ray", "state"),
+    )
 
 
 def _job(settings: Settings, _: argparse.Namespace) -> None:

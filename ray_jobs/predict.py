@@ -17,7 +17,6 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from tqdm import tqdm
 
 from features.reading.decode import READING_VERSION
 from features.reading.errors import ImageError
@@ -27,6 +26,7 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.cluster import connect, cpus, sole_owner
 from ray_jobs.runtime.output import OutputFile
+from ray_jobs.runtime.progress import Progress
 from registry.bundle import Bundle
 from registry.errors import UsageError
 from registry.settings import Settings
@@ -100,7 +100,7 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
     common = ray.put(replace(job, batches=()))
     waiting = enumerate(job.batches)
     running = [_batch.remote(common, *batch) for batch in islice(waiting, 3 * cpus())]
-    with tqdm(total=sum(map(len, job.batches)), desc="predict", unit="image", mininterval=1) as progress:
+    with Progress("predict", unit="image", total=sum(map(len, job.batches))) as progress:
         while running:
             rows: pa.RecordBatch = ray.get(running.pop(0))
             running += [_batch.remote(common, *batch) for batch in islice(waiting, 1)]

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 
 import ray
-from tqdm import tqdm
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared, prepare
@@ -18,6 +17,7 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, cross_validate, trial_from_json, trial_to_json
 from ray_jobs.runtime.cli import positive, run_job, seed
 from ray_jobs.runtime.cluster import connect, sole_owner
+from ray_jobs.runtime.progress import Progress
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import FORMAT
 from registry.settings import Settings
@@ -48,14 +48,13 @@ def run_sweep(
             trials.append(trial_from_json(json.loads(state.read(path))))
         else:
             waiting.append((candidate, path))
-    with tqdm(total=len(tried), initial=len(trials), desc="sweep", unit="trial") as progress:
+    with Progress("sweep", unit="trial", total=len(tried), done=len(trials)) as progress:
         for trial in trials:
             run.log_trial(trial)
         for trial in _on_workers(data, waiting, state, ray_address):
             run.log_trial(trial)
             trials.append(trial)
-            progress.set_postfix_str(f"best AUC {max(trial.auc for trial in trials):.4f}", refresh=False)
-            progress.update()
+            progress.update(note=f"best AUC {max(trial.auc for trial in trials):.4f}")
     return rank(trials)
 
 

@@ -4,14 +4,13 @@ import argparse
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from tqdm import tqdm
-
 from ray_jobs.dataset.entry import Entry, Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import run_job
-from ray_jobs.runtime.progress import write_line
+from ray_jobs.runtime.progress import Progress, write_line
+from registry.reach import reach_s3
 from registry.settings import Settings
 
 _THREADS = 8
@@ -25,6 +24,7 @@ def main() -> None:
         module="ray_jobs.upload",
         description="Copy a dataset into a bucket. Objects that are there with the same size are not sent again, so "
         "an interrupted upload continues where it stopped.",
+        uses=(),
         arguments=_arguments,
     )
 
@@ -43,6 +43,8 @@ def upload(source: Source, target: S3Source) -> tuple[int, int, list[str]]:
     sent, unreadable = 0, []
 
     def send(entry: Entry) -> bool | str:
+        if (name := entry.path.encode("utf-8", "backslashreplace").decode()) != entry.path:
+            return f"{name} cannot be an object's key: the file name is no UTF-8; rename the file"
         try:
             content = source.read(entry.path)
         except EntryError as error:
@@ -52,9 +54,9 @@ def upload(source: Source, target: S3Source) -> tuple[int, int, list[str]]:
         target.write(entry.path, content)
         return True
 
-    with tqdm(total=len(lacking), unit="file", desc="uploading", disable=not lacking) as bar:
+    with Progress("uploading", unit="file", total=len(lacking)) as progress:
         for outcome in _each(lacking, send):
-            bar.update()
+            progress.update()
             sent += outcome is True
             unreadable += [outcome] if isinstance(outcome, str) else []
     return sent, len(entries) - sent - len(unreadable), unreadable
@@ -84,6 +86,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
     target = S3Source.from_uri(options.to)
+    reach_s3(target.uri, variable="--to")
     sent, there, unreadable = upload(open_source(settings.data_uri), target)
     for line in unreadable:
         write_line(line)

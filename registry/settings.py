@@ -1,14 +1,17 @@
 """The settings of the whole system, read once from the environment and an optional `.env` file."""
 
+import io
 import os
 from pathlib import Path
 from typing import Literal, Self
 
 from dotenv import load_dotenv
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from registry.addresses import sqlite_address, with_plain_file
 from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +29,7 @@ class Settings(BaseSettings):
 
     execution_environment: Literal["local", "cloud"] = "local"
     data_uri: str = "synthetic:1200"
-    mlflow_tracking_uri: str = f"sqlite:///{LOCAL / 'mlflow.db'}"
+    mlflow_tracking_uri: str = sqlite_address(LOCAL / "mlflow.db")
     mlflow_tracking_uri_cloud: str | None = None
     mlflow_page_url: str | None = None
     state_uri: str = str(LOCAL / "state")
@@ -42,6 +45,7 @@ class Settings(BaseSettings):
     prediction_records: Literal["on", "off"] = "on"
     api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
+    allowed_hosts: str | None = None
 
     @field_validator("data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", mode="before")
     @classmethod
@@ -50,6 +54,11 @@ class Settings(BaseSettings):
         prefix = "sqlite:///" if str(value).startswith("sqlite:///~") else ""
         path = str(value).removeprefix(prefix)
         return f"{prefix}{Path(path).expanduser()}" if path.startswith("~") else value
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _escaped_no_more_than_needed(cls, value: str) -> str:
+        return with_plain_file(value)
 
     @model_validator(mode="after")
     def _cloud_names_its_tracking_server(self) -> Self:
@@ -76,6 +85,11 @@ class Settings(BaseSettings):
             return self.mlflow_tracking_uri_cloud
         return self.mlflow_tracking_uri
 
+    @property
+    def tracking_variable(self) -> str:
+        """The name of the setting that `tracking_uri` comes from, for messages."""
+        return "MLFLOW_TRACKING_URI" if self.tracking_uri == self.mlflow_tracking_uri else "MLFLOW_TRACKING_URI_CLOUD"
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment, then `.env` for what it lacks; keyword arguments that are not None win over both.
@@ -87,7 +101,7 @@ def load_settings(**overrides: object) -> Settings:
     SettingsError
         Naming each variable that is wrong, its value and what it takes.
     """
-    load_dotenv(ROOT / ".env")
+    _load(ROOT / ".env")
     # MLflow's bar for a handful of small files, and its two lines a run, would interrupt the job's own.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -95,6 +109,29 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _load(file: Path) -> None:
+    """Set what a `.env` sets and the environment does not; every line of it is understood or named."""
+    if not file.is_file():  # absent, or the folder of a virtual environment
+        return
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{file}, line {line}, is not written in UTF-8; save it as UTF-8.") from None
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror or error}; mend its permissions.") from None
+    if "\0" in text:
+        raise SettingsError(f"{file} holds zero bytes, as UTF-16 does; save it as UTF-8.")
+    for found in parse_stream(io.StringIO(text)):
+        if found.error:
+            written = found.original.string.strip().splitlines()[0]
+            name = written.partition("=")[0].strip()  # not the value, which may be a secret
+            raise SettingsError(
+                f"{file}, line {found.original.line}, at {name!r}, is no NAME=value; a quote may not be closed."
+            )
+    load_dotenv(stream=io.StringIO(text))
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem, S3FileSystem
 
+from registry.addresses import local_path
 from registry.settings import LOCAL, SettingsError
 
 _CHUNK = 1 << 20
@@ -73,21 +74,23 @@ def open_state(uri: str) -> State:
     SettingsError
         For a scheme that is neither, an address without a bucket, or an endpoint that is no address.
     """
-    parts = urlsplit(uri)
-    if parts.scheme == "s3" and parts.netloc:
-        return State(filesystem=s3_filesystem(), base=f"{parts.netloc}{parts.path}".rstrip("/"))
-    if "://" in uri:
+    if uri.startswith("s3://") and (base := uri.removeprefix("s3://").strip("/")) and not uri.startswith("s3:///"):
+        return State(filesystem=s3_filesystem(), base=base)  # a key is no address: what it holds stands as it is
+    if "://" in uri and not uri.startswith("file:"):
         raise SettingsError(
             f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
         )
-    folder = Path(uri).expanduser().resolve()
+    try:
+        folder = local_path(uri).expanduser().resolve()
+    except ValueError as error:
+        raise SettingsError(f"STATE_URI {error}") from None
     folder.mkdir(parents=True, exist_ok=True)
     return State(filesystem=LocalFileSystem(), base=str(folder))
 
 
 def local_folder(uri: str) -> Path:
     """A folder of this machine for locks and copies: the state, or `.local/` where the state is in a bucket."""
-    folder = LOCAL if "://" in uri else Path(uri).expanduser()
+    folder = LOCAL if uri.startswith("s3:") else local_path(uri).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

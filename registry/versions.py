@@ -22,10 +22,12 @@ from mlflow.types import ColSpec, DataType, Schema
 from registry.bundle import Bundle, digest_of, read_bundle
 from registry.errors import ArtefactError, NoSuchVersionError
 from registry.settings import ROOT, Settings
+from registry.store import connected
 
 ALIAS = "production"
 DIGEST_TAG = "digest"
 SPEC_TAG = "spec_fingerprint"
+EXPERIMENT_TAG = "experiment_id"
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -40,6 +42,7 @@ class ModelVersion:
     digest: str
     spec_fingerprint: str
     created: datetime
+    experiment_id: str = ""  # empty for a version of before it was kept
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"
@@ -47,9 +50,7 @@ class ModelVersion:
 
 def client(settings: Settings) -> MlflowClient:
     """A client of the tracking server and registry that the settings name."""
-    if settings.tracking_uri.startswith("sqlite:///"):
-        Path(settings.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.tracking_uri)
+    return connected(settings.tracking_uri, variable=settings.tracking_variable)
 
 
 def production(settings: Settings) -> ModelVersion | None:
@@ -105,7 +106,7 @@ def register(settings: Settings, *, run_id: str, bundle_folder: Path, metrics: d
     run = mlflow_client.get_run(run_id)
     digest = digest_of(bundle_folder)
     card_spec = read_bundle(bundle_folder, digest=digest).spec
-    tags = {DIGEST_TAG: digest, SPEC_TAG: card_spec.fingerprint}
+    tags = {DIGEST_TAG: digest, SPEC_TAG: card_spec.fingerprint, EXPERIMENT_TAG: run.info.experiment_id}
     logged = mlflow_client.create_logged_model(
         run.info.experiment_id, name=settings.model_name, source_run_id=run_id, tags=tags, model_type="pneumonia"
     )
@@ -240,4 +241,5 @@ def _describe(entry: RegistryEntry) -> ModelVersion:
         digest=tags.get(DIGEST_TAG, ""),
         spec_fingerprint=tags.get(SPEC_TAG, ""),
         created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+        experiment_id=tags.get(EXPERIMENT_TAG, ""),
     )

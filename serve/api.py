@@ -16,6 +16,7 @@ from serve.http import problems
 from serve.http.access import AccessLog
 from serve.http.draining import Draining
 from serve.http.headers import RequestId, SafeHeaders
+from serve.http.hosts import AllowedHosts, HostGuard
 from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
 from serve.http.openapi import picture_body, problem_responses
@@ -52,13 +53,15 @@ def create_app(
     stopping: Path | None = None,
     recorder: PredictionRecorder | None = None,
     keys: Keys | None = None,
+    hosts: AllowedHosts | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """The application over a holder; the caller keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
     `behind_serve` means that Ray Serve's proxy is in front, which returns the client's request id itself. While the
-    file `stopping` exists, no new work is taken. `recorder` records predictions. With `keys`, a request needs one.
+    file `stopping` exists, no new work is taken. `recorder` records predictions. With `keys`, a request needs one;
+    with `hosts`, it has to name one of them.
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads)
@@ -88,6 +91,7 @@ def create_app(
     app.add_middleware(Admission, limits=limits, load=load)
     app.add_middleware(BoundedBody, limits=limits, load=load)
     app.add_middleware(KeyGuard, keys=keys)
+    app.add_middleware(HostGuard, hosts=hosts)
     app.add_middleware(Draining, flag=stopping)
     app.add_middleware(SafeHeaders)
     app.add_middleware(AccessLog, load=load, metrics=metrics)

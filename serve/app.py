@@ -17,6 +17,7 @@ from ray.serve.schema import LoggingConfig
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
+from serve.http.hosts import allowed_hosts
 from serve.http.keys import Keys
 from serve.http.limits import RequestLimits
 from serve.inference.recorder import PredictionRecorder
@@ -90,6 +91,7 @@ class Webapp:
             stopping=self._folder.stopping,
             recorder=self._recorder,
             keys=self._keys,
+            hosts=allowed_hosts(self._settings),
         )
 
     def check_health(self) -> None:

@@ -164,6 +164,7 @@ def _webapp(*, login: bool) -> Service:
             "SERVE_INGRESS": "haproxy",
             "LOG_FORMAT": "json",
             "API_KEYS": "off",  # said, because it listens on every address of its container
+            "ALLOWED_HOSTS": Ref("webapp", "hosts"),
             **_account("serving", login=login),
         },
         secrets=_login_file("mlflow-serving-password", login=login),

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import ray
-from tqdm import tqdm
 
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
@@ -17,6 +16,7 @@ from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
 from ray_jobs.feature_table.cache import CacheError, FailedImage, cached, extract_shard, load_shard
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.progress import Progress
 from registry.state import State
 
 
@@ -57,7 +57,7 @@ def extract_features(
             if lacking:
                 yield prefix, lacking
 
-    with tqdm(total=manifest.rows, desc="features", unit="image", mininterval=1) as progress:
+    with Progress("features", unit="image", total=manifest.rows) as progress:
         for count, failed in on_workers(source, state, spec, missing(), ray_address):
             new += count
             failures += failed

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Source
@@ -12,7 +10,7 @@ from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.extraction import Extraction, extract_features, load_table
 from ray_jobs.learning.table import Sides
-from ray_jobs.runtime.progress import write_line
+from ray_jobs.runtime.progress import Progress, write_line
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -62,13 +60,13 @@ def prepare(settings: Settings) -> Prepared:
     """
     state = open_state(settings.state_uri)
     source = open_source(settings.data_uri)
-    with tqdm(desc="listing", unit="image", mininterval=1, leave=False) as progress:
-
-        def show(done: int, total: int) -> None:
-            progress.total = total
-            progress.update(done - progress.n)
-
-        manifest = build_manifest(source, filesystem=state.filesystem, base=state.path("datasets"), on_progress=show)
+    with Progress("reading", unit="file") as progress:
+        manifest = build_manifest(
+            source,
+            filesystem=state.filesystem,
+            base=state.path("datasets"),
+            on_progress=lambda done, total: progress.reach(done, total=total),
+        )
     write_line(describe(manifest))
     return Prepared(settings=settings, source=source, manifest=manifest, state=state)
 

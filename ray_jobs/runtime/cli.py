@@ -3,11 +3,15 @@
 import argparse
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Literal
 
-from ray_jobs.runtime.cluster import cause_of
+from ray_jobs.runtime.cluster import cause_of, reach_cluster
 from registry.errors import FixableError
+from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
+
+Use = Literal["tracking", "ray", "state"]
 
 
 def run_job(
@@ -16,9 +20,13 @@ def run_job(
     module: str,
     description: str,
     data: bool = True,
+    uses: Collection[Use] = ("tracking", "ray", "state"),
     arguments: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
-    """Parse arguments, load settings, work; an error that a person can fix becomes one message and exit code 1."""
+    """Parse arguments, load settings, work; an error that a person can fix becomes one message and exit code 1.
+
+    `uses` says which addresses the job needs besides its data: all of them are asked for a sign of life first.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     if data:
         parser.add_argument(
@@ -33,20 +41,43 @@ def run_job(
     for library in ("alembic", "mlflow"):
         logging.getLogger(library).setLevel(logging.WARNING)  # their notes on new tables are not this job's news
     try:
-        work(load_settings(data_uri=getattr(options, "data", None)), options)
+        settings = load_settings(data_uri=getattr(options, "data", None))
+        _reach(settings, {*uses, "data"} if data else uses)
+        work(settings, options)
     except KeyboardInterrupt:
         sys.exit(f"{module} interrupted; run it again to continue where it stopped.")
     except Exception as error:
-        if not isinstance(error, (FixableError, OSError)) and not _is_of_mlflow(error):
+        if not isinstance(error, (FixableError, OSError)) and not _is_of_a_store(cause_of(error)):
             raise
-        print(f"{module} stopped: {cause_of(error)}", file=sys.stderr)
+        print(f"{module} stopped: {_brief(cause_of(error))}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, FixableError) else 1)
 
 
-def _is_of_mlflow(error: Exception) -> bool:
-    """Whether MLflow raised an error; without importing MLflow, which takes seconds and not every job does."""
-    mlflow = sys.modules.get("mlflow.exceptions")
-    return mlflow is not None and isinstance(error, mlflow.MlflowException)
+# Known by their names, since importing MLflow takes seconds and not every job does.
+_OF_STORES = {"mlflow.MlflowException", "sqlalchemy.SQLAlchemyError", "alembic.CommandError", "sqlite3.Error"}
+
+
+def _is_of_a_store(error: Exception) -> bool:
+    """Whether MLflow raised an error, or one of the libraries below it."""
+    return not _OF_STORES.isdisjoint(
+        f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__
+    )
+
+
+def _brief(error: Exception) -> str:
+    """An error's own words, without the statement and the links that a database's library adds in further lines."""
+    lines = str(error).strip().splitlines()
+    return (lines or [type(error).__name__])[0] if _is_of_a_store(error) else str(error)
+
+
+def _reach(settings: Settings, uses: Collection[str]) -> None:
+    if "tracking" in uses:
+        reach_tracking(settings.tracking_uri, variable=settings.tracking_variable)
+    if "ray" in uses and settings.ray_address:
+        reach_cluster(settings.ray_address)
+    for use, uri, variable in (("state", settings.state_uri, "STATE_URI"), ("data", settings.data_uri, "DATA_URI")):
+        if use in uses:
+            reach_s3(uri, variable=variable)
 
 
 def positive(text: str) -> int:

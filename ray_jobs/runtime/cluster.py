@@ -11,8 +11,10 @@ from filelock import FileLock, Timeout
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.exceptions import RayActorError, RayTaskError
 
+from ray_jobs.runtime.progress import write_line
 from registry.errors import FixableError
 from registry.private_ray import keep_private
+from registry.reach import reach_ray
 from registry.settings import Settings, SettingsError
 from registry.state import local_folder
 
@@ -25,28 +27,71 @@ class AlreadyRunningError(FixableError):
     """Another live job does the same work."""
 
 
+class ClusterError(FixableError):
+    """Ray did not start, or cannot be joined."""
+
+
 def connect(address: str | None) -> None:
     """Connect this process to Ray until it ends; where it is connected already, nothing happens.
 
     Raises
     ------
     SettingsError
-        For the address of a jobs API, to which jobs are submitted and processes do not connect.
+        As `reach_cluster` has it.
+    ClusterError
+        If Ray does not start.
     """
     if ray.is_initialized():
         return
-    if address and address.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"RAY_ADDRESS is {address!r}, a jobs API, to which a job is sent: ray job submit --address {address} -- "
-            "python -m ray_jobs.train. Unset it to run on this machine, or name a node that is here: RAY_ADDRESS=auto"
-        )
+    found = reach_cluster(address) if address else None
     # Ray's default warns at every start about accelerators, which this project does not use.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if not address or address == "local":
         keep_private()
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
+    write_line(f"joining the Ray at {found}" if found else "starting Ray on this machine, which takes some seconds")
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
+    except Exception as error:  # Ray raises a bare one where the machine is too busy, or its folder cannot be written
+        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        what = f"the Ray at {found} (RAY_ADDRESS) cannot be joined" if found else "Ray did not start on this machine"
+        raise ClusterError(f"{what}: {brief} Its log folder says more; try again.") from error
+
+
+def reach_cluster(address: str) -> str | None:
+    """The HOST:PORT of the Ray that an address means, None for `local`, once somebody answers there.
+
+    `auto` means whichever Ray of this machine is found, as Ray has it.
+
+    Raises
+    ------
+    SettingsError
+        For no address, for one where no Ray answers, and for a jobs API, to which processes do not connect.
+    """
+    if address.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"RAY_ADDRESS is {address!r}, a jobs API, to which a job is sent: ray job submit --address {address} -- "
+            "python -m ray_jobs.train. Unset it to run on this machine, or name a node that is here: RAY_ADDRESS=auto"
+        )
+    if address == "local":
+        return None
+    if address != "auto":
+        reach_ray(address)
+        return address
+    from ray._private.services import canonicalize_bootstrap_address  # noqa: PLC0415 - Ray says it nowhere else
+
+    try:
+        found = canonicalize_bootstrap_address(address)
+    except ConnectionError:
+        found = None
+    if found is None:
+        raise SettingsError(
+            "RAY_ADDRESS is 'auto', and no Ray runs on this machine; start one with `ray start --head`, or unset it, "
+            "and one is started for the job"
+        )
+    reach_ray(found, found_as=f"auto, which finds {found}")
+    return str(found)
 
 
 def cpus() -> int:

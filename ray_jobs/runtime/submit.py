@@ -9,6 +9,7 @@ import time
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from registry.errors import FixableError
+from registry.reach import reach_jobs_api
 from registry.settings import ROOT, Settings
 
 _POLL_S = 1.0
@@ -28,6 +29,8 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     ------
     JobError
         If it does not succeed.
+    SettingsError
+        If nobody answers at that address.
     """
     address = settings.ray_address or ""
     if address.startswith(("http://", "https://")):
@@ -43,6 +46,7 @@ def _here(settings: Settings, module: str, *arguments: str) -> int:
 
 
 def _on_cluster(address: str, entrypoint: str) -> None:
+    reach_jobs_api(address)
     client = JobSubmissionClient(address)
     name = client.submit_job(entrypoint=entrypoint)
     print(f"{name} runs on {address}", flush=True)

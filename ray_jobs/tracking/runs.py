@@ -10,19 +10,23 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, LifecycleStage, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.progress import write_line
+from registry.addresses import database_file, shown
 from registry.settings import ROOT, Settings
+from registry.store import StoreError
 from registry.versions import client
 
 KEY_TAG = "training_key"
 KIND_TAG = "kind"
 CANDIDATE_TAG = "candidate"
+# MLflow's pages then open an experiment on its runs, not on the traces of language models.
+_SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 _PACKAGES = ("ray", "mlflow", "scikit-learn", "skops", "opencv-python-headless", "numpy", "pydicom")
 
 
@@ -41,7 +45,7 @@ class ParentRun:
             name="x-rays",
             digest=manifest.digest[:36],
             source_type="uri",
-            source=manifest.uri,
+            source=Path(manifest.uri).as_uri() if Path(manifest.uri).is_absolute() else manifest.uri,
             profile=f'{{"num_rows": {manifest.rows}}}',
         )
         self.mlflow.log_inputs(self.run_id, datasets=[DatasetInput(dataset=dataset)])
@@ -84,7 +88,7 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
     failed, one that is killed leaves it running; the next time continues either.
     """
     mlflow_client = client(settings)
-    experiment_id = _experiment(settings, mlflow_client)
+    experiment_id = experiment_of(settings, mlflow_client)
     provenance = {**tags, **_code(), KEY_TAG: key}
     found = mlflow_client.search_runs(
         [experiment_id],
@@ -113,19 +117,32 @@ def git_commit() -> str:
     return answer.stdout.strip() if answer.returncode == 0 else "unknown"
 
 
-def _experiment(settings: Settings, mlflow_client: MlflowClient) -> str:
+def experiment_of(settings: Settings, mlflow_client: MlflowClient) -> str:
+    """The id of the experiment that is named after the model, made where there is none.
+
+    Raises
+    ------
+    StoreError
+        If somebody has deleted it: MLflow keeps its name until it is restored or collected.
+    """
     found = mlflow_client.get_experiment_by_name(settings.model_name)
+    if found and found.lifecycle_stage != LifecycleStage.ACTIVE:
+        uri = f"MLFLOW_TRACKING_URI='{shown(settings.tracking_uri)}'"
+        raise StoreError(
+            f"MLflow's experiment {found.name!r} has been deleted. Restore it: {uri} mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}; or train under another name: MODEL_NAME={found.name}-2"
+        )
     if found:
         return found.experiment_id
     location = None
-    if settings.tracking_uri.startswith("sqlite:///"):
-        location = (Path(settings.tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+    if file := database_file(settings.tracking_uri):
+        location = (file.resolve().parent / "artifacts").as_uri()
     try:
-        return mlflow_client.create_experiment(settings.model_name, artifact_location=location)
+        return mlflow_client.create_experiment(settings.model_name, artifact_location=location, tags=_SHOWN_AS)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        return _experiment(settings, mlflow_client)  # another job made it first
+        return experiment_of(settings, mlflow_client)  # another job made it first
 
 
 def _code() -> dict[str, str]:

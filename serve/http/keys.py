@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.settings import Settings, SettingsError
+from serve.http.hosts import is_loopback
 from serve.http.problems import refuse
 
 OFF = "off"
@@ -71,7 +71,7 @@ def read_keys(settings: Settings) -> Keys | None:
         return Keys(tuple(_digest(name, key) for name, key in pairs))
     if settings.api_keys_file:
         raise SettingsError(f"API_KEYS_FILE is {settings.api_keys_file}, which holds no key; or say API_KEYS={OFF}.")
-    if not _is_loopback(settings.http_host):
+    if not is_loopback(settings.http_host):
         raise SettingsError(
             f"HTTP_HOST is {settings.http_host!r}, which other machines can reach, and there is no API key. "
             f"Name some in API_KEYS or API_KEYS_FILE, one a line like {_EXAMPLE}, or say API_KEYS={OFF}."
@@ -94,13 +94,6 @@ def _pair(line: str) -> tuple[str, str]:
 
 def _digest(name: str, key: str) -> tuple[str, bytes]:
     return name, hashlib.sha256(key.encode()).digest()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class KeyGuard:

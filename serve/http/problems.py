@@ -34,6 +34,8 @@ KINDS: dict[str, ProblemKind] = {
     "no-file": ProblemKind(422, "No picture was sent"),
     "too-many-files": ProblemKind(413, "Too many pictures in one request"),
     "no-key": ProblemKind(401, "An API key is needed"),
+    "foreign-host": ProblemKind(403, "Another server's name"),
+    "foreign-origin": ProblemKind(403, "Sent by another site's page"),
     "not-found": ProblemKind(404, "No such page"),
     "unknown-prediction": ProblemKind(404, "No such prediction", 3),
     "not-recorded": ProblemKind(404, "Predictions are not recorded here"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from registry.addresses import database_file
 from registry.settings import Settings
 from serve.lifecycle.self_check import ask
 
@@ -16,7 +17,7 @@ _GRACE_S = 5.0
 
 def wanted(settings: Settings) -> bool:
     """Whether the store is a local database, which has no page yet; a tracking server has its own."""
-    return settings.tracking_uri.startswith("sqlite:")
+    return database_file(settings.tracking_uri) is not None
 
 
 class MlflowUi:

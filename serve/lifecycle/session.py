@@ -7,7 +7,13 @@ import signal
 import sys
 import threading
 
+from registry.addresses import shown
+from registry.pages import page_of_project
+from registry.reach import UnreachableError
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
+from registry.store import StoreError
+from registry.versions import client
+from serve.http.hosts import allowed_hosts
 from serve.http.keys import read_keys
 from serve.lifecycle import haproxy, launch, notices
 from serve.lifecycle.mlflow_ui import HOST, MlflowUi, wanted
@@ -39,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     set_up(form)
     try:
         read_keys(settings)
+        allowed_hosts(settings)
         _check_ports(settings)
+        _check_tracking(settings)
         return _serve(settings)
     except (SettingsError, launch.StartError) as error:
         notices.failed(form, str(error))
@@ -57,6 +65,14 @@ def _check_ports(settings: Settings) -> None:
         launch.check_port(HOST, settings.mlflow_port, purpose="MLflow's page", variable="MLFLOW_PORT")
 
 
+def _check_tracking(settings: Settings) -> None:
+    """Make a local database before anybody opens it; say at once that a server is away, which serving outlives."""
+    try:
+        client(settings)
+    except (UnreachableError, StoreError) as error:
+        log.warning("%s. Until then the last model that was verified here answers, if there is one.", error)
+
+
 def _serve(settings: Settings) -> int:
     form = chosen(settings.log_format)
     stop = threading.Event()
@@ -71,7 +87,7 @@ def _serve(settings: Settings) -> int:
             raise launch.StartError(
                 f"Nothing answers at {running.url} after {_ALIVE_WITHIN_S:g} s. Ray's log folder says why."
             )
-        mlflow_address = _wait_for_mlflow(mlflow_ui, stop) if mlflow_ui else settings.tracking_uri
+        mlflow_address = _mlflow_address(settings, mlflow_ui, stop)
         model = _which_version(running, stop)
         if not stop.is_set():
             notices.serving(form, page=running.url, mlflow=mlflow_address, model=model)
@@ -89,11 +105,15 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-def _wait_for_mlflow(mlflow_ui: MlflowUi, stop: threading.Event) -> str:
-    for _ in range(int(_MLFLOW_WITHIN_S * 4)):
-        if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
-            break
-    return mlflow_ui.url
+def _mlflow_address(settings: Settings, mlflow_ui: MlflowUi | None, stop: threading.Event) -> str:
+    """Where MLflow shows the runs of the project, once its page answers."""
+    if mlflow_ui:
+        for _ in range(int(_MLFLOW_WITHIN_S * 4)):
+            if mlflow_ui.answers() or mlflow_ui.exit_code() is not None or stop.wait(0.25):
+                break
+        return page_of_project(mlflow_ui.url, settings)
+    address = settings.mlflow_page_url or settings.tracking_uri
+    return page_of_project(address, settings) if address.startswith("http") else shown(address)
 
 
 def _which_version(running: launch.RunningApplication, stop: threading.Event) -> str:

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
+from registry.pages import page_of_version
 from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.service import PredictionService
@@ -105,7 +106,7 @@ class _Page:
             remembers=self._remembers,
             facts=facts(served, language) if served else [],
             numbers=evaluation_rows(served.bundle.evaluation, language) if served else [],
-            mlflow=self._mlflow,
+            mlflow=page_of_version(self._mlflow, served.version if served else None),
             base=str(request.base_url).rstrip("/"),
             percent=language.percent,
             explain=lambda problem: _explain(problem, words),

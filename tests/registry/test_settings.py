@@ -1,7 +1,10 @@
 """Settings from the environment, and what is said of wrong ones."""
 
+from pathlib import Path
+
 import pytest
 
+import registry.settings as settings_module
 from registry.settings import SettingsError, load_settings
 
 
@@ -55,3 +58,61 @@ def test_a_path_that_begins_in_the_home_folder_is_written_out_wherever_it_is_set
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(name, written)
     assert str(getattr(load_settings(), name.lower())) == means.format(home=tmp_path)
+
+
+@pytest.fixture
+def dotenv(tmp_path, monkeypatch):
+    """Write a `.env` and read it."""
+    monkeypatch.setattr(settings_module, "ROOT", tmp_path)
+
+    def dotenv(content: bytes):
+        (tmp_path / ".env").write_bytes(content)
+        with monkeypatch.context() as patch:
+            for name in ("DATA_URI", "HTTP_PORT"):
+                patch.setenv(name, "")
+                patch.delenv(name)
+            return load_settings()
+
+    return dotenv
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("HTTP_PORT=8180\nDATA_URI=../tórax\n".encode("latin-1"), r"\.env, line 2, is not written in UTF-8"),
+        ("DATA_URI=x\n".encode("utf-16"), r"\.env, line 1, is not written in UTF-8"),
+        ("DATA_URI=x\n".encode("utf-16-le"), r"\.env holds zero bytes, as UTF-16 does"),
+        (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is no NAME=value; a quote"),
+        (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is no NAME=value; a quote"),
+    ],
+)
+def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, says):
+    with pytest.raises(SettingsError, match=says) as caught:
+        dotenv(content)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "DATA_URI=/tórax\n",
+        "\ufeffDATA_URI=/tórax\r\nHTTP_PORT=8180\r\n",
+        "# x\n\nexport DATA_URI='/tórax'",
+        'DATA_URI="/tórax" # y',
+    ],
+)
+def test_a_dotenv_as_editors_write_it_is_understood(dotenv, content):
+    assert dotenv(content.encode()).data_uri == "/tórax"
+
+
+def test_a_dotenv_that_may_not_be_read_is_named(dotenv, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: Permission denied; mend its permissions"):
+        dotenv(b"")
+
+
+def test_a_virtual_environment_of_that_name_is_no_dotenv(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings_module, "ROOT", tmp_path)
+    (tmp_path / ".env").mkdir()
+    load_settings()

@@ -52,7 +52,7 @@ def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monk
     assert local_folder("~/state") == tmp_path / "state"
 
 
-@pytest.mark.parametrize("uri", ["ftp://host/state", "file:///state", "s3://", "s3:///state"])
+@pytest.mark.parametrize("uri", ["ftp://host/state", "s3://", "s3:///state"])
 def test_an_address_that_is_none_is_refused_with_an_example(uri):
     with pytest.raises(SettingsError, match=f"STATE_URI is '{uri}'; .* for example s3://hm-mlflow/state"):
         open_state(uri)

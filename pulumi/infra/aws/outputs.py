@@ -32,6 +32,7 @@ def outputs(
     balancer = edge.load_balancer.dns_name
     return {
         **urls,
+        "mlflow": f"{urls['mlflow']}/#/experiments",  # its home page shows nothing of the project
         "loadBalancer": balancer,
         # A load balancer's addresses change by and by; in a name server of yours, make the names aliases of it.
         "hosts": balancer.apply(lambda name: f'echo "$(dig +short {name} | head -1) {hosts}" | sudo tee -a /etc/hosts'),

@@ -17,4 +17,5 @@ def outputs(topology: Topology) -> dict[str, str | list[str]]:
         for port in service.ports
         if port.public
     }
-    return addresses | {"next": list(_NEXT)}
+    # By itself MLflow opens on a home page that shows nothing of the project.
+    return addresses | {"mlflow": f"{addresses['mlflow']}/#/experiments", "next": list(_NEXT)}

@@ -209,7 +209,7 @@ def test_the_outputs_are_every_address_and_what_to_type_next(settings: dict[str,
     assert outputs.pop("next")[0] == "make upload DATA=FOLDER"
     assert outputs == notebook | {
         "minio": "http://localhost:9000",
-        "mlflow": "http://localhost:5000",
+        "mlflow": "http://localhost:5000/#/experiments",
         "ray-head": "http://localhost:8265",
         "webapp": "http://localhost:8080",
     }

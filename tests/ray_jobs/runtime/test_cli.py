@@ -2,9 +2,16 @@
 
 import importlib
 import pkgutil
+import socket
+import sqlite3
 import sys
 
+import alembic.util
 import pytest
+import ray
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+from ray.exceptions import RayTaskError
 
 import ray_jobs
 import registry
@@ -66,6 +73,63 @@ def test_data_that_is_none(run, uri, says):
 def test_a_setting_that_is_none(run, monkeypatch, name, value, says):
     monkeypatch.setenv(name, value)
     assert says in run(train, "--data", "synthetic:60")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAY_ADDRESS", "127.0.0.1:{port}"),
+        ("RAY_ADDRESS", "ray://127.0.0.1:{port}"),
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:{port}"),
+        ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:{port}"),
+    ],
+)
+def test_an_address_where_nobody_answers_is_told_before_the_work(run, monkeypatch, name, value):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = value.format(port=free.getsockname()[1])
+    monkeypatch.setenv("STATE_URI", "s3://bucket/state")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv(name, address)
+    monkeypatch.setattr(train, "_job", lambda *_: pytest.fail("the work began"))
+    assert f"{name} is '{address}', which does not answer: nobody listens there" in run(train)
+
+
+def test_auto_without_a_ray_is_told_with_what_to_do(run, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", lambda _: None)
+    assert "RAY_ADDRESS is 'auto', and no Ray runs on this machine; start one with `ray start --head`" in run(train)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlalchemy.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked")),
+        MlflowException("(sqlite3.OperationalError) database is locked\n[SQL: SELECT 1]\n(Background on this error"),
+        sqlite3.DatabaseError("database is locked"),
+        alembic.util.CommandError("database is locked"),
+        RayTaskError("_trial", "Traceback …", MlflowException("database is locked")),
+    ],
+    ids=lambda error: type(error).__module__,
+)
+def test_an_error_from_below_mlflow_is_one_line(run, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(train, "_job", fails)
+    message = run(train)
+    assert message.startswith("ray_jobs.train stopped: ")
+    assert "database is locked" in message
+
+
+def test_a_ray_that_does_not_start_is_one_line(run, monkeypatch):
+    def fails(**_):
+        raise RuntimeError("Failed to start the raylet:\nmany\nlines")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fails)
+    message = run(extract_features, "--data", "synthetic:60")
+    assert "stopped: Ray did not start on this machine: Failed to start the raylet: Its log folder says more" in message
 
 
 def test_a_folder_without_labels(run, tmp_path):

@@ -1,6 +1,7 @@
 """What a training leaves in MLflow, and which runs are gone on with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ray_jobs.learning.trial import Trial
 from ray_jobs.sweep import rank, training_key
 from ray_jobs.tracking.runs import CANDIDATE_TAG, git_commit, parent_run
 from registry.settings import Settings
+from registry.store import StoreError
 from registry.versions import client
 
 
@@ -116,6 +118,39 @@ def test_everything_of_a_run_can_be_logged_again(settings):
         "held_out/calibration.png",
         "held_out/confusion.png",
     }
+
+
+def test_an_experiment_that_was_deleted_is_told_with_how_to_restore_it(settings):
+    with parent_run(settings, key="k", kind="train", tags={}) as run:
+        pass
+    client(settings).delete_experiment(run.experiment_id)
+    remedy = (
+        rf"'pneumonia' has been deleted. Restore it: MLFLOW_TRACKING_URI='{settings.tracking_uri}' mlflow experiments "
+    )
+    with pytest.raises(
+        StoreError, match=rf"{remedy}restore --experiment-id {run.experiment_id}; .*MODEL_NAME=pneumonia-2"
+    ):
+        parent_run(settings, key="k", kind="train", tags={}).__enter__()
+    client(settings).restore_experiment(run.experiment_id)
+    with parent_run(settings, key="k", kind="train", tags={}):
+        pass
+
+
+def test_a_run_that_was_deleted_is_not_gone_on_with(settings):
+    with pytest.raises(ZeroDivisionError), parent_run(settings, key="k", kind="train", tags={}) as first:
+        raise ZeroDivisionError
+    client(settings).delete_run(first.run_id)
+    with parent_run(settings, key="k", kind="train", tags={}) as second:
+        assert second.run_id != first.run_id
+
+
+def test_a_folder_is_named_in_mlflow_by_its_address(settings, tmp_path):
+    prepared = prepare(settings)
+    folder = tmp_path / "my x-rays#1"
+    with parent_run(settings, key="k", kind="train", tags={}) as run:
+        run.log_data(replace(prepared.manifest, uri=str(folder)))
+    (logged,) = runs_of(settings)
+    assert logged.inputs.dataset_inputs[0].dataset.source == folder.as_uri()
 
 
 def test_the_address_of_a_database_may_be_relative(tmp_path, monkeypatch, empty_database):

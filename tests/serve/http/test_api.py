@@ -260,5 +260,5 @@ def test_the_description_lists_every_route_and_each_status_that_problems_have(cl
         *("/predictions/{prediction_id}/feedback", "/feedback", "/feedback.csv"),
     }
     described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
-    assert {kind.status for code, kind in KINDS.items()} - described == {401, 404, 405, 500}
+    assert {kind.status for code, kind in KINDS.items()} - described == {401, 403, 404, 405, 500}
     assert "multipart/form-data" in json.dumps(document["paths"]["/predict"]["post"]["requestBody"])

@@ -31,6 +31,8 @@ ENGLISH, PORTUGUESE = languages()["en"], languages()["pt"]
 
 def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
     elsewhere = {
+        "foreign-host",
+        "foreign-origin",
         "not-found",
         "method-not-allowed",
         "invalid-request",
@@ -117,16 +119,27 @@ def test_the_api_page_describes_every_route_and_every_problem(client: TestClient
         assert f'id="{code}"' in html
 
 
-def test_a_tracking_server_elsewhere_is_linked_by_its_own_address(holder: Holder, settings: Settings) -> None:
-    there = replace_uri(settings, "http://mlflow.example:5000")
-    html = TestClient(create_app(holder, settings=there)).get("/").text
-    assert 'href="http://mlflow.example:5000"' in html
-
-
-def test_where_people_reach_mlflow_by_another_address_that_one_is_linked(holder: Holder, settings: Settings) -> None:
-    inside = replace_uri(settings, "http://mlflow:5000").model_copy(update={"mlflow_page_url": "http://localhost:5000"})
+def test_the_link_to_mlflow_opens_the_runs_of_the_experiment_that_the_version_comes_from(
+    holder: Holder, settings: Settings
+) -> None:
+    assert holder.served
+    version = holder.served.version
+    holder.served = replace(holder.served, version=replace(version, experiment_id="7"))
+    inside = replace_uri(settings, "http://mlflow:5000").model_copy(
+        update={"mlflow_page_url": "http://localhost:5000/"}
+    )
+    for where, address in (
+        (settings, f"http://127.0.0.1:{settings.mlflow_port}"),
+        (replace_uri(settings, "http://mlflow.example:5000"), "http://mlflow.example:5000"),
+        (inside, "http://localhost:5000"),
+    ):
+        html = TestClient(create_app(holder, settings=where)).get("/").text
+        assert f'href="{address}/#/experiments/7/runs"' in html
+    holder.served = replace(holder.served, version=replace(version, experiment_id=""))
     html = TestClient(create_app(holder, settings=inside)).get("/").text
-    assert 'href="http://localhost:5000"' in html
+    assert 'href="http://localhost:5000/#/models/pneumonia"' in html
+    holder.served = None
+    assert 'href="http://localhost:5000/#/experiments"' in TestClient(create_app(holder, settings=inside)).get("/").text
 
 
 def replace_uri(settings: Settings, uri: str) -> Settings:

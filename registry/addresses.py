@@ -1,0 +1,70 @@
+"""Between paths of this machine and addresses: a path is escaped where it becomes one, an address is decoded."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+_HERE = ("", "localhost")
+
+
+def local_path(address: str) -> Path:
+    """The path that a plain path or a ``file:`` address means; every escape of the latter is decoded.
+
+    Raises
+    ------
+    ValueError
+        For a ``file:`` address of another machine, of no absolute path, or with a zero byte.
+    """
+    if not address.startswith("file:"):
+        return Path(address)
+    rest = address.removeprefix("file:")
+    if rest.startswith("//"):
+        host, _, below = rest[2:].partition("/")
+        if host.lower() not in _HERE:
+            raise ValueError(
+                f"{address!r} names {host!r} as the machine; an address of a folder here has three slashes and an "
+                "absolute path, such as file:///data/x-rays"
+            )
+        rest = f"/{below}"
+    if not rest.startswith("/"):
+        raise ValueError(f"{address!r} holds no absolute path, such as file:///data/x-rays")
+    path = os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
+    if "\0" in path:
+        raise ValueError(f"{address!r} holds a zero byte (%00), which no path may")
+    return Path(path)
+
+
+def sqlite_address(file: Path) -> str:
+    """The address of a database in a file, as SQLAlchemy reads it: what would end the path or be decoded is escaped.
+
+    For an escaped path the driver is named too, since MLflow makes the folder of what follows `sqlite:///` undecoded.
+    """
+    path = str(file)
+    escaped = path.replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}" if escaped == path else f"sqlite+pysqlite:///{escaped}"
+
+
+def with_plain_file(address: str) -> str:
+    """The same database, with no more of an SQLite file's path escaped than has to be."""
+    file, (_, question, query) = database_file(address), address.partition("?")
+    return address if file is None else f"{sqlite_address(file)}{question}{query}"
+
+
+def database_file(address: str) -> Path | None:
+    """The file that an SQLite address names; None for any other address, and for a database in memory."""
+    scheme, _, rest = address.partition("://")
+    path = unquote(rest.partition("?")[0].removeprefix("/"))
+    return Path(path) if scheme.partition("+")[0] == "sqlite" and path not in ("", ":memory:") else None
+
+
+def shown(address: str) -> str:
+    """An address as it may be shown: without the password that it may hold."""
+    parts = urlsplit(address)
+    if not parts.password:
+        return address
+    return address.replace(f":{parts.password}@", ":***@", 1)
+
+
+def host_port(host: str, port: int) -> str:
+    """A host and a port as addresses have them: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,30 @@
+"""Where in MLflow's pages the project is: by itself MLflow opens on a home page that shows none of it."""
+
+from urllib.parse import quote
+
+from mlflow.exceptions import MlflowException
+
+from registry.settings import Settings
+from registry.versions import ModelVersion, client
+
+
+def page_of_version(base: str, version: ModelVersion | None) -> str:
+    """The runs of the experiment that a version comes from; for None the list of all experiments."""
+    if version is None:
+        return f"{base.rstrip('/')}/#/experiments"
+    if not version.experiment_id:  # registered before it was kept
+        return f"{base.rstrip('/')}/#/models/{quote(version.name, safe='')}"
+    return _runs(base, version.experiment_id)
+
+
+def page_of_project(base: str, settings: Settings) -> str:
+    """The runs of the experiment that is named after the model; where it cannot be found, the list of experiments."""
+    try:
+        found = client(settings).get_experiment_by_name(settings.model_name)
+    except (MlflowException, OSError):  # whoever asks for a link is not helped by the reason
+        found = None
+    return _runs(base, found.experiment_id) if found else page_of_version(base, None)
+
+
+def _runs(base: str, experiment_id: str) -> str:
+    return f"{base.rstrip('/')}/#/experiments/{quote(experiment_id, safe='')}/runs"
