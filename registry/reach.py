@@ -142,7 +142,9 @@ def _trusted(authorities: str) -> ssl.SSLContext | bool:
         return True
     place = Path(os.environ[name])
     try:
-        return ssl.create_default_context(**{"capath" if place.is_dir() else "cafile": str(place)})
+        if place.is_dir():
+            return ssl.create_default_context(capath=str(place))
+        return ssl.create_default_context(cafile=str(place))
     except OSError as error:
         raise _Dead(f"{name} is {str(place)!r}, which cannot be read as certificates ({error})") from None
 

@@ -37,7 +37,9 @@ class AllowedHosts:
     def named(self, host: str) -> bool:
         """Whether ALLOWED_HOSTS has a host, given with or without a port."""
         found = _HOST.fullmatch(host.lower())
-        return bool(found) and any(_matches(found["name"].rstrip("."), found["port"] or "", p) for p in self.patterns)
+        if not found:
+            return False
+        return any(_matches(found["name"].rstrip("."), found["port"] or "", p) for p in self.patterns)
 
     def takes(self, host: str) -> bool:
         """Whether a `Host` is one of this server's."""
