@@ -20,6 +20,7 @@ from registry.errors import FixableError
 from registry.state import State
 
 _FINGERPRINT = b"hm-mlflow.spec"
+_READING = b"hm-mlflow.reading"
 
 
 class CacheError(FixableError):
@@ -36,16 +37,21 @@ class FailedImage:
 
 
 def shard_path(state: State, spec: FeatureSpec, prefix: str) -> str:
-    """The file of all images whose sha256 begins with two hex digits, as one version of the decoder reads them."""
-    return state.path("features", f"{spec.fingerprint[:16]}-{READING_VERSION}", f"{prefix}.parquet")
+    """The file of all images whose sha256 begins with two hex digits."""
+    return state.path("features", spec.fingerprint[:16], f"{prefix}.parquet")
 
 
 def cached(state: State, spec: FeatureSpec, prefix: str) -> dict[str, str]:
-    """Every image of a shard that the cache has an answer for: its sha256, and why it has no features or nothing."""
+    """Every image of a shard that the cache has an answer for: its sha256, and why it has no features or nothing.
+
+    What an older version of the decoder said is no answer, since this one may read the file, or read it differently.
+    """
     path = shard_path(state, spec, prefix)
     if state.filesystem.get_file_info(path).type != FileType.File:
         return {}
     table = _read(state, spec, path, ["sha256", "error"])
+    if not _read_as_today(table):
+        return {}
     return dict(zip(table.column("sha256").to_pylist(), table.column("error").to_pylist(), strict=True))
 
 
@@ -71,8 +77,8 @@ def extract_shard(
             rows[sha256] = (str(error), None)
             failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
     path = shard_path(state, spec, prefix)
-    if state.filesystem.get_file_info(path).type == FileType.File:
-        before = _read(state, spec, path, None)
+    exists = state.filesystem.get_file_info(path).type == FileType.File
+    if exists and _read_as_today(before := _read(state, spec, path, None)):
         features = _matrix(before, spec)
         known = zip(before.column("sha256").to_pylist(), before.column("error").to_pylist(), features, strict=True)
         for sha256, reason, vectors in known:
@@ -110,7 +116,12 @@ def _schema(spec: FeatureSpec) -> pa.Schema:
         pa.field("error", pa.string(), nullable=False),
         pa.field("features", pa.list_(pa.float32(), int(np.prod(_shape(spec)))), nullable=False),
     ]
-    return pa.schema(columns, metadata={_FINGERPRINT: spec.fingerprint.encode()})
+    metadata = {_FINGERPRINT: spec.fingerprint.encode(), _READING: str(READING_VERSION).encode()}
+    return pa.schema(columns, metadata=metadata)
+
+
+def _read_as_today(table: pa.Table) -> bool:
+    return (table.schema.metadata or {}).get(_READING) == str(READING_VERSION).encode()
 
 
 def _batch(rows: dict[str, tuple[str, np.ndarray | None]], spec: FeatureSpec) -> pa.RecordBatch:
