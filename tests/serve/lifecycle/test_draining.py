@@ -20,7 +20,10 @@ from registry.settings import ROOT, Settings
 from serve.__main__ import end_session
 from serve.api import create_app
 from serve.http.limits import RequestLimits
+from serve.lifecycle.drain import drain
+from serve.metrics import FOLDER_VARIABLE
 from serve.production.model import Holder, Served
+from serve.run_folder import RunFolder
 from tests.serve.support.gate import Gate
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
@@ -68,6 +71,65 @@ def test_an_answer_that_takes_too_long_is_given_up_and_its_place_is_free_again(
             assert int(answer.headers["retry-after"]) > 0
         gate.open.set()
         until(lambda: client.post("/predict", content=image, headers=JPEG).status_code == 200)
+
+
+_REPLICA = """
+import asyncio, sys
+from serve.load import Load
+from serve.metrics import Metrics
+
+async def main():
+    load, metrics = Load(), Metrics()
+    metrics.follow(load)
+    load.requests_open.add(1)
+    print("open", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    load.requests_open.add(-1)
+    await asyncio.sleep(0.3)
+    print("done", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def busy_replica(tmp_path: Path) -> Iterator[tuple[RunFolder, subprocess.Popen]]:
+    """A process that has a request open, and answers nobody who asks it over HTTP."""
+    folder = RunFolder(tmp_path)
+    folder.metrics.mkdir()
+    environment = {**os.environ, FOLDER_VARIABLE: str(folder.metrics)}
+    command = [sys.executable, "-c", _REPLICA]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+        yield folder, process
+        process.kill()
+
+
+def test_a_replica_that_answers_no_question_is_waited_for_as_long_as_it_has_a_request_open(
+    busy_replica: tuple[RunFolder, subprocess.Popen],
+) -> None:
+    folder, process = busy_replica
+    assert not drain(folder, seconds=0.5)
+    assert folder.stopping.exists()
+    process.send_signal(signal.SIGSTOP)
+    assert not drain(folder, seconds=0.5)
+    process.send_signal(signal.SIGCONT)
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    assert drain(folder, seconds=0.0)
+
+
+def test_a_replica_that_was_killed_is_not_waited_for(busy_replica: tuple[RunFolder, subprocess.Popen]) -> None:
+    folder, process = busy_replica
+    process.kill()
+    process.wait(30)
+    assert drain(folder, seconds=0.0)
 
 
 def test_what_a_session_leaves_behind_is_ended_with_it() -> None:

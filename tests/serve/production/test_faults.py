@@ -6,6 +6,7 @@ import pickle
 import random
 import shutil
 import socket
+import statistics
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.load import closed, paced, post
 from registry.bundle import digest_of, read_bundle
+from registry.promotion import promote, rollback
 from registry.settings import Settings
 from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, production
 from serve.api import create_app
@@ -79,9 +82,14 @@ def test_promotions_and_rollbacks_reach_traffic_in_their_order_and_lose_nothing(
         until(lambda: serves(watcher, versions[0]))
         promoted = [versions[0]]
         with Traffic(url, registry.training_set.images, seed=SEED) as traffic:
-            for _ in range(10):
-                wanted = order.choice([version for version in versions if version != promoted[-1]])
-                registry.promote(wanted)
+            for turn in range(10):
+                if turn % 3 == 2:
+                    change = rollback(registry.settings, why="a test")
+                else:
+                    choice = order.choice([version for version in versions if version != promoted[-1]])
+                    change = promote(registry.settings, choice, why="a test")
+                assert change
+                (wanted,) = (version for version in versions if version.version == change.to_version)
                 promoted.append(wanted)
                 until(lambda wanted=wanted: serves(watcher, wanted))
                 enough = traffic.answered() + 2
@@ -287,3 +295,45 @@ def test_ten_times_more_than_it_takes_on_is_turned_away_with_a_time_to_come_back
     assert violations(traffic.events, answers) == []
     assert {event.status for event in traffic.events} == {200, 503}
     assert {event.body["code"] for event in traffic.events if event.status == 503} == {"busy"}
+
+
+ROUNDS, ROUND_S = 5, 3.0
+
+
+@pytest.mark.long
+def test_two_hundred_slow_clients_leave_the_latencies_of_others_as_they_are(registry: Registry, tmp_path: Path) -> None:
+    """Rounds with and without them take turns, so that what else the machine does meets both alike."""
+    image = registry.training_set.images[0]
+    half = post("http://127.0.0.1/predict", image, "image/jpeg")[:-1_000]
+    quantiles: dict[bool, list[float]] = {False: [], True: []}
+    with following(registry.settings, tmp_path / "cache", RequestLimits(upload_s=60.0)) as (url, _):
+        host, port = url.removeprefix("http://").split(":")
+        requests = [post(f"{url}/predict", image, "image/jpeg")]
+        for slow in [False, True] * ROUNDS:
+            held = [socket.create_connection((host, int(port))) for _ in range(200 if slow else 0)]
+            for connection in held:
+                connection.sendall(half)
+            load = closed(url, requests, connections=2, seconds=ROUND_S)
+            for connection in held:
+                connection.close()
+            assert set(load.statuses) == {200}
+            quantiles[slow].append(load.quantile(0.95))
+    without, with_them = (statistics.median(quantiles[slow]) for slow in (False, True))
+    print(f"95th percentile: {1000 * without:.1f} ms without, {1000 * with_them:.1f} ms with 200 slow clients")
+    assert with_them <= 1.5 * without
+
+
+@pytest.mark.long
+def test_at_ten_times_its_best_it_answers_a_good_part_of_that_and_sheds_sooner_than_it_answers(
+    registry: Registry, tmp_path: Path
+) -> None:
+    with following(registry.settings, tmp_path / "cache", RequestLimits(in_work=8)) as (url, _):
+        requests = [post(f"{url}/predict", image, "image/jpeg") for image in registry.training_set.images]
+        best = statistics.median(closed(url, requests, connections=4, seconds=ROUND_S).rate for _ in range(ROUNDS))
+        over = paced(url, requests, rate=10 * best, seconds=ROUNDS * ROUND_S)
+    assert set(over.statuses) == {200, 503}
+    shed, answered = over.quantile(0.5, 503), over.quantile(0.5, 200)
+    print(f"best {best:.0f}/s; at ten times: {over.rate:.0f}/s answered after {1000 * answered:.0f} ms, ", end="")
+    print(f"{over.statuses[503] / over.elapsed:.0f}/s shed after {1000 * shed:.1f} ms")
+    assert over.rate >= 0.4 * best
+    assert shed <= 0.5 * answered

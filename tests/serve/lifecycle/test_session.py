@@ -1,0 +1,94 @@
+"""What the starting process asks of its own servers, and what it tells the person who started it."""
+
+import json
+import logging
+import socket
+
+import pytest
+
+from registry.settings import Settings
+from serve.api import create_app
+from serve.lifecycle import notices
+from serve.lifecycle.launch import StartError, check_port, url_of
+from serve.lifecycle.self_check import ask
+from serve.logs import set_up
+from serve.production.model import Holder
+from tests.serve.support.live import running
+from tests.serve.support.waiting import free_port
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_the_server_is_asked_straight_whatever_proxy_the_environment_names(
+    holder: Holder, settings: Settings, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with running(create_app(holder, settings=settings)) as url:
+        assert ask(f"{url}/healthz") == (200, {"status": "alive"})
+        status, body = ask(f"{url}/nowhere") or (0, {})
+        assert (status, body["code"]) == (404, "not-found")
+        assert ask(f"{url}/static/page.js") == (200, {})
+
+
+def test_where_nothing_listens_or_speaks_http_there_is_no_answer() -> None:
+    assert ask(f"http://127.0.0.1:{free_port()}/") is None
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:81"),
+        ("0.0.0.0", "http://127.0.0.1:81"),
+        ("localhost", "http://localhost:81"),
+        ("::1", "http://[::1]:81"),
+        ("::", "http://[::1]:81"),
+        ("fe80::2", "http://[fe80::2]:81"),
+    ],
+)
+def test_an_address_has_brackets_where_it_is_of_ipv6(host: str, url: str) -> None:
+    assert url_of(Settings(http_host=host, http_port=81)) == url
+
+
+def test_a_port_of_ipv6_that_is_taken_is_named_with_brackets() -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        try:
+            taken.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6 loopback: {error}")
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=rf"on \[::1\]:{port} "):
+            check_port("::1", port, purpose="The page", variable="HTTP_PORT")
+
+
+def test_the_addresses_stand_out_between_two_rules_and_end_with_how_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    notices.serving("text", page="http://[::1]:81", mlflow="http://127.0.0.1:82", model="pneumonia version 3 answers.")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == lines[-1] == ""
+    assert lines[1] == lines[-2]
+    assert set(lines[1]) == {"─"}
+    assert lines[2:6] == [
+        "  Page    http://[::1]:81",
+        "  API     http://[::1]:81/docs",
+        "  MLflow  http://127.0.0.1:82",
+        "  Model   pneumonia version 3 answers.",
+    ]
+    assert lines[-3] == "  Ctrl-C stops it."
+
+
+def test_as_json_every_notice_is_one_line_of_json(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    set_up("json")
+    notices.starting("json")
+    notices.serving("json", page="http://[::1]:81", mlflow="http://127.0.0.1:82", model="pneumonia version 3 answers.")
+    notices.stopping("json")
+    notices.failed("json", "The port is taken.\nStop what uses it.")
+    out, err = capfd.readouterr()
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert out == ""
+    assert len(lines) == 4
+    assert (lines[1]["page"], lines[1]["mlflow"]) == ("http://[::1]:81", "http://127.0.0.1:82")
+    assert lines[3]["message"] == "The port is taken.\nStop what uses it."
