@@ -11,7 +11,7 @@ from pathlib import Path
 from registry.private_ray import keep_private
 from registry.settings import Settings
 from serve.http.keys import Keys, read_keys
-from serve.lifecycle import haproxy, ray_proxy
+from serve.lifecycle import haproxy, ray_messages, ray_proxy
 from serve.lifecycle.drain import drain
 from serve.lifecycle.log_collector import LogCollector
 from serve.logs import chosen, formatter
@@ -61,6 +61,7 @@ class RunningApplication:
         if ray.is_initialized():
             if not drain(self.folder, seconds=DRAIN_S):
                 log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
+            ray_messages.mute()
             serve.shutdown()
             ray.shutdown()
         self.collector.stop()
@@ -139,6 +140,7 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
     except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
         brief = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(". :")
         raise StartError(f"Ray did not start on this machine: {brief}. Try again; Ray's logs say more.") from error
+    ray_messages.to_log()
 
 
 def url_of(settings: Settings) -> str:

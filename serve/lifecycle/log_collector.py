@@ -24,10 +24,11 @@ class LogCollector:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what was sent, then end. A sender that is still connected is heard for a moment."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.finish(_PATIENCE_S)
+        """Write what was sent, then end; a second time it does nothing. A connected sender is heard for a moment."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.finish(_PATIENCE_S)
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):

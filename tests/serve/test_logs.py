@@ -52,6 +52,7 @@ def test_lines_reach_the_collector_whole_and_in_order_however_long_they_are(
         handler.handle(record(message, logging.WARNING))
     handler.close()
     collector.stop()
+    collector.stop()
     heard = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert heard == ["before there is a collector", *messages]
 

@@ -54,14 +54,14 @@ def violation(event: Event, answers: Answers, kills: Sequence[tuple[float, float
     """What is wrong with an event, None where it is one of what a request may become.
 
     That is: the right answer of the version that it names; a problem of the catalogue with its own status, which is
-    503 or 429 only with `Retry-After`; or no answer, or the proxy's bare 500, where a process was being killed (`kills`
-    are from when until when) while the request was under way.
+    503 or 429 only with `Retry-After`; or no answer, where a process was being killed while the request was under way
+    (`kills` are from when until when).
     """
     where = f"client {event.client}, picture {event.picture}, {event.ended - event.begun:.2f} s"
-    if event.lost or (event.status in (500, 502, 504) and not event.problem):
+    if event.lost:
         if event.lost != "hung" and any(event.begun <= end and begin <= event.ended for begin, end in kills):
             return None
-        return f"{where}: {event.lost or event.status} with nothing killed meanwhile"
+        return f"{where}: {event.lost} with nothing killed meanwhile"
     if event.status == 200:
         version = event.body["model"]["version"]
         if version not in answers:
