@@ -121,7 +121,7 @@ def _load(file: Path) -> None:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{file}, line {line}, is not written in UTF-8; save it as UTF-8.") from None
     except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror or error}; mend its permissions.") from None
+        raise SettingsError(f"{file} cannot be read: {error.strerror or error}; change its permissions.") from None
     if "\0" in text:
         raise SettingsError(f"{file} holds zero bytes, as UTF-16 does; save it as UTF-8.")
     for found in parse_stream(io.StringIO(text)):

@@ -157,5 +157,5 @@ def _enough(manifest: Manifest, minimum: Minimum) -> None:
         raise TooLittleData(
             f"too little data in {manifest.uri}: {'; '.join(lacks)}. Quarantined: {left_out} (see "
             f"{manifest.quarantine_path}). One patient in five is held out to judge by, and test/ is never trained on: "
-            "add pictures of other patients, or mend those in the report"
+            "add pictures of other patients, or fix those in the report"
         )

@@ -108,7 +108,7 @@ def test_a_dotenv_as_editors_write_it_is_understood(dotenv, content):
 
 def test_a_dotenv_that_may_not_be_read_is_named(dotenv, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-    with pytest.raises(SettingsError, match=r"\.env cannot be read: Permission denied; mend its permissions"):
+    with pytest.raises(SettingsError, match=r"\.env cannot be read: Permission denied; change its permissions"):
         dotenv(b"")
 
 
