@@ -12,7 +12,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long lint format bench lock clean stack up down check cost status token upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack up down check cost status token upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ test: lint ## Check a change: style, types, and all tests except the long ones
 
 test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
+
+coverage: setup ## The same tests, and which lines they reach; fails below the floor
+	$(RUN) -m pytest -m "not long" --cov
 
 lint: setup ## Style, types, and which room may import which
 	$(VENV)/bin/ruff check
