@@ -4,7 +4,7 @@
 import { askPatiently, fill } from "./ask.js";
 import { onCard, onRow } from "./evidence.js";
 import { follow } from "./follow.js";
-import { listen } from "./judge.js";
+import { listenForFeedback } from "./feedback.js";
 
 const form = document.getElementById("upload");
 const input = document.getElementById("file");
@@ -72,7 +72,7 @@ function preview(file) {
 
 function decorate(node, file, kind) {
   const image = preview(file);
-  listen(node);
+  listenForFeedback(node);
   if (kind === "row") {
     if (image) {
       image.className = "thumb";

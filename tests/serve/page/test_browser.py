@@ -136,13 +136,13 @@ def test_a_row_shows_its_evidence_in_a_dialog_that_the_keyboard_closes(page, fil
 
 def test_a_correction_is_kept_and_counted_for_the_version(page, files: dict[str, str], url: str) -> None:
     page.set_input_files("#file", files["pneumonia"])
-    judge = page.locator(".card .judge")
-    judge.get_by_role("button", name="Right").click()
-    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Saved: confirmed.")
-    judge.get_by_role("button", name="Wrong").click()
-    playwright_api.expect(judge.locator(".judge-said")).to_have_text("Saved: corrected.")
-    assert judge.get_by_role("button", name="Wrong").get_attribute("aria-pressed") == "true"
-    assert judge.get_by_role("button", name="Right").get_attribute("aria-pressed") == "false"
+    feedback = page.locator(".card .feedback")
+    feedback.get_by_role("button", name="Right").click()
+    playwright_api.expect(feedback.locator(".feedback-status")).to_have_text("Saved: confirmed.")
+    feedback.get_by_role("button", name="Wrong").click()
+    playwright_api.expect(feedback.locator(".feedback-status")).to_have_text("Saved: corrected.")
+    assert feedback.get_by_role("button", name="Wrong").get_attribute("aria-pressed") == "true"
+    assert feedback.get_by_role("button", name="Right").get_attribute("aria-pressed") == "false"
     (version,) = page.request.get(f"{url}/feedback").json()["versions"]
     assert (version["version"], version["confirmed"], version["corrected"]) == (7, 0, 1)
     assert version["false_alarms"] == 1
@@ -152,7 +152,7 @@ def test_a_photograph_is_refused_kindly_and_a_strange_picture_carries_its_warnin
     page.set_input_files("#file", files["photograph"])
     page.locator(".card.problem").wait_for()
     assert "Send a frontal chest X-ray" in page.locator(".card").inner_text()
-    assert page.locator(".card .judge").count() == 0
+    assert page.locator(".card .feedback").count() == 0
     assert serious(page) == []
     page.set_input_files("#file", files["unusual"])
     page.locator(".card .warnings li").wait_for()
@@ -168,7 +168,7 @@ def test_in_portuguese_every_word_of_a_result_is(browser, url: str, files: dict[
     assert "probabilidade de pneumonia" in card
     assert "Mostrar só a radiografia" in card
     page.get_by_role("button", name="Certo").click()
-    playwright_api.expect(page.locator(".judge-said")).to_have_text("Salvo: confirmado.")
+    playwright_api.expect(page.locator(".feedback-status")).to_have_text("Salvo: confirmado.")
     page.locator("summary").click()
     assert "Não é um dispositivo médico" in page.locator(".about").inner_text()
     assert page.locator("html").get_attribute("lang") == "pt-BR"
@@ -234,7 +234,7 @@ def test_the_footer_follows_the_version_without_a_reload(page, held: Holder, mod
         playwright_api.expect(page.locator("#about-model")).to_have_attribute("data-version", "8")
         now = datetime.now(UTC)
         held.failure = SwapFailure(code="refused", version=9, detail="Refused.", remedy="Go back.", since=now)
-        playwright_api.expect(page.locator("#notice")).to_contain_text("did not pass its checks", timeout=30_000)
+        playwright_api.expect(page.locator("#notice")).to_contain_text("failed its checks", timeout=30_000)
         held.failure = None
         playwright_api.expect(page.locator("#notice")).to_be_empty(timeout=30_000)
     finally:

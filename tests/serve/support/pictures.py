@@ -112,7 +112,7 @@ def _take(browser, url: str, closed_url: str, uploads: list[str], holder: Holder
     several.set_input_files("#file", uploads)
     several.locator("tbody tr").nth(4).wait_for()
     several.get_by_role("button", name="Wrong").first.click()
-    several.locator(".judge-said", has_text="corrected").wait_for()
+    several.locator(".feedback-status", has_text="corrected").wait_for()
     keep(several, "several")
     phone = page(url, viewport=PHONE)
     phone.set_input_files("#file", uploads)
