@@ -1,7 +1,7 @@
 """A new public service is an entry in the topology, a Dockerfile and its ignore file, and nothing else.
 
-The tree is copied, the three are added, and the contract tests run on the copy, with one more that looks at what AWS is
-asked for.
+The tree is copied, the diff of the contributor's page is applied, and the contract tests run on the copy, with one more
+that looks at what AWS is asked for.
 """
 
 import os
@@ -11,32 +11,13 @@ import sys
 from pathlib import Path
 
 from infra.settings import ROOT
+from tests.extending import PAGES, diffs
 
 COPIED = ("pulumi", "compose", "tests/contract", "tests/infra/support")
 # What a notebook's archive takes along.
 ARCHIVED = ("features", "registry", "ray_jobs", "notebooks")
 FILES = ("tests/__init__.py", "pyproject.toml", "requirements.lock", "Pulumi.yaml")
 
-IMAGE = '    Image(name="labels", dockerfile="labels.Dockerfile", user=10006),\n'
-ENTRY = "            _labels(),\n"
-SERVICE = """
-
-def _labels() -> Service:
-    return Service(
-        name="labels",
-        image="labels",
-        cpu=256,
-        memory=512,
-        ports=(Port(name="http", number=8090, public=True),),
-        health=HealthCheck(port=8090, path="/healthz"),
-        after=("webapp",),
-    )
-"""
-DOCKERFILE = """FROM python:3.11-slim-bookworm
-RUN useradd --uid 10006 --create-home app
-USER app
-CMD ["python", "-m", "http.server", "8090"]
-"""
 LOOK = """
 import json
 
@@ -53,7 +34,7 @@ def test_aws_has_all_of_the_new_service():
     graph = recorded("dev")
     [condition] = graph.of("lb.ListenerRule")["labels"]["conditions"]
     assert condition["hostHeader"]["values"] == [HOST]
-    assert graph.of("lb.TargetGroup")["labels"]["healthCheck"]["path"] == "/healthz"
+    assert graph.of("lb.TargetGroup")["labels"]["healthCheck"]["path"] == "/"
     [container] = json.loads(plain(graph.of("ecs.TaskDefinition")["labels"]["containerDefinitions"]))
     assert container["user"] == "10006"
     assert "ecs.Service webapp" in graph.get("ecs.Service", "labels").needs
@@ -96,14 +77,9 @@ def scratch(folder: Path) -> Path:
 
 def test_a_new_public_service_needs_its_entry_and_its_image_only(tmp_path: Path):
     copy = scratch(tmp_path)
-    topology = copy / "pulumi" / "infra" / "topology.py"
-    text = topology.read_text()
-    for anchor, addition in (("IMAGES = (\n", IMAGE), ("        services=(\n", ENTRY)):
-        assert text.count(anchor) == 1
-        text = text.replace(anchor, anchor + addition)
-    topology.write_text(text + SERVICE)
-    (copy / "compose" / "images" / "labels.Dockerfile").write_text(DOCKERFILE)
-    (copy / "compose" / "images" / "labels.Dockerfile.dockerignore").write_text("*\n")
+    diff = diffs(PAGES[0])["service"]
+    assert diff.count("diff --git") == 3
+    subprocess.run(["git", "apply", "-"], cwd=copy, input=diff, text=True, check=True)
     (copy / "tests" / "contract" / "test_labels.py").write_text(LOOK)
 
     # That a spoilt rendering is noticed is shown of the renderers once; here it is what they say that counts.

@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.extending import PAGES, diffs, extend, run_tests
 
 
 def test_both_languages_of_the_page_show_the_same_diffs() -> None:
     english, portuguese = (diffs(page) for page in PAGES)
     assert english == portuguese
-    assert {"feature family", "model family", "page language"} <= english.keys()
+    assert english.keys() == {"feature family", "model family", "page language", "service"}
+
+
+@pytest.mark.parametrize("extension", diffs(PAGES[0]))
+def test_every_diff_of_the_page_fits_the_code_as_it_is(extension: str, tmp_path: Path) -> None:
+    extend(tmp_path, extension)
 
 
 def test_a_family_of_features_takes_two_files_and_meets_its_contract(tmp_path: Path) -> None:
