@@ -46,13 +46,13 @@ def connect(address: str | None) -> None:
     found = reach_cluster(address) if address else None
     # Ray's default warns at every start about accelerators, which this project does not use.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not address or address == "local":
+    if not found:
         keep_private()
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
-    options: dict[str, Any] = {} if address else {"include_dashboard": False}
+    options: dict[str, Any] = {} if found else {"include_dashboard": False}
     write_line(f"joining the Ray at {found}" if found else "starting Ray on this machine, which takes some seconds")
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
+        ray.init(address=found or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:  # Ray raises a bare one where the machine is too busy, or its folder cannot be written
         brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
         what = f"the Ray at {found} (RAY_ADDRESS) cannot be joined" if found else "Ray did not start on this machine"
@@ -62,7 +62,8 @@ def connect(address: str | None) -> None:
 def reach_cluster(address: str) -> str | None:
     """The HOST:PORT of the Ray that an address means, None for `local`, once somebody answers there.
 
-    `auto` means whichever Ray of this machine is found, as Ray has it.
+    `auto` means the Ray that `ray start` started on this machine. Ray itself would also find one that a server or
+    another job started for itself, which is private.
 
     Raises
     ------
@@ -79,16 +80,13 @@ def reach_cluster(address: str) -> str | None:
     if address != "auto":
         reach_ray(address)
         return address
-    from ray._private.services import canonicalize_bootstrap_address  # noqa: PLC0415 - Ray says it nowhere else
+    from ray._private.services import find_bootstrap_address  # noqa: PLC0415 - Ray says it nowhere else
 
-    try:
-        found = canonicalize_bootstrap_address(address)
-    except ConnectionError:
-        found = None
-    if found is None:
+    found = find_bootstrap_address(None)
+    if not found:
         raise SettingsError(
-            "RAY_ADDRESS is 'auto', and no Ray runs on this machine; start one with `ray start --head`, or unset it, "
-            "and one is started for the job"
+            "RAY_ADDRESS is 'auto', and no Ray was started on this machine for jobs to share. Start one with "
+            "`ray start --head`, or unset RAY_ADDRESS, and one is started for the job"
         )
     reach_ray(found, found_as=f"auto, which finds {found}")
     return str(found)

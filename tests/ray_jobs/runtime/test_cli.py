@@ -95,10 +95,14 @@ def test_an_address_where_nobody_answers_is_told_before_the_work(run, monkeypatc
     assert f"{name} is '{address}', which does not answer: nobody listens there" in run(train)
 
 
-def test_auto_without_a_ray_is_told_with_what_to_do(run, monkeypatch):
+@pytest.mark.parametrize("private", [frozenset(), frozenset({"127.0.0.1:9"})], ids=["none", "a server's own"])
+def test_auto_without_a_ray_to_share_is_told_with_what_to_do_also_beside_a_private_one(run, monkeypatch, private):
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", lambda _: None)
-    assert "RAY_ADDRESS is 'auto', and no Ray runs on this machine; start one with `ray start --head`" in run(train)
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", lambda: private)
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda _: None)
+    message = run(train)
+    assert "RAY_ADDRESS is 'auto', and no Ray was started on this machine for jobs to share." in message
+    assert "`ray start --head`" in message
 
 
 @pytest.mark.parametrize(
