@@ -8,6 +8,13 @@ from registry.settings import Settings
 from registry.versions import ModelVersion, client
 
 
+def mlflow_page(settings: Settings) -> str:
+    """Where people open MLflow: MLFLOW_PAGE_URL, else the tracking server, else the page that `make serve` has."""
+    tracking = settings.tracking_uri
+    here = f"http://127.0.0.1:{settings.mlflow_port}"
+    return settings.mlflow_page_url or (tracking if tracking.startswith("http") else here)
+
+
 def page_of_version(base: str, version: ModelVersion | None) -> str:
     """The runs of the experiment that a version comes from; for None the list of all experiments."""
     if version is None:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
-from registry.pages import page_of_version
+from registry.pages import mlflow_page, page_of_version
 from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.service import PredictionService
@@ -71,9 +71,7 @@ class _Page:
     def __init__(self, service: PredictionService, settings: Settings) -> None:
         self._holder = service.predictor.holder
         self._remembers = service.recorder is not None
-        tracking = settings.tracking_uri
-        here = f"http://127.0.0.1:{settings.mlflow_port}"
-        self._mlflow = settings.mlflow_page_url or (tracking if tracking.startswith("http") else here)
+        self._mlflow = mlflow_page(settings)
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,

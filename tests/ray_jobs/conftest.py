@@ -1,6 +1,6 @@
 """Datasets on disk, and one Ray for all tests of a module."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +34,17 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source.read(entry.path))
     return root
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write files, given as path=bytes, below a folder named ``xrays``; returns that folder."""
+
+    def written(files: dict[str, bytes], folder: str = "xrays") -> Path:
+        for path, data in files.items():
+            target = tmp_path / folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        return tmp_path / folder
+
+    return written

@@ -1,5 +1,6 @@
 """A dataset copied into a bucket of a real S3 server: whole, again, after an interruption, with files that fail."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,14 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_sent(write, targ
 def test_a_bucket_that_is_not_there_stops_the_upload_at_once(write, s3):
     with pytest.raises(SourceError, match=r"bucket 'no-such-bucket' .* does not exist"):
         upload(open_source(str(write(cohort(5)))), S3Source.from_uri("s3://no-such-bucket/xrays"))
+
+
+def test_a_file_whose_name_is_no_utf8_is_named_and_the_others_are_sent(write, target):
+    root = write(cohort(5))
+    try:
+        Path(os.fsdecode(os.fsencode(root) + b"/NORMAL/\xff.png")).write_bytes(b"x")
+    except OSError as error:
+        pytest.skip(reason=f"this filesystem takes no such name: {error}")
+    sent, there, (line,) = upload(open_source(str(root)), target)
+    assert (sent, there) == (10, 0)
+    assert line == "NORMAL/\\udcff.png cannot be an object's key: the file name is no UTF-8; rename the file"

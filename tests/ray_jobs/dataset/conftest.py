@@ -1,31 +1,13 @@
 """Folders of tiny pictures."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pytest
 
 
 def png(seed: int) -> bytes:
     """A small valid picture that differs for every seed."""
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
     return cv2.imencode(".png", pixels)[1].tobytes()
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    """Write files, given as path=bytes, below a folder named ``xrays``; returns that folder."""
-
-    def written(files: dict[str, bytes], folder: str = "xrays") -> Path:
-        for path, data in files.items():
-            target = tmp_path / folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        return tmp_path / folder
-
-    return written
 
 
 def cohort(patients: int = 40, *, above: str = "", first: int = 1) -> dict[str, bytes]:
