@@ -201,7 +201,7 @@ FACTS: Mapping[str, Callable[[Resources, str], Any]] = {
 
 NOT_SAID = {
     "private ports": "a container's network lets every port through; the provider has no argument to list them",
-    "optional": "a service that is not wanted is left out before: see tests/infra/test_local_stack.py",
+    "optional": "a service that is not wanted is left out before: see tests/infra/local/test_stack.py",
     "image name": "the image says it",
     "fargate": "only ECS has it",
 }

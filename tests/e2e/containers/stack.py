@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,9 @@ class Compose:
     def down(self, *, keep_data: bool) -> None:
         run(*COMPOSE, "down", *(() if keep_data else ("--volumes",)))
 
+    def outputs(self) -> str:
+        return run(*COMPOSE, "ps", "--all").stdout  # Compose tells no more of a stack
+
     def container(self, service: str) -> str:
         return f"{PROJECT}-{service}-1"
 
@@ -61,6 +64,7 @@ class Pulumi:
 
     name = "Pulumi"
     upload = ("make", "upload", f"STACK={NAME}")
+    _passphrase: Mapping[str, str] = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(ROOT / ".local" / "pulumi" / "passphrase")}
 
     def up(self, *, workers: int = 1) -> str:
         run("make", "stack", f"STACK={NAME}")
@@ -74,8 +78,12 @@ class Pulumi:
         run("make", "down", f"STACK={NAME}")
 
     def configure(self, key: str, value: str) -> None:
-        passphrase = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(ROOT / ".local" / "pulumi" / "passphrase")}
-        run("pulumi", "config", "set", key, value, "--stack", NAME, **passphrase)
+        run("pulumi", "config", "set", key, value, "--stack", NAME, **self._passphrase)
+
+    def outputs(self) -> str:
+        """Everything that the stack tells, even what Pulumi would hide."""
+        command = ("pulumi", "stack", "output", "--json", "--show-secrets", "--stack", NAME)
+        return run(*command, **self._passphrase).stdout
 
     def container(self, service: str) -> str:
         return f"{PROJECT}-{service}" + ("-1" if service == "ray-worker" else "")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import urllib.request
 from functools import partial
@@ -28,6 +29,7 @@ from tests.e2e.containers.stack import (
     run,
     wait_for,
 )
+from tests.infra.support.layers import found_in
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -100,10 +102,16 @@ def test_secrets_stand_in_no_inspection_log_layer_or_output(stack, load: Load):
         places[f"inspection of {name}"] = json.dumps(inspect(name))
         logs = run("docker", "logs", name)
         places[f"log of {name}"] = logs.stdout + logs.stderr
-        image = inspect(name)["Image"]
-        places[f"layers of {image}"] = run("docker", "history", "--no-trunc", image).stdout
+    images = sorted({inspect(name)["Image"] for name in containers()})
+    for image in images:
+        places[f"history of {image}"] = run("docker", "history", "--no-trunc", image).stdout
     places["make status"] = run("make", "status").stdout
+    places["the stack's outputs"] = stack.outputs()
     assert [place for place, text in places.items() for value in values if value in text] == []
+    saving = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+    with saving.stdout as saved:
+        assert list(found_in(saved, [value.encode() for value in values])) == []
+    assert saving.wait() == 0
 
 
 @pytest.mark.parametrize(

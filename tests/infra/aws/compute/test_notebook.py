@@ -27,6 +27,7 @@ from infra.aws.compute import notebook
 from infra.aws.compute.project import archive, constraints
 from infra.aws.data import key
 from infra.aws.lower import NOTEBOOK, lower
+from infra.aws.watch.monitoring import key_statement
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology
@@ -59,7 +60,7 @@ def service(*, login: bool = True) -> Service:
 @functools.cache
 def declared(environment: str = "dev") -> dict[str, dict[str, Any]]:
     def module(given: Given) -> None:
-        made = key.build(given.names, given.settings, given.groups, others=[])
+        made = key.build(given.names, given.settings, given.groups, others=[key_statement(given.names)])
         notebook.build(
             given.names,
             given.settings,
