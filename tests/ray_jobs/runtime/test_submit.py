@@ -1,10 +1,9 @@
 """A job that a notebook starts, here or on a cluster: its profile, its arguments, and its failure."""
 
-from collections.abc import Iterator
+import subprocess
 from pathlib import Path
 
 import pytest
-import ray
 
 from ray_jobs.runtime.submit import JobError, submit
 from registry.settings import Settings
@@ -20,25 +19,11 @@ def test_a_job_here_runs_under_the_profile_of_its_settings(monkeypatch: pytest.M
         submit(cloud, "timeit", "-n1", "-r1", check)
 
 
-@pytest.fixture(scope="module")
-def jobs_api() -> Iterator[str]:
-    """The jobs API of a real cluster: a head of its own, since only a head with a dashboard takes jobs."""
-    context = ray.init(address="local", num_cpus=1, include_dashboard=True, dashboard_port=0, log_to_driver=False)
-    yield f"http://{context.dashboard_url}"
-    ray.shutdown()
-
-
-def test_a_job_on_a_cluster_gets_its_arguments_as_they_are_and_its_failure_is_told(
-    jobs_api: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-):
+def test_a_cluster_s_shell_reads_the_arguments_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "my x-rays; $(exit 7)"
-    folder.mkdir()
-    (folder / "a.txt").touch()
-    there = Settings(ray_address=jobs_api)
-    submit(there, "zipfile", "-c", str(tmp_path / "it's.zip"), str(folder))
-    submit(there, "zipfile", "-l", str(tmp_path / "it's.zip"))
-    shown = capfd.readouterr().out
-    assert f"runs on {jobs_api}" in shown
-    assert "my x-rays; $(exit 7)/a.txt" in shown
-    with pytest.raises(JobError, match=r"no such file\.zip.* ended as FAILED on http"):
-        submit(there, "zipfile", "-l", "no such file.zip")
+    sent: list[str] = []
+    monkeypatch.setattr("ray_jobs.runtime.submit._on_cluster", lambda _, entrypoint: sent.append(entrypoint))
+    submit(Settings(ray_address="http://127.0.0.1:8265"), "ray_jobs.train", "--data", str(folder), "it's")
+    # Ray gives an entrypoint to a shell.
+    read = subprocess.run(["sh", "-c", f"printf '%s\\n' {sent[0]}"], capture_output=True, text=True, check=True)
+    assert read.stdout.splitlines() == ["python", "-m", "ray_jobs.train", "--data", str(folder), "it's"]
