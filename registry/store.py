@@ -1,11 +1,13 @@
 """The database of MLflow's records: its first use by one process at a time, whole or not at all."""
 
 import contextlib
+import itertools
 import logging
 import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,11 +136,20 @@ def _alone_with(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_on_the_server(address: str) -> Iterator[None]:
-    engine = sa.create_engine(address, poolclass=sa.NullPool)
+    # Without a transaction, and asking again rather than waiting in the server, so that no migration waits for it.
+    engine = sa.create_engine(address, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    taken, end = sa.text("SELECT pg_try_advisory_lock(:key)"), time.monotonic() + _PATIENCE_S
     with engine.connect() as connection:
-        if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY}):
-            log.warning("Another process is making the tracking database; waiting for it to be done.")
-            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY})
+        for attempt in itertools.count():
+            if connection.scalar(taken, {"key": _ADVISORY}):
+                break
+            if attempt == 0:
+                log.warning("Another process is making the tracking database; waiting for it to be done.")
+            if time.monotonic() > end:
+                raise StoreError(
+                    f"another process has been making it for {_PATIENCE_S:g} s; end the one that stands still"
+                )
+            time.sleep(_WAIT_S)
         yield  # the lock ends with the connection
 
 
