@@ -115,9 +115,9 @@ def test_settings_do_not_show_their_keys(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_command_refuses_to_listen_elsewhere_without_keys(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("API_KEYS", raising=False)
     monkeypatch.setattr("serve.lifecycle.session.set_up", lambda *_: None)  # the log of this process is the tests'
     assert main(["--host", "0.0.0.0"]) == 1
-    assert "API_KEYS" in capsys.readouterr().err
+    assert "there is no API key" in caplog.text
