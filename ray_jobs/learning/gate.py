@@ -9,6 +9,8 @@ from ray_jobs.learning.evaluate import CONFIDENCE, Evaluation, patient_weights
 
 AUC_FLOOR = 0.90
 SENSITIVITY_FLOOR = 0.85
+SHIFTED_AUC_FLOOR = 0.85
+SHIFTED_RATE_FLOOR = 0.70  # of sensitivity and of specificity: a threshold that only holds at home misses one of them
 MARGIN = 0.01
 
 
@@ -26,6 +28,7 @@ class GateDecision:
 def decide(
     candidate: Evaluation,
     *,
+    shifted: Evaluation | None,
     labels: np.ndarray,
     patients: np.ndarray,
     probabilities: np.ndarray,
@@ -33,12 +36,13 @@ def decide(
 ) -> GateDecision:
     """Compare a candidate with the champion on the same X-rays, all arrays of shape (N,).
 
+    `shifted` is the candidate on the same patients as another place might have taken them, if that is known.
     `champion` is its name and its probabilities, or the reason why there are none. A candidate passes if it reaches the
     floors and is not inferior: the lower end of the 95 % interval of its AUC minus the champion's, bootstrapped over
     patients, is above -0.01. Without a champion it passes, and missed floors warn: an answer with a warning serves
     better than no answer.
     """
-    missed = _missed_floors(candidate)
+    missed = _missed_floors(candidate, shifted)
     name, theirs = champion
     if theirs is None:
         return GateDecision(promote=True, reasons=(name, *(f"warning: {reason}" for reason in missed)))
@@ -52,10 +56,21 @@ def decide(
     return GateDecision(promote=False, reasons=missed) if missed else GateDecision(promote=True, reasons=(compared,))
 
 
-def _missed_floors(candidate: Evaluation) -> tuple[str, ...]:
-    floors = (("AUC", candidate.auc.value, AUC_FLOOR), ("sensitivity", candidate.sensitivity.value, SENSITIVITY_FLOOR))
+def _missed_floors(candidate: Evaluation, shifted: Evaluation | None) -> tuple[str, ...]:
+    floors = [
+        ("held-out AUC", candidate.auc, AUC_FLOOR),
+        ("held-out sensitivity", candidate.sensitivity, SENSITIVITY_FLOOR),
+    ]
+    if shifted:
+        floors += [
+            ("AUC under shift", shifted.auc, SHIFTED_AUC_FLOOR),
+            ("sensitivity under shift", shifted.sensitivity, SHIFTED_RATE_FLOOR),
+            ("specificity under shift", shifted.specificity, SHIFTED_RATE_FLOOR),
+        ]
     return tuple(
-        f"held-out {name} {value:.3f} is below the floor of {floor}" for name, value, floor in floors if value < floor
+        f"{name} {estimate.value:.3f} is below the floor of {floor}"
+        for name, estimate, floor in floors
+        if estimate.value < floor
     )
 
 

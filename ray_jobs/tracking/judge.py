@@ -1,6 +1,7 @@
 """Judge a registered version against the champion on held-out patients, and promote it if the gate lets it pass."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared
-from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
 from ray_jobs.learning.gate import GateDecision, decide
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import in_turn
@@ -25,6 +26,7 @@ class TrainingResult:
 
     version: ModelVersion
     evaluation: Evaluation
+    shifted: Evaluation | None
     decision: GateDecision
     production: ModelVersion | None
 
@@ -39,6 +41,7 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
         candidate = fetch(settings, version, Path(scratch) / "candidate")
         probabilities = candidate.probability(held_out.features)
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=candidate.threshold)
+        shifted = shifted_evaluation(held_out, candidate.probability, candidate.threshold)
         while True:
             champion = production(settings)
             if champion and champion.version == version.version:
@@ -46,6 +49,7 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
             else:
                 decision = decide(
                     evaluation,
+                    shifted=shifted,
                     labels=held_out.labels,
                     patients=held_out.patients,
                     probabilities=probabilities,
@@ -54,7 +58,18 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
             if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
     set_tags(settings, version, {"gate": f"{'promoted' if decision.promote else 'kept back'}: {decision}"})
-    return TrainingResult(version=version, evaluation=evaluation, decision=decision, production=production(settings))
+    return TrainingResult(
+        version=version, evaluation=evaluation, shifted=shifted, decision=decision, production=production(settings)
+    )
+
+
+def shifted_evaluation(
+    table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], threshold: float
+) -> Evaluation | None:
+    """How good a model is on a table's X-rays as another place might have taken them; None where there are none."""
+    count, views, width = table.judged.shape
+    probabilities = probability(table.judged.reshape(count * views, width)) if views else np.empty(0)
+    return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
 def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ray_jobs.learning.evaluate import evaluate
-from ray_jobs.learning.gate import AUC_FLOOR, decide
+from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.gate import AUC_FLOOR, SHIFTED_RATE_FLOOR, decide
 
 LABELS = np.tile([0, 1], 150)
 PATIENTS = np.arange(300)
@@ -21,9 +21,11 @@ BAD = LABELS * 0.1 + noise(8) * 0.9
 WORSE = np.where(noise(9) < 0.12, 1 - GOOD, GOOD)
 
 
-def judged(candidate: np.ndarray, champion: tuple):
+def judged(candidate: np.ndarray, champion: tuple, shifted: Evaluation | None = None):
     evaluation = evaluate(LABELS, candidate, PATIENTS, threshold=0.5)
-    return decide(evaluation, labels=LABELS, patients=PATIENTS, probabilities=candidate, champion=champion)
+    return decide(
+        evaluation, shifted=shifted, labels=LABELS, patients=PATIENTS, probabilities=candidate, champion=champion
+    )
 
 
 def test_the_first_version_is_promoted():
@@ -42,6 +44,17 @@ def test_missed_floors_keep_a_candidate_back_even_if_it_is_better_than_the_champ
     decision = judged(BAD, ("pneumonia version 1", noise(10)))
     assert not decision.promote
     assert f"below the floor of {AUC_FLOOR}" in str(decision)
+
+
+def test_a_threshold_that_does_not_hold_under_shift_keeps_a_candidate_back():
+    # Shifted, every probability lies higher, as those of another hospital's healthy children do.
+    shifted = evaluate(LABELS, GOOD / 2 + 0.5, PATIENTS, threshold=0.51)
+    assert shifted.auc.value == 1.0
+    verdict = judged(GOOD, ("pneumonia version 1", GOOD), shifted)
+    assert not verdict.promote
+    assert f"specificity under shift {shifted.specificity.value:.3f} is below the floor of {SHIFTED_RATE_FLOOR}" in str(
+        verdict
+    )
 
 
 @pytest.mark.parametrize("candidate", [GOOD, SLIGHTLY_WORSE], ids=["identical", "a hair worse"])

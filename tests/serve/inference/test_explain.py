@@ -64,8 +64,10 @@ def test_a_contribution_is_the_fall_of_the_log_odds_when_a_region_is_like_that_o
     client: TestClient, model: Served, xray: bytes
 ) -> None:
     bundle = model.bundle
-    features = bundle.score(xray).examined.features.astype(float)
-    changed = features + windows(bundle.spec)[GRID * 5 + 9] * (bundle.detector.normal - features)
+    examined = bundle.score(xray).examined
+    features = examined.features.astype(float)
+    window = windows(bundle.spec, examined.looked.frame)[GRID * 5 + 9]
+    changed = features + window * (bundle.detector.normal - features)
     before, after = bundle.probability(np.stack([features, changed]))
     fall = np.log(before / (1 - before)) - np.log(after / (1 - after))
     body = client.post("/explain", content=xray, headers=JSON).json()
