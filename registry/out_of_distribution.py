@@ -98,8 +98,8 @@ class OutOfDistributionDetector:
             self._refuse_what_one_change_fixes(pixels, spec)
         if not lungs:
             raise NotAChestXray(
-                "no lungs are found in the picture: it must show two, side by side, each whole; send a frontal chest "
-                "X-ray, upright",
+                "the picture is no frontal chest X-ray: no lungs are found, two of them side by side; send a frontal "
+                "chest X-ray, whole and upright",
                 "no-lungs",
             )
         if not distance <= self.refused:

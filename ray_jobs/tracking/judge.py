@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
         probabilities = candidate.probability(held_out.features)
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=candidate.threshold)
         shifted = shifted_evaluation(held_out, candidate.probability, candidate.threshold)
+        compared = held_out.judged.shape[1] or 1
         while True:
             champion = production(settings)
             if champion and champion.version == version.version:
@@ -50,9 +51,9 @@ def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> 
                 decision = decide(
                     evaluation,
                     shifted=shifted,
-                    labels=held_out.labels,
-                    patients=held_out.patients,
-                    probabilities=probabilities,
+                    labels=np.repeat(held_out.labels, compared),
+                    patients=np.repeat(held_out.patients, compared),
+                    probabilities=candidate.probability(_compared(held_out)),
                     champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
                 )
             if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
@@ -116,13 +117,22 @@ def _champion(
     return str(champion), bundle.probability(_features(prepared, bundle, held_out))
 
 
+def _compared(table: FeatureTable) -> np.ndarray:
+    """What two models are compared on: X-rays as another place might have taken them, or as they are without such views.
+
+    A model that has learnt what is peculiar to one place is unbeatable there, and only there.
+    """
+    return table.judged.reshape(-1, table.judged.shape[2]) if table.judged.shape[1] else table.features
+
+
 def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.ndarray:
-    """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
+    """What is compared of a table in the features of a model's own spec, extracted if it is not today's."""
     if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
-        return held_out.features
+        return _compared(held_out)
     write_line(
         f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare"
     )
-    table = prepared.sides(bundle.spec).held_out
+    # Views to compare on are made of pixels, so a model of before there were any can be asked about them too.
+    table = prepared.sides(replace(bundle.spec, acquisition=DEFAULT_SPEC.acquisition)).held_out
     position = {sha256: index for index, sha256 in enumerate(table.sha256)}
-    return table.features[[position[sha256] for sha256 in held_out.sha256]]
+    return _compared(table.only(np.array([position[sha256] for sha256 in held_out.sha256])))

@@ -31,6 +31,6 @@ def overlay(pixels: np.ndarray, grid: np.ndarray, lungs: Box | None = None) -> b
     if lungs is not None:
         ends = np.array([[lungs.left, lungs.top], [lungs.right, lungs.bottom]]) * size
         (left, top), (right, bottom) = ends.round().astype(int).tolist()
-        cv2.rectangle(drawn, (left, top), (right, bottom), _FRAME, max(1, max(size) // 400), cv2.LINE_AA)
+        cv2.rectangle(drawn, (left, top), (right, bottom), _FRAME, max(1, max(size) // 400))
     cv2.drawContours(drawn, rims, -1, _COLOUR.tolist(), max(1, max(size) // 400), cv2.LINE_AA)
     return bytes(cv2.imencode(".png", drawn)[1].tobytes())
