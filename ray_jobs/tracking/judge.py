@@ -118,7 +118,7 @@ def _champion(
 
 
 def _compared(table: FeatureTable) -> np.ndarray:
-    """What two models are compared on: X-rays as another place might have taken them, or as they are without such views.
+    """What two models are compared on: X-rays as another place might have taken them, or plain ones without such views.
 
     A model that has learnt what is peculiar to one place is unbeatable there, and only there.
     """
