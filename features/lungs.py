@@ -63,9 +63,12 @@ class Found:
 def canvas_of(pixels: np.ndarray) -> np.ndarray:
     """float32 (CANVAS, CANVAS) in 0…1, of grey pixels, 2-D uint8, uint16, or float32 that is in 0…1 already."""
     full = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
-    # In floating point, so that the same picture in eight and in sixteen bits gives the same box.
-    square = cv2.resize(pixels.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
-    return np.asarray(square * np.float32(1 / full))
+    # In floating point, so that a picture in eight and in sixteen bits gives the same box; that of a large one, whose
+    # every pixel is the mean of many, takes longer than it is worth.
+    large = min(pixels.shape) >= 2 * CANVAS
+    source = pixels if large else pixels.astype(np.float32)
+    square: np.ndarray = cv2.resize(source, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+    return np.asarray(square.astype(np.float32) * np.float32(1 / full))
 
 
 def locate(canvas: np.ndarray, settings: Lungs) -> Found:
