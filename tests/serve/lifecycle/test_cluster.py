@@ -79,10 +79,8 @@ def test_versions_change_under_load_with_no_request_lost_and_each_answer_by_the_
 ) -> None:
     in_production(client, registry, 0)
     image = registry.training_set.images[2]
-    expected = {
-        version.version: float(read_bundle(registry.files_of(version), digest=version.digest).predict_unchecked([image])[0])
-        for version in registry.versions[:3]
-    }
+    bundles = {v.version: read_bundle(registry.files_of(v), digest=v.digest) for v in registry.versions[:3]}
+    expected = {version: float(bundle.predict_unchecked([image])[0]) for version, bundle in bundles.items()}
     assert len({round(probability, 6) for probability in expected.values()}) == 3
     answers: list[list[tuple[int, int, float]]] = [[], [], [], []]
     failures: list[str] = []
