@@ -63,6 +63,7 @@ def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray
 def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of pictures that are normalised already.
 
+    >>> from features.normalise import normalise
     >>> flat = normalise(np.full((64, 64), 7, np.uint8), DEFAULT_SPEC.normalise)
     >>> float(describe_normalised(flat)[-1])
     0.0
