@@ -33,7 +33,7 @@ _COARSE = 112
 _THUMBNAIL, _CELL, _ORIENTATIONS = 32, 8, 8
 _STEPS = 2
 _LEAST, _BEYOND = 0.15, 0.25  # of the picture: the smallest width and height of a box, how far it may lie outside
-_SURE = 1.0  # of the detectors' scores: turned X-rays seldom have as much, none of the held-out ones has less than 2.6
+_SURE = 1.0  # of the detectors' scores: turned X-rays seldom have as much, none of the held-out ones has less than 2.2
 _EXACT = 4096  # boxes are rounded to such parts of a side, so that the last bit of a product decides nothing
 
 
