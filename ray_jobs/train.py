@@ -28,7 +28,8 @@ from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
 from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
-from ray_jobs.tracking.reference import log_reference
+from ray_jobs.tracking.lineage import lineage_tags
+from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import write_bundle
 from registry.estimator import probability
@@ -39,14 +40,17 @@ from registry.versions import ModelVersion, register, version_of_run
 GOLDEN_IMAGES = 4
 
 
-def train(settings: Settings, *, trials: int, seed: int) -> TrainingResult:
-    """The whole way from DATA_URI to Production; the result says whether the new version serves, and why."""
+def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str | None = None) -> TrainingResult:
+    """The whole way from DATA_URI to Production; the result says whether the new version serves, and why.
+
+    `replace_other_data` is why it may replace a model of another dataset, None if it may not.
+    """
     prepared = prepare(settings)
     key = training_key(prepared, kind="train", trials=trials, seed=seed)
     with sole_owner(key, settings), parent_run(settings, key=key, kind="train", tags=prepared.tags()) as run:
         sides = prepared.sides()
         version = version_of_run(settings, run.run_id) or _new_version(prepared, sides, run, trials=trials, seed=seed)
-        return judge(prepared, sides.held_out, version)
+        return judge(prepared, sides, version, replace_other_data=replace_other_data)
 
 
 def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: int, seed: int) -> ModelVersion:
@@ -61,7 +65,9 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     shared = ray.put(data)
     fitted, detector = ray.get([_fit.remote(best, shared), _fit_detector.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
-    log_reference(run.mlflow, run.run_id, sides.held_out.features, fitted.estimator)
+    reference = keep_reference(
+        prepared.state, sides.held_out, lambda rows: probability(fitted.estimator, rows), DEFAULT_SPEC
+    )
     rates = detection_rates(detector, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
@@ -79,7 +85,8 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             golden_images=golden_images(),
         )
         metrics = {name: getattr(evaluations["held_out"], name).value for name in ("auc", "sensitivity", "specificity")}
-        return register(prepared.settings, run_id=run.run_id, bundle_folder=folder, metrics=metrics)
+        tags = lineage_tags(prepared, reference=reference)
+        return register(prepared.settings, run_id=run.run_id, bundle_folder=folder, metrics=metrics, tags=tags)
 
 
 @ray.remote
@@ -177,11 +184,18 @@ def _shifted_lines(shifted: Evaluation | None) -> list[str]:
 
 def main() -> None:
     """The job."""
-    run_job(_job, module="ray_jobs.train", description="Train, register, promote.", arguments=add_search_arguments)
+    run_job(_job, module="ray_jobs.train", description="Train, register, promote.", arguments=_arguments)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_search_arguments(parser)
+    parser.add_argument(
+        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; goes on record"
+    )
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    result = train(settings, trials=options.trials, seed=options.seed)
+    result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
     print(summary(settings, result))
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -93,8 +94,17 @@ def version_of_run(settings: Settings, run_id: str) -> ModelVersion | None:
     return _describe(min(found, key=lambda entry: int(entry.version))) if found else None
 
 
-def register(settings: Settings, *, run_id: str, bundle_folder: Path, metrics: dict[str, float]) -> ModelVersion:
+def register(
+    settings: Settings,
+    *,
+    run_id: str,
+    bundle_folder: Path,
+    metrics: dict[str, float],
+    tags: Mapping[str, str] | None = None,
+) -> ModelVersion:
     """Store the model of a run and make it a version, once: a run that has a version already gets that one.
+
+    `tags` say where it came from.
 
     The files are complete in the artefact store before the version is created, and the version is created with all its
     tags in one transaction. Whatever moment a job dies at, no version lacks its files, and running it again adds none.
@@ -106,7 +116,8 @@ def register(settings: Settings, *, run_id: str, bundle_folder: Path, metrics: d
     run = mlflow_client.get_run(run_id)
     digest = digest_of(bundle_folder)
     card_spec = read_bundle(bundle_folder, digest=digest).spec
-    tags = {DIGEST_TAG: digest, SPEC_TAG: card_spec.fingerprint, EXPERIMENT_TAG: run.info.experiment_id}
+    own = {DIGEST_TAG: digest, SPEC_TAG: card_spec.fingerprint, EXPERIMENT_TAG: run.info.experiment_id}
+    tags = {**(tags or {}), **own}
     logged = mlflow_client.create_logged_model(
         run.info.experiment_id, name=settings.model_name, source_run_id=run_id, tags=tags, model_type="pneumonia"
     )
@@ -132,6 +143,11 @@ def register(settings: Settings, *, run_id: str, bundle_folder: Path, metrics: d
         model_id=logged.model_id,
     )
     return _describe(entry)
+
+
+def tags_of(settings: Settings, version: ModelVersion) -> dict[str, str]:
+    """All tags of a version."""
+    return dict(client(settings).get_model_version(version.name, str(version.version)).tags)
 
 
 def set_tags(settings: Settings, version: ModelVersion, tags: dict[str, str]) -> None:

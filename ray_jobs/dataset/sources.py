@@ -1,5 +1,7 @@
 """Open the place that ``DATA_URI`` names; each scheme has a module of its own."""
 
+from typing import Literal
+
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import SourceError
 from ray_jobs.dataset.folder_source import FolderSource, missing_folder
@@ -12,6 +14,14 @@ TAKEN = (
     "a folder (../xrays), s3://bucket/prefix, kaggle:owner/name (kaggle:paultimothymooney/chest-xray-pneumonia) "
     "or synthetic:COUNT (synthetic:600)"
 )
+
+Kind = Literal["generated", "bucket", "kaggle", "folder"]
+_KINDS: dict[str, Kind] = {"synthetic": "generated", "s3": "bucket", "kaggle": "kaggle"}
+
+
+def kind_of(uri: str) -> Kind:
+    """Where the pictures of a canonical address come from; only generated ones are of no child."""
+    return _KINDS.get(uri.partition(":")[0], "folder")
 
 
 def open_source(uri: str) -> Source:

@@ -7,7 +7,7 @@ from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
-from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.extraction import Extraction, extract_features, load_table
 from ray_jobs.learning.table import Sides
 from ray_jobs.runtime.progress import Progress, write_line
@@ -33,6 +33,7 @@ class Prepared:
         return {
             "dataset.uri": self.manifest.uri,
             "dataset.digest": self.manifest.digest,
+            "dataset.kind": kind_of(self.manifest.uri),
             "spec_fingerprint": DEFAULT_SPEC.fingerprint,
         }
 

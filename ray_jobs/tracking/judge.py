@@ -1,21 +1,23 @@
 """Judge a registered version against the champion on held-out patients, and promote it if the gate lets it pass."""
 
+import json
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
-from ray_jobs.learning.gate import GateDecision, decide
-from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.gate import Footprint, GateDecision, decide
+from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.cluster import in_turn
 from ray_jobs.runtime.progress import write_line
+from ray_jobs.tracking.champion import Candidate, champion_of
 from registry.bundle import Bundle
-from registry.errors import ArtefactError, ProductionMovedError
+from registry.errors import ProductionMovedError
 from registry.promotion import history, promote
 from registry.versions import ModelVersion, fetch, production, set_tags
 
@@ -31,34 +33,43 @@ class TrainingResult:
     production: ModelVersion | None
 
 
-def judge(prepared: Prepared, held_out: FeatureTable, version: ModelVersion) -> TrainingResult:
+def judge(
+    prepared: Prepared, sides: Sides, version: ModelVersion, *, replace_other_data: str | None = None
+) -> TrainingResult:
     """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
 
     If somebody else changes Production meanwhile, the comparison is made again with what is there then.
+    `replace_other_data` is why it may replace a model of another dataset, None if it may not.
     """
-    settings = prepared.settings
+    settings, held_out = prepared.settings, sides.held_out
     with tempfile.TemporaryDirectory() as scratch:
-        candidate = fetch(settings, version, Path(scratch) / "candidate")
-        probabilities = candidate.probability(held_out.features)
-        evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=candidate.threshold)
-        shifted = shifted_evaluation(held_out, candidate.probability, candidate.threshold)
-        compared = held_out.judged.shape[1] or 1
+        folder = Path(scratch) / "candidate"
+        bundle = fetch(settings, version, folder)
+        plain = bundle.probability(held_out.features)
+        evaluation = evaluate(held_out.labels, plain, held_out.patients, threshold=bundle.threshold)
+        shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
+        candidate = Candidate(
+            prepared=prepared,
+            sides=sides,
+            version=version,
+            bundle=bundle,
+            probabilities=bundle.probability(held_out.compared().features),
+            replace_other_data=replace_other_data,
+        )
         while True:
             champion = production(settings)
             if champion and champion.version == version.version:
                 decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
                 decision = decide(
-                    evaluation,
-                    shifted=shifted,
-                    labels=np.repeat(held_out.labels, compared),
-                    patients=np.repeat(held_out.patients, compared),
-                    probabilities=candidate.probability(_compared(held_out)),
-                    champion=_champion(prepared, champion, held_out, Path(scratch) / "champion"),
+                    {"held-out": evaluation} | ({"shifted": shifted} if shifted else {}),
+                    footprint=_footprint(bundle, folder),
+                    champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
             if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
-    set_tags(settings, version, {"gate": f"{'promoted' if decision.promote else 'kept back'}: {decision}"})
+    gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
+    set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
     return TrainingResult(
         version=version, evaluation=evaluation, shifted=shifted, decision=decision, production=production(settings)
     )
@@ -71,6 +82,17 @@ def shifted_evaluation(
     count, views, width = table.judged.shape
     probabilities = probability(table.judged.reshape(count * views, width)) if views else np.empty(0)
     return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
+
+
+def _footprint(bundle: Bundle, folder: Path) -> Footprint:
+    """The size of a model's files, and its quickest answer: whatever else the machine does can only add to it."""
+    seconds = []
+    for golden in bundle.golden:
+        start = time.perf_counter()
+        bundle.predict_unchecked([golden.image])
+        seconds.append(time.perf_counter() - start)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Footprint(size=size, seconds=min(seconds))
 
 
 def _why_it_serves(prepared: Prepared, version: ModelVersion) -> str:
@@ -101,38 +123,3 @@ def _promoted(
         write_line(str(moved))
         return False
     return True
-
-
-def _champion(
-    prepared: Prepared, champion: ModelVersion | None, held_out: FeatureTable, folder: Path
-) -> tuple[str, np.ndarray | None]:
-    """The champion's name and what it says of the held-out rows; None, and why, where nothing can be asked."""
-    if champion is None:
-        return "no version was in Production", None
-    try:
-        bundle = fetch(prepared.settings, champion, folder)
-    except ArtefactError as error:
-        # Serving could not read it either, so a sound candidate is better than what is there.
-        return f"the champion cannot be asked: {error}", None
-    return str(champion), bundle.probability(_features(prepared, bundle, held_out))
-
-
-def _compared(table: FeatureTable) -> np.ndarray:
-    """What two models are compared on: X-rays as another place might have taken them, or plain ones without such views.
-
-    A model that has learnt what is peculiar to one place is unbeatable there, and only there.
-    """
-    return table.judged.reshape(-1, table.judged.shape[2]) if table.judged.shape[1] else table.features
-
-
-def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.ndarray:
-    """What is compared of a table in the features of a model's own spec, extracted if it is not today's."""
-    if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
-        return _compared(held_out)
-    write_line(
-        f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare"
-    )
-    # Views to compare on are made of pixels, so a model of before there were any can be asked about them too.
-    table = prepared.sides(replace(bundle.spec, acquisition=DEFAULT_SPEC.acquisition)).held_out
-    position = {sha256: index for index, sha256 in enumerate(table.sha256)}
-    return _compared(table.only(np.array([position[sha256] for sha256 in held_out.sha256])))

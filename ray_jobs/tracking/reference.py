@@ -1,28 +1,32 @@
-"""What drift is measured against: features and scores of held-out X-rays, kept with the run that trained a version."""
+"""What a version was judged by: features and scores of held-out X-rays, for its challengers and for drift."""
 
+import hashlib
 import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
 
 import mlflow.artifacts
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sklearn.base import BaseEstimator
 
+from features.spec import FeatureSpec
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.tracking.lineage import lineage_of
 from registry.errors import FixableError
-from registry.estimator import probability
 from registry.settings import Settings
+from registry.state import State, open_state
 from registry.versions import ModelVersion, client
 
-ROWS = 1_000
-_PATH = "reference/held_out.parquet"
+ROWS = 10_000
+_OLD_PATH = "reference/held_out.parquet"
+_SPEC = b"hm-mlflow.spec"
 
 
 class NoReferenceError(FixableError):
-    """The training run of a version kept no reference that drift can be measured against."""
+    """What a version was judged by was not kept, or is not what was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,37 +37,125 @@ class Reference:
     scores: np.ndarray
 
 
-def log_reference(mlflow_client: MlflowClient, run_id: str, features: np.ndarray, estimator: BaseEstimator) -> None:
-    """Keep up to a thousand rows of held-out features (N, D) and their scores with a run; no paths, no patients."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(features))[:ROWS])
-    rows = features[chosen].astype(np.float32)
-    scores = probability(estimator, rows)
-    table = pa.table(
+@dataclass(frozen=True, kw_only=True)
+class JudgedReference(Reference):
+    """A reference for challengers: of each row (M,) the sha256 and label of its X-ray, and the group of the patient.
+
+    `plain` (M,) tells X-rays as they are from views to judge by; `spec` is the JSON of the feature spec.
+    """
+
+    sha256: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    plain: np.ndarray
+    spec: str
+
+    def compared(self) -> "JudgedReference":
+        """The rows that two models are compared on: the views to judge by, or the plain X-rays without such views."""
+        return self._only(self.plain if self.plain.all() else ~self.plain)
+
+    def as_taken(self) -> "JudgedReference":
+        """The X-rays as they are."""
+        return self._only(self.plain)
+
+    def _only(self, rows: np.ndarray) -> "JudgedReference":
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
+
+
+def keep_reference(
+    state: State, held_out: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], spec: FeatureSpec
+) -> str:
+    """Keep held-out X-rays, and what a model says of them, in the state under the sha256 that is returned.
+
+    Patients become numbers, and no picture and no path is kept. Of more than ten thousand X-rays, those of patients
+    drawn at random are.
+    """
+    groups = np.unique(held_out.patients, return_inverse=True)[1]
+    order = np.random.default_rng(0).permutation(groups.max() + 1)[groups]
+    drawn = held_out.only(np.sort(np.argsort(order, kind="stable")[:ROWS]))
+    kept = [_rows(drawn, probability, plain=True)]
+    if drawn.judged.shape[1]:
+        kept.append(_rows(drawn.compared(), probability, plain=False))
+    table = pa.concat_tables(kept).replace_schema_metadata({_SPEC: spec.to_json()})
+    file = BytesIO()
+    pq.write_table(table, file, compression="zstd", use_byte_stream_split=["features.list.element"])
+    content = file.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    state.write(_path(state, digest), content)
+    return digest
+
+
+def _rows(table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], *, plain: bool) -> pa.Table:
+    features = table.features.astype(np.float32)
+    return pa.table(
         {
-            "probability": pa.array(scores, pa.float64()),
-            "features": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]),
+            "sha256": pa.array(table.sha256.tolist(), pa.string()),
+            "label": pa.array(table.labels, pa.int64()),
+            "group": pa.array(np.unique(table.patients, return_inverse=True)[1], pa.int64()),
+            "plain": pa.array(np.full(len(table), plain)),
+            "probability": pa.array(probability(features), pa.float64()),
+            "features": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), features.shape[1]),
         }
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / Path(_PATH).name
-        pq.write_table(table, file, compression="zstd", use_byte_stream_split=["features.list.element"])
-        mlflow_client.log_artifact(run_id, str(file), str(Path(_PATH).parent))
+
+
+def load_reference(state: State, digest: str) -> JudgedReference:
+    """The reference that was kept under a sha256.
+
+    Raises
+    ------
+    NoReferenceError
+        If the state has none, or its content has another sha256.
+    """
+    path = _path(state, digest)
+    if not state.exists(path):
+        raise NoReferenceError(f"{path} is missing; set STATE_URI to the state that the version was trained with.")
+    content = state.read(path)
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != digest:
+        raise NoReferenceError(f"{path} has sha256 {actual}, so it was changed; bring back the file, or train anew.")
+    table = pq.read_table(BytesIO(content))
+    return JudgedReference(
+        features=_matrix(table),
+        scores=table.column("probability").to_numpy(),
+        sha256=np.asarray(table.column("sha256").to_pylist()),
+        labels=table.column("label").to_numpy(),
+        groups=table.column("group").to_numpy(),
+        plain=np.asarray(table.column("plain")),
+        spec=table.schema.metadata[_SPEC].decode(),
+    )
 
 
 def read_reference(settings: Settings, version: ModelVersion) -> Reference:
-    """The reference of the run that trained a version; raises NoReferenceError where it kept none."""
-    uri = settings.tracking_uri
+    """What a version was judged by; raises NoReferenceError where nothing was kept."""
+    digest = lineage_of(settings, version).reference
+    return (
+        load_reference(open_state(settings.state_uri), digest).as_taken() if digest else _of_the_run(settings, version)
+    )
+
+
+def _of_the_run(settings: Settings, version: ModelVersion) -> Reference:
+    """What trainings kept with their run before versions had a reference in the state."""
     with tempfile.TemporaryDirectory() as scratch:
         client(settings)
         try:
             file = mlflow.artifacts.download_artifacts(
-                run_id=version.run_id, artifact_path=_PATH, dst_path=scratch, tracking_uri=uri
+                run_id=version.run_id, artifact_path=_OLD_PATH, dst_path=scratch, tracking_uri=settings.tracking_uri
             )
         except (MlflowException, OSError) as error:
             raise NoReferenceError(
-                f"Drift is measured against {_PATH}, which the run of {version} did not keep; train a new version."
+                f"{version} has no tag that names what it was judged by, and its run did not keep {_OLD_PATH}; "
+                "train a new version."
             ) from error
         table = pq.read_table(file)
+    return Reference(features=_matrix(table), scores=table.column("probability").to_numpy())
+
+
+def _matrix(table: pa.Table) -> np.ndarray:
     values = table.column("features").combine_chunks()
-    features = np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
-    return Reference(features=features, scores=table.column("probability").to_numpy())
+    return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
+
+
+def _path(state: State, digest: str) -> str:
+    return state.path("references", f"{digest}.parquet")

@@ -11,9 +11,9 @@ from mlflow.exceptions import MlflowException
 from registry.bundle import Bundle
 from registry.errors import ArtefactError
 from registry.settings import Settings
+from registry.verified_cache import VerifiedCache, cache_folder
 from registry.versions import ModelVersion, production
 from serve.metrics import Metrics
-from serve.production.cache import VerifiedCache, cache_folder
 from serve.production.model import Holder, Served, SwapFailure
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """The journey of a training, as a person starts it: whole, killed at any point, started again, undone."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from mlflow.entities import Run
 from ray_jobs.dataset.sources import open_source
 from registry.promotion import history
 from registry.settings import ROOT, Settings
-from registry.versions import client, fetch, production, version_of
+from registry.versions import client, fetch, production, tags_of, version_of
 
 DATA = "synthetic:90"
 
@@ -59,6 +60,11 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     assert "production  pneumonia version 1" in done.stdout
     version = production(settings)
     assert fetch(settings, version, tmp_path / "bundle").evaluation["held_out"]["auc"]["value"] > 0.5
+    tags = tags_of(settings, version)
+    assert (tags["dataset.uri"], tags["dataset.kind"]) == (DATA, "generated")
+    assert int(tags["dataset.held_out_patients"]) > 3
+    assert (Path(settings.state_uri) / "references" / f"{tags['reference']}.parquet").is_file()
+    assert json.loads(tags["gate.json"])["promote"] is True
     mlflow_client = client(settings)
     parent = mlflow_client.get_run(version.run_id)
     nested = mlflow_client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")

@@ -7,16 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs import drift
-from ray_jobs.tracking.reference import log_reference
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.tracking.lineage import REFERENCE_TAG
+from ray_jobs.tracking.reference import keep_reference
 from registry.bundle import read_bundle
 from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
 from registry.state import open_state
-from registry.versions import client, production
+from registry.versions import ModelVersion, client, production, set_tags
 from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
@@ -44,9 +48,26 @@ def reference(whole: Registry) -> np.ndarray:
     random = np.random.default_rng(1)
     features = pictures[random.integers(0, len(pictures), 120)] + random.normal(0, 0.01, (120, pictures.shape[1]))
     version = whole.versions[1]
-    estimator = read_bundle(whole.files_of(version), digest=version.digest).estimator
-    log_reference(client(whole.settings), version.run_id, features, estimator)
+    keep_with_the_run(whole, version, features)
     return features
+
+
+def scores_of(registry: Registry, version: ModelVersion, features: np.ndarray) -> np.ndarray:
+    return read_bundle(registry.files_of(version), digest=version.digest).probability(features)
+
+
+def keep_with_the_run(registry: Registry, version: ModelVersion, features: np.ndarray) -> None:
+    """What trainings kept before versions had a reference in the state."""
+    rows = features.astype(np.float32)
+    table = pa.table(
+        {
+            "probability": pa.array(scores_of(registry, version, rows), pa.float64()),
+            "features": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]),
+        }
+    )
+    file = registry.folder / "held_out.parquet"
+    pq.write_table(table, file)
+    client(registry.settings).log_artifact(version.run_id, str(file), "reference")
 
 
 @pytest.fixture
@@ -138,8 +159,18 @@ def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_r
     other = replace(training, features=features, detector=detector_of(features, training.labels), spec=spec)
     champion = replace(registry, training_set=other).add(1.0)
     registry.promote(champion)
-    estimator = read_bundle(registry.files_of(champion), digest=champion.digest).estimator
-    log_reference(client(registry.settings), champion.run_id, reference[:, mine], estimator)
+    table = FeatureTable(
+        features=reference[:, mine],
+        views=np.zeros((120, 0, len(mine)), np.float32),
+        judged=reference[:, None, mine].astype(np.float32) + 100,  # drift is measured against X-rays as they were taken
+        sha256=np.arange(120).astype(str),
+        labels=np.arange(120) % 2,
+        patients=np.arange(120).astype(str),
+        roles=np.full(120, "train"),
+    )
+    state = open_state(registry.settings.state_uri)
+    kept = keep_reference(state, table, lambda rows: scores_of(registry, champion, rows), spec)
+    set_tags(registry.settings, champion, {REFERENCE_TAG: kept})
     remember(registry, reference[::2, mine] * 1.5 + 0.2)
     with pytest.raises(SystemExit) as stopped:
         job()

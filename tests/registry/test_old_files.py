@@ -22,7 +22,7 @@ from registry.feedback import read_feedback
 from registry.predictions import find, matrix, read
 from registry.settings import Settings
 from registry.state import open_state
-from serve.production.cache import VerifiedCache, cache_folder
+from registry.verified_cache import VerifiedCache, cache_folder
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError, SourceError
-from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.sources import kind_of, open_source
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,17 @@ def test_a_folder_that_may_not_be_listed_is_named(write):
             list(open_source(str(root)).entries())
     finally:
         (root / "NORMAL").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("synthetic:600", "generated"),
+        ("s3://bucket/xrays", "bucket"),
+        ("kaggle:owner/name", "kaggle"),
+        ("/clinic/xrays", "folder"),
+        ("/clinic/synthetic:600", "folder"),
+    ],
+)
+def test_an_address_tells_generated_pictures_from_those_of_children(uri: str, kind: str):
+    assert kind_of(uri) == kind

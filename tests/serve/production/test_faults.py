@@ -21,10 +21,10 @@ from benchmarks.load import closed, paced, post
 from registry.bundle import digest_of, read_bundle
 from registry.promotion import promote, rollback
 from registry.settings import Settings
+from registry.verified_cache import VerifiedCache
 from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, production
 from serve.api import create_app
 from serve.http.limits import RequestLimits
-from serve.production.cache import VerifiedCache
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
 from tests.serve.support.fault_proxy import mlflow_behind_faults

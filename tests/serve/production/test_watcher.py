@@ -8,10 +8,10 @@ import pytest
 
 from registry.bundle import read_bundle
 from registry.settings import Settings
+from registry.verified_cache import VerifiedCache
 from registry.versions import ModelVersion, production
 from serve.lifecycle.mlflow_ui import MlflowUi
 from serve.metrics import Metrics
-from serve.production.cache import VerifiedCache
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
 from tests.serve.support.models import Registry
