@@ -112,7 +112,8 @@ def remember(registry: Registry, features: np.ndarray, *, days_ago: float = 1.0,
 
 
 def runs(registry: Registry) -> list:
-    return client(registry.settings).search_runs([registry.experiment], "tags.kind = 'drift'")
+    experiment = client(registry.settings).get_experiment_by_name(registry.settings.model_name)
+    return client(registry.settings).search_runs([experiment.experiment_id], "tags.kind = 'drift'")
 
 
 def test_pictures_like_those_it_was_judged_by_are_no_drift_and_words_are_reported(
