@@ -5,7 +5,6 @@ Ray, MLflow and the S3 clients try a dead address again and again, in silence or
 
 import contextlib
 import functools
-import ipaddress
 import os
 import socket
 import ssl
@@ -93,12 +92,14 @@ def _parts(address: str, variable: str):  # type: ignore[no-untyped-def]
 
 @functools.cache
 def _ask(url: str, *, authorities: str) -> None:
-    """Take any answer for a sign of life, through the proxy that the environment names, as the libraries will."""
+    """Take any answer for a sign of life, through the proxy that the environment names, as the libraries will.
+
+    `load_settings` has put loopback into NO_PROXY by then.
+    """
     try:
         with (
             httpx.Client(
                 timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-                trust_env=not _is_loopback(urlsplit(url).hostname or ""),
                 verify=_trusted(authorities) if url.startswith("https") else False,
             ) as client,
             client.stream("GET", url) as answer,
@@ -172,10 +173,3 @@ def _greet(target: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=ANSWER_S)
         except grpc.FutureTimeoutError:
             raise _Dead("somebody takes connections there who is no Ray") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

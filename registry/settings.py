@@ -16,6 +16,7 @@ from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
 
 class SettingsError(FixableError):
@@ -94,7 +95,8 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Read the environment, then `.env` for what it lacks; keyword arguments that are not None win over both.
 
-    The AWS variables of `.env` reach boto3 and Arrow too, because the file is loaded into the environment.
+    The AWS variables of `.env` reach boto3 and Arrow too, because the file is loaded into the environment. Calls to
+    this machine go past the proxy that the environment names, in every library and every process that is started.
 
     Raises
     ------
@@ -102,6 +104,7 @@ def load_settings(**overrides: object) -> Settings:
         Naming each variable that is wrong, its value and what it takes.
     """
     _load(ROOT / ".env")
+    _ask_this_machine_without_a_proxy()
     # MLflow's bar for a handful of small files, and its two lines a run, would interrupt the job's own.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -109,6 +112,20 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _ask_this_machine_without_a_proxy() -> None:
+    """Add the names of this machine to NO_PROXY and no_proxy, and keep what is there.
+
+    Where both are set, libraries differ in which one they read; where one is set, it says what the other one lacks.
+    """
+    given = {name: os.environ.get(name, "").strip() for name in ("no_proxy", "NO_PROXY")}
+    for name, value in given.items():
+        hosts = [host.strip() for host in (value or next(filter(None, given.values()), "")).split(",")]
+        hosts = [host for host in hosts if host]
+        if "*" not in hosts:  # "*" alone means every host, and in a list it means nothing to some libraries
+            hosts += [host for host in _THIS_MACHINE if host not in hosts]
+        os.environ[name] = ",".join(hosts)
 
 
 def _load(file: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from registry import reach
 from registry.reach import UnreachableError, reach_jobs_api, reach_ray, reach_s3, reach_tracking
-from registry.settings import SettingsError
+from registry.settings import SettingsError, load_settings
 
 
 @contextmanager
@@ -124,6 +124,9 @@ def test_a_balancer_without_anybody_behind_is_away():
 def test_any_other_answer_is_a_sign_of_life_and_a_dead_proxy_is_not_asked_for_loopback(server, nobody, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{nobody}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    load_settings()
     reach_tracking(f"http://127.0.0.1:{server}")
     reach_tracking(f"http://localhost:{server}/below/a/prefix")
     reach_jobs_api(f"http://127.0.0.1:{server}")

@@ -1,8 +1,14 @@
 """Settings from the environment, and what is said of wrong ones."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
+import requests
+from botocore.utils import get_environ_proxies
 
 import registry.settings as settings_module
 from registry.settings import SettingsError, load_settings
@@ -116,3 +122,44 @@ def test_a_virtual_environment_of_that_name_is_no_dotenv(tmp_path, monkeypatch):
     monkeypatch.setattr(settings_module, "ROOT", tmp_path)
     (tmp_path / ".env").mkdir()
     load_settings()
+
+
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"),
+    [(None, None), ("", "intranet.example"), ("intranet.example", ""), ("10.0.0.9,", "::1"), ("*", "")],
+)
+def test_no_library_and_no_child_asks_this_machine_through_a_proxy(lower, upper, monkeypatch):
+    for name in _PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name, value in (("no_proxy", lower), ("NO_PROXY", upper)):
+        monkeypatch.setenv(name, value or "")  # so that the end of the test restores it
+        if value is None:
+            monkeypatch.delenv(name)
+    load_settings()
+    for host in ("localhost:5000", "127.0.0.1:9000", "[::1]:8080", "0.0.0.0:8265"):
+        url = f"http://{host}/health"
+        assert requests.utils.get_environ_proxies(url) == {}, host
+        if "[" not in host:  # botocore compares the brackets too, which httpx cannot read in NO_PROXY
+            assert get_environ_proxies(url) == {}, host
+        with httpx.Client() as client:
+            assert client._transport_for_url(httpx.URL(url)) is client._transport, host
+    program = "import urllib.request as u; print(u.proxy_bypass('127.0.0.1:80'))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() in ("True", "1")
+
+
+def test_what_the_environment_excepts_from_the_proxy_stays_excepted_and_nothing_else_is(monkeypatch):
+    for name in _PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "intranet.example, localhost")
+    for _ in range(2):  # a second reading adds nothing
+        load_settings()
+    assert os.environ["no_proxy"].count("127.0.0.1") == os.environ["no_proxy"].count("localhost") == 1
+    assert requests.utils.get_environ_proxies("http://intranet.example/") == {}
+    assert requests.utils.get_environ_proxies("http://elsewhere.example/")["http"] == "http://127.0.0.1:9"
+    monkeypatch.setenv("no_proxy", "*")
+    load_settings()
+    assert os.environ["no_proxy"] == "*"
