@@ -1,8 +1,8 @@
 """An X-ray as another place might have taken, processed and sent it: views for training, and others for judging by.
 
-What is judged by is drawn from kinds of change that training does not use (local contrast, noise, compression, shading,
-frames, markers), beside stronger ones of the kinds that it does. A model that had learnt to see through its own views
-alone would not do well there.
+A judged view has the changes of a training view (place, exposure, sharpness), with the same bounds, and some that
+training never sees: local contrast, noise, compression, shading, frames, markers. A model that only knows its own
+training views does badly there.
 """
 
 import hashlib
@@ -35,7 +35,12 @@ class Acquisition:
 
 
 def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -> list[np.ndarray]:
-    """Views for training, then those for judging, each float32 (224, 224) in 0…1; the same for the same seed."""
+    """Views for training, then those for judging, each float32 (224, 224) in 0…1; the same for the same seed.
+
+    >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    >>> [view.shape for view in other_acquisitions(ramp, b"seed", Acquisition())]
+    [(224, 224), (224, 224)]
+    """
     canvas = canvas_of(pixels)
     views = []
     for kind, count in (("fitted", settings.fitted), ("judged", settings.judged)):
@@ -69,7 +74,12 @@ def _exposed(canvas: np.ndarray, random: np.random.Generator, settings: Acquisit
 
 
 def sharpened(canvas: np.ndarray, strength: float) -> np.ndarray:
-    """An unsharp mask of some strength, float32 in 0…1."""
+    """An unsharp mask of some strength, float32 in 0…1.
+
+    >>> edge = np.repeat(np.float32([[0.4, 0.6]]), 8, axis=1)
+    >>> bool(np.ptp(sharpened(edge, 1.0)) > np.ptp(edge))
+    True
+    """
     soft = cv2.GaussianBlur(canvas, (0, 0), 1.2)
     return np.asarray(np.clip(canvas + np.float32(strength) * (canvas - soft), 0.0, 1.0), np.float32)
 

@@ -34,7 +34,12 @@ class Box(NamedTuple):
 
 
 def cut(picture: np.ndarray, box: Box, side: int) -> np.ndarray:
-    """float32 (side, side): what the box shows of a float32 picture; beyond its rim the rim's pixels go on."""
+    """float32 (side, side): what the box shows of a float32 picture; beyond its rim the rim's pixels go on.
+
+    >>> halves = np.repeat(np.float32([[0.0, 1.0]]), 32, axis=1).repeat(64, axis=0)
+    >>> cut(halves, Box(0.5, 0.0, 1.0, 1.0), 32).mean().round(2).item()  # the right half
+    1.0
+    """
     height, width = picture.shape
     across, down = (box.right - box.left) * width / side, (box.bottom - box.top) * height / side
     if max(across, down) > _FINE:

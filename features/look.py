@@ -22,7 +22,12 @@ class Look:
 
 
 def look(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> Look:
-    """Look at grey pixels, 2-D uint8, uint16 or float32, of any size; lungs are taken where they are likeliest."""
+    """Look at grey pixels, 2-D uint8, uint16 or float32, of any size; lungs are taken where they are likeliest.
+
+    >>> found = look(np.zeros((300, 200), np.uint8))
+    >>> found.pictures.plain.shape, found.lungs.plausible
+    ((128, 128), False)
+    """
     if spec.lungs is None:
         return Look(pictures=normalise(pixels, spec.normalise), frame=WHOLE, lungs=None)
     canvas = canvas_of(pixels)

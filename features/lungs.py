@@ -61,7 +61,12 @@ class Found:
 
 
 def canvas_of(pixels: np.ndarray) -> np.ndarray:
-    """float32 (CANVAS, CANVAS) in 0…1, of grey pixels, 2-D uint8, uint16, or float32 that is in 0…1 already."""
+    """float32 (CANVAS, CANVAS) in 0…1, of grey pixels, 2-D uint8, uint16, or float32 that is in 0…1 already.
+
+    >>> canvas = canvas_of(np.full((300, 200), 255, np.uint8))
+    >>> canvas.shape, round(float(canvas.max()), 3)
+    ((224, 224), 1.0)
+    """
     full = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
     # In floating point, so that a picture in eight and in sixteen bits gives the same box; that of a large one, whose
     # every pixel is the mean of many, takes longer than it is worth.
@@ -72,7 +77,11 @@ def canvas_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def locate(canvas: np.ndarray, settings: Lungs) -> Found:
-    """The likeliest box of the lungs in what `canvas_of` gives, plausible or not."""
+    """The likeliest box of the lungs in what `canvas_of` gives, plausible or not.
+
+    >>> locate(canvas_of(np.zeros((300, 200), np.uint8)), Lungs()).plausible
+    False
+    """
     numbers = numbers_of(settings.numbers)
     small = cv2.resize(canvas, (_COARSE, _COARSE), interpolation=cv2.INTER_AREA)
     box = _ordered(_network(numbers, "whole", seen(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA))))
@@ -86,7 +95,11 @@ def locate(canvas: np.ndarray, settings: Lungs) -> Found:
 
 
 def seen(square: np.ndarray) -> np.ndarray:
-    """float64 vector that the networks see of a float32 (SIDE, SIDE) picture: thumbnail of contrast, then gradients."""
+    """float64 vector that the networks see of a float32 (SIDE, SIDE) picture: thumbnail of contrast, then gradients.
+
+    >>> seen(np.zeros((SIDE, SIDE), np.float32)).shape  # 32 × 32 pixels, then 8 × 8 cells of 8 directions
+    (1536,)
+    """
     soft = cv2.GaussianBlur(square, (0, 0), 0.7)
     centred = soft - cv2.GaussianBlur(soft, (0, 0), 8.0)
     deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), 8.0))
@@ -99,7 +112,11 @@ def seen(square: np.ndarray) -> np.ndarray:
 
 
 def halved(vector: np.ndarray) -> Mapping[str, np.ndarray]:
-    """The parts of what `seen` gives, (N,) or (M, N), that were measured on the viewer's left and right half."""
+    """The parts of what `seen` gives, (N,) or (M, N), that were measured on the viewer's left and right half.
+
+    >>> {side: part.shape for side, part in halved(np.zeros(1536)).items()}
+    {'left': (768,), 'right': (768,)}
+    """
     cells, pixels = SIDE // _CELL, _THUMBNAIL * _THUMBNAIL
     thumbnail = vector[..., :pixels].reshape(*vector.shape[:-1], _THUMBNAIL, _THUMBNAIL)
     histograms = vector[..., pixels:].reshape(*vector.shape[:-1], cells, cells * _ORIENTATIONS)
@@ -113,7 +130,12 @@ def halved(vector: np.ndarray) -> Mapping[str, np.ndarray]:
 
 
 def numbers_of(digest: str) -> Mapping[str, np.ndarray]:
-    """The shipped numbers, float64; raises ValueError where they are not those of a digest."""
+    """The shipped numbers, float64; raises ValueError where they are not those of a digest.
+
+    >>> numbers_of("0" * 64)
+    Traceback (most recent call last):
+    ValueError: the lungs are located by numbers ...
+    """
     return _read(digest)
 
 
