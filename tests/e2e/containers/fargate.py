@@ -128,6 +128,10 @@ class Fargate:
         ready = ("docker", "exec", container("database"), "pg_isready", "--host", "127.0.0.1")
         wait_for(lambda: run(*ready, check=False).returncode == 0, "the database")
 
+    def host(self, name: str) -> str:
+        """The host name of a service, as people and other services know it."""
+        return NAMES.host(self._whole.service(name))
+
     def change_the_databases_password(self) -> None:
         """Do what RDS does every week, telling Secrets Manager alone; and let everybody have to log in anew."""
         psql = ("docker", "exec", container("database"), "psql", "--username", "mlflow", "--command")

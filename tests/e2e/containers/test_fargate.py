@@ -28,10 +28,15 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fargate]:
         yield made
 
 
-def ask_mlflow(aws: Fargate, path: str, *, host: str = NAMES.host("mlflow"), login: bool = True) -> httpx.Response:
+def ask_mlflow(aws: Fargate, path: str, *, host: str | None = None, login: bool = True) -> httpx.Response:
     """What MLflow answers to people, who come by the load balancer and so by its name."""
     people = ("admin", aws.secret("mlflow-admin-password")) if login else None
-    return httpx.get(f"{aws.url('mlflow')}/api/2.0/mlflow/{path}", auth=people, headers={"Host": host}, timeout=10)
+    return httpx.get(
+        f"{aws.url('mlflow')}/api/2.0/mlflow/{path}",
+        auth=people,
+        headers={"Host": host or aws.host("mlflow")},
+        timeout=10,
+    )
 
 
 def production(aws: Fargate) -> int | None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from serve.lifecycle.haproxy import SHED
+from serve.lifecycle.refusals import SHED
 from tests.e2e.containers.conftest import APP, Load
 from tests.e2e.containers.stack import (
     PROJECT,
