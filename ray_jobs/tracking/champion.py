@@ -24,7 +24,7 @@ SAME_DATA = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
+class Challenger:
     """A version that is judged, the data that it was trained on, and its probabilities (R,) of what it is compared on.
 
     `replace_other_data` is why it may replace a model of another dataset, None if it may not.
@@ -52,7 +52,7 @@ class _Relation:
     notes: tuple[str, ...] = ()
 
 
-def champion_of(candidate: Candidate, version: ModelVersion, scratch: Path) -> Champion:
+def champion_of(candidate: Challenger, version: ModelVersion, scratch: Path) -> Champion:
     """Compare a candidate with a version on the X-rays that each was judged by, as far as both can be asked.
 
     A model of real pictures is not asked about generated ones, and one that may replace another dataset's model is only
@@ -86,7 +86,7 @@ def champion_of(candidate: Candidate, version: ModelVersion, scratch: Path) -> C
 
 
 def _reference(
-    candidate: Candidate, version: ModelVersion, origin: Lineage
+    candidate: Challenger, version: ModelVersion, origin: Lineage
 ) -> tuple[JudgedReference | None, list[str]]:
     """The X-rays that a version was judged by, or the note that they are not known."""
     if origin.reference is None:
@@ -98,7 +98,7 @@ def _reference(
 
 
 def _whose_data(
-    candidate: Candidate, version: ModelVersion, origin: Lineage, reference: JudgedReference | None
+    candidate: Challenger, version: ModelVersion, origin: Lineage, reference: JudgedReference | None
 ) -> _Relation:
     """How the data of a candidate and of a version go together."""
     if candidate.generated and not origin.generated:
@@ -122,7 +122,7 @@ def _whose_data(
     return _Relation(same=True)
 
 
-def _of_other_data(candidate: Candidate, other: str, share: float | None) -> _Relation:
+def _of_other_data(candidate: Challenger, other: str, share: float | None) -> _Relation:
     other += ")" if share is None else f"; {share:.0%} of the X-rays that it was judged by are in this dataset)"
     if candidate.replace_other_data is None:
         objection = f"{other}; train with --replace-other-data WHY to replace it, or {_by_hand(candidate)}"
@@ -130,11 +130,11 @@ def _of_other_data(candidate: Candidate, other: str, share: float | None) -> _Re
     return _Relation(same=False, notes=(f"{other}, which was to be replaced: {candidate.replace_other_data}",))
 
 
-def _by_hand(candidate: Candidate) -> str:
+def _by_hand(candidate: Challenger) -> str:
     return f"python -m ray_jobs.promote {candidate.version.version} --why TEXT promotes it by hand"
 
 
-def _share(candidate: Candidate, reference: JudgedReference | None) -> float | None:
+def _share(candidate: Challenger, reference: JudgedReference | None) -> float | None:
     """The share of a reference's X-rays that the candidate's dataset has, whatever they are called there."""
     if reference is None:
         return None
@@ -143,7 +143,7 @@ def _share(candidate: Candidate, reference: JudgedReference | None) -> float | N
     return float(np.isin(reference.sha256, mine).mean())
 
 
-def _bundle(candidate: Candidate, version: ModelVersion, scratch: Path) -> Bundle:
+def _bundle(candidate: Challenger, version: ModelVersion, scratch: Path) -> Bundle:
     """A version's model from the registry, or the copy from which serving on this machine answers.
 
     Raises
@@ -162,7 +162,7 @@ def _bundle(candidate: Candidate, version: ModelVersion, scratch: Path) -> Bundl
         raise ArtefactError(f"the champion cannot be asked: {error}") from error
 
 
-def _on_its_own(candidate: Candidate, champion: Bundle) -> Comparison:
+def _on_its_own(candidate: Challenger, champion: Bundle) -> Comparison:
     held_out = candidate.sides.held_out.compared()
     return Comparison(
         xrays=f"the same {len(candidate.sides.held_out)} held-out X-rays",
@@ -186,13 +186,13 @@ def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.
     return table.only(np.array([position[sha256] for sha256 in held_out.sha256])).compared().features
 
 
-def _is_covered(candidate: Candidate, reference: JudgedReference, comparisons: list[Comparison]) -> bool:
+def _is_covered(candidate: Challenger, reference: JudgedReference, comparisons: list[Comparison]) -> bool:
     """Whether both were compared already on the very X-rays of a reference: those of an unchanged dataset."""
     return bool(comparisons) and set(reference.sha256) == set(candidate.sides.held_out.sha256)
 
 
 def _on_the_reference(
-    candidate: Candidate, reference: JudgedReference, version: ModelVersion, *, binding: bool
+    candidate: Challenger, reference: JudgedReference, version: ModelVersion, *, binding: bool
 ) -> Comparison | str:
     """Compare on what the champion was judged by, with the answers that it gave then; or say why that cannot be.
 

@@ -15,7 +15,7 @@ from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.cluster import in_turn
 from ray_jobs.runtime.progress import write_line
-from ray_jobs.tracking.champion import Candidate, champion_of
+from ray_jobs.tracking.champion import Challenger, champion_of
 from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
 from registry.promotion import history, promote
@@ -48,7 +48,7 @@ def judge(
         plain = bundle.probability(held_out.features)
         evaluation = evaluate(held_out.labels, plain, held_out.patients, threshold=bundle.threshold)
         shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
-        candidate = Candidate(
+        candidate = Challenger(
             prepared=prepared,
             sides=sides,
             version=version,

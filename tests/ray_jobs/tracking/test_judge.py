@@ -16,7 +16,7 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.gate import Champion
 from ray_jobs.learning.table import FeatureTable, Sides
-from ray_jobs.tracking.champion import Candidate, champion_of
+from ray_jobs.tracking.champion import Challenger, champion_of
 from ray_jobs.tracking.judge import judge
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
@@ -89,7 +89,7 @@ class Place:
     def challenge(self, prepared: Prepared, sides: Sides, scratch: Path, *, why: str | None = None) -> Champion:
         """What the gate is told of the champion for the sound challenger."""
         bundle = read_bundle(self.registry.files_of(self.sound), digest=self.sound.digest)
-        candidate = Candidate(
+        candidate = Challenger(
             prepared=prepared,
             sides=sides,
             version=self.sound,
