@@ -38,7 +38,7 @@ def environment(kernel: str | None, threads: int) -> dict[str, str]:
         cpuinfo = Path("/proc/cpuinfo")
         flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
         if not KERNELS[kernel] <= flags:
-            pytest.skip(f"the processor lacks {', '.join(sorted(KERNELS[kernel] - flags))}, which {kernel} needs")
+            pytest.skip(reason=f"this processor lacks {', '.join(sorted(KERNELS[kernel] - flags))} of {kernel}")
     kept = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
     return {
         **kept,

@@ -55,7 +55,7 @@ def test_a_port_of_ipv6_that_is_taken_is_named_with_brackets() -> None:
         try:
             taken.bind(("::1", 0))
         except OSError as error:
-            pytest.skip(f"this machine has no IPv6 loopback: {error}")
+            pytest.skip(reason=f"this machine has no IPv6 loopback: {error}")
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=rf"on \[::1\]:{port} "):

@@ -218,11 +218,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
+        pytest.skip(reason="only root may mount a small file system")
     command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+        pytest.skip(reason=f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     try:
         yield folder
     finally:
