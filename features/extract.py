@@ -4,8 +4,10 @@ import hashlib
 
 import numpy as np
 
+from features.acquisition import other_acquisitions
 from features.augment import views
-from features.normalise import Normalised, normalise
+from features.look import look
+from features.normalise import Normalised
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
@@ -28,21 +30,23 @@ def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
 
 
 def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
-    """float32 (1 + spec.jitter.views, len(spec.names)): `extract`, then a row for each jittered view.
+    """float32 (spec.rows.count, len(spec.names)): `extract`, then a row for each view, in the order of `spec.rows`.
 
-    The views follow from the bytes alone, so that a second run gives the same. They are for training:
-    a picture is judged by its first row. Raises as `extract` does.
+    The views follow from the bytes alone, so that a second run gives the same. They are for training and for judging
+    models: a picture is answered by its first row. Raises as `extract` does.
 
     >>> import cv2
     >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     >>> data = cv2.imencode(".png", ramp)[1].tobytes()
     >>> rows = extract_views(data)
-    >>> len(rows) == 1 + DEFAULT_SPEC.jitter.views, np.array_equal(rows[0], extract(data))
+    >>> len(rows) == DEFAULT_SPEC.rows.count, np.array_equal(rows[0], extract(data))
     (True, True)
     """
-    pixels = decode(data)
-    jittered = views(pixels, hashlib.sha256(data).digest(), spec.jitter)
-    return np.stack([describe(picture, spec) for picture in (pixels, *jittered)])
+    pixels, seed = decode(data), hashlib.sha256(data).digest()
+    others = views(pixels, seed, spec.jitter)
+    if spec.acquisition is not None:
+        others += other_acquisitions(pixels, seed, spec.acquisition)
+    return np.stack([describe(picture, spec) for picture in (pixels, *others)])
 
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
@@ -53,12 +57,13 @@ def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray
     >>> vector["intensity.plain.mean.r0c0"] < vector["intensity.plain.mean.r0c7"]  # dark on the left
     True
     """
-    return describe_normalised(normalise(pixels, spec.normalise), spec)
+    return describe_normalised(look(pixels, spec).pictures, spec)
 
 
 def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of pictures that are normalised already.
 
+    >>> from features.normalise import normalise
     >>> flat = normalise(np.full((64, 64), 7, np.uint8), DEFAULT_SPEC.normalise)
     >>> float(describe_normalised(flat)[-1])
     0.0

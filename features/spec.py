@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from features.acquisition import Acquisition
 from features.augment import Jitter
 from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
 from features.descriptors.lbp import Lbp
+from features.lungs import DIGEST, Lungs
 from features.normalise import Normalise
 
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.
@@ -34,12 +36,30 @@ class SpecMismatch(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureSpec:
-    """Normalisation, the families in the order of the vector, and the jitter of training views."""
+class Rows:
+    """How many rows of features an image has: its own, then those of views that models are fitted on and judged by."""
 
+    fitted: int
+    judged: int
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return 1 + self.fitted + self.judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """Lungs, normalisation, the families in the order of the vector, and the views of training and of judging.
+
+    Models of before X-rays were cut to their lungs have neither ``lungs`` nor ``acquisition``; their JSON names none.
+    """
+
+    lungs: Lungs | None = field(default_factory=Lungs)
     normalise: Normalise = field(default_factory=Normalise)
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
     jitter: Jitter = field(default_factory=Jitter)
+    acquisition: Acquisition | None = field(default_factory=Acquisition)
     version: int = CODE_VERSION
 
     def __post_init__(self) -> None:
@@ -59,12 +79,18 @@ class FeatureSpec:
     def places(self) -> np.ndarray:
         """float64 (len(names), 4), read-only: top, left, bottom and right of where each number was measured.
 
-        They are shares of the sides of what was normalised to the square, which today is the whole picture. A row of
-        NaN stands for a number of all of it.
+        They are shares of the sides of what was normalised to the square (`features.look.Look.frame`). A row of NaN
+        stands for a number of all of it.
         """
         places = np.concatenate([family.places(self.normalise.side) for family in self.families])
         places.flags.writeable = False
         return places
+
+    @property
+    def rows(self) -> Rows:
+        """How many rows of features an image has, with its views."""
+        more = self.acquisition
+        return Rows(fitted=self.jitter.views + (more.fitted if more else 0), judged=more.judged if more else 0)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -74,7 +100,11 @@ class FeatureSpec:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
         parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
+        parts |= {name: asdict(part) for name, part in self._optional() if part is not None}
         return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
+
+    def _optional(self) -> tuple[tuple[str, Any], ...]:
+        return ("lungs", self.lungs), ("acquisition", self.acquisition)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
@@ -85,9 +115,18 @@ class FeatureSpec:
                 normalise=_part(Normalise, document["normalise"]),
                 families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
                 jitter=_part(Jitter, document["jitter"]),
+                lungs=_part(Lungs, document["lungs"]) if "lungs" in document else None,
+                acquisition=_part(Acquisition, document["acquisition"]) if "acquisition" in document else None,
                 version=document["version"],
             )
+            if spec.lungs and spec.lungs.numbers != DIGEST:
+                raise SpecMismatch(
+                    f"the feature spec finds lungs by numbers {spec.lungs.numbers[:12]}, this code has {DIGEST[:12]}; "
+                    "use the code that made it, or extract the features again"
+                )
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
+        except SpecMismatch:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
             raise SpecMismatch(
                 f"this is no feature spec of this code ({error!r}); extract the features again"

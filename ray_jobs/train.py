@@ -27,7 +27,7 @@ from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
-from ray_jobs.tracking.judge import TrainingResult, judge
+from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
@@ -65,8 +65,9 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     shared = ray.put(data)
     fitted, detector = ray.get([_fit.remote(best, shared), _fit_detector.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
-    scores = probability(fitted.estimator, sides.held_out.features)
-    reference = keep_reference(prepared.state, sides.held_out, scores, DEFAULT_SPEC)
+    reference = keep_reference(
+        prepared.state, sides.held_out, lambda rows: probability(fitted.estimator, rows), DEFAULT_SPEC
+    )
     rates = detection_rates(detector, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
@@ -106,7 +107,7 @@ def golden_images() -> list[bytes]:
 
 
 def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluation]:
-    """Evaluate on the held-out patients, and on `test/` where there is one; log the pictures."""
+    """Evaluate on the held-out patients, plain and shifted, and on `test/` where there is one; log the pictures."""
     found = {}
     for name, table in (("held_out", sides.held_out), ("test", sides.test)):
         if len(np.unique(table.labels)) < 2:
@@ -116,11 +117,19 @@ def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluat
         probabilities = probability(fitted.estimator, table.features)
         found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)
         run.log_figures(plots(table.labels, probabilities, found[name]), name)
-    return found
+    shifted = shifted_evaluation(
+        sides.held_out, lambda features: probability(fitted.estimator, features), fitted.threshold
+    )
+    return found | ({"held_out_shifted": shifted} if shifted else {})
 
 
 def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> dict[str, float]:
-    flat = {"cv_auc": best.auc, "cv_auc_standard_error": best.spread, "threshold": fitted.threshold}
+    flat = {
+        "cv_auc": best.auc,
+        "cv_auc_standard_error": best.spread,
+        "cv_plain_auc": float(np.mean(best.plain_auc)),
+        "threshold": fitted.threshold,
+    }
     for name, evaluation in evaluations.items():
         flat |= evaluation.metrics(name)
     return flat
@@ -130,7 +139,12 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], r
     return {
         **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
         "scope": {"held_out": asdict(rates)},
-        "cross_validation": {"auc": best.auc, "standard_error": best.spread, "folds": FOLDS},
+        "cross_validation": {
+            "auc": best.auc,
+            "standard_error": best.spread,
+            "plain_auc": float(np.mean(best.plain_auc)),
+            "folds": FOLDS,
+        },
         "model": str(best.candidate),
         "data": {
             "digest": prepared.manifest.digest,
@@ -149,12 +163,23 @@ def summary(settings: Settings, result: TrainingResult) -> str:
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
+        *_shifted_lines(result.shifted),
         f"registered  {result.version}, run {result.version.run_id}",
         f"gate        {'promoted' if result.decision.promote else 'kept back'}: {result.decision}",
         f"production  {serves if serves else 'nothing'}",
         f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
     ]
     return "\n".join(lines)
+
+
+def _shifted_lines(shifted: Evaluation | None) -> list[str]:
+    if shifted is None:
+        return []
+    return [
+        "shifted     the same as another place might have framed, exposed and processed them:",
+        f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
+        f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
+    ]
 
 
 def main() -> None:

@@ -96,6 +96,16 @@ def evaluate(
     )
 
 
+def evaluate_views(
+    labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, *, threshold: float
+) -> Evaluation | None:
+    """Evaluate probabilities (N, J) of J views of N images, each as an X-ray of the image's patient; None without J."""
+    views = probabilities.shape[1]
+    if views == 0:
+        return None
+    return evaluate(np.repeat(labels, views), probabilities.ravel(), np.repeat(patients, views), threshold=threshold)
+
+
 def patient_weights(labels: np.ndarray, codes: np.ndarray, *, seed: int) -> list[np.ndarray]:
     """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out."""
     random = np.random.default_rng(seed)

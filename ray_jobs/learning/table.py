@@ -11,11 +11,13 @@ from ray_jobs.dataset.split import sides
 class FeatureTable:
     """Features of a dataset in memory, and of each row, (N,), its image's sha256, label (0 or 1), patient and role.
 
-    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, which are for training only.
+    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, for training only, and
+    `judged`, float32 (N, J, D), as another place might have taken them, to judge models by.
     """
 
     features: np.ndarray
     views: np.ndarray
+    judged: np.ndarray
     sha256: np.ndarray
     labels: np.ndarray
     patients: np.ndarray
@@ -27,6 +29,26 @@ class FeatureTable:
     def only(self, rows: np.ndarray) -> "FeatureTable":
         """The rows that a mask (N,) chooses."""
         return FeatureTable(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def compared(self) -> "FeatureTable":
+        """What two models are compared on, a row each: the views to judge by, or the plain X-rays without such views.
+
+        A model that has learnt what is peculiar to one place is unbeatable there, and only there.
+        """
+        count, views, width = self.judged.shape
+        if views == 0:
+            return self
+        rows = np.repeat(np.arange(count), views)
+        none = np.zeros((count * views, 0, width), self.features.dtype)
+        return FeatureTable(
+            features=self.judged.reshape(count * views, width),
+            views=none,
+            judged=none,
+            sha256=self.sha256[rows],
+            labels=self.labels[rows],
+            patients=self.patients[rows],
+            roles=self.roles[rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

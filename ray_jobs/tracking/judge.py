@@ -3,13 +3,16 @@
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ray_jobs.feature_table.prepare import Prepared
-from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
 from ray_jobs.learning.gate import Footprint, GateDecision, decide
-from ray_jobs.learning.table import Sides
+from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.cluster import in_turn
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
@@ -25,6 +28,7 @@ class TrainingResult:
 
     version: ModelVersion
     evaluation: Evaluation
+    shifted: Evaluation | None
     decision: GateDecision
     production: ModelVersion | None
 
@@ -41,14 +45,15 @@ def judge(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "candidate"
         bundle = fetch(settings, version, folder)
-        probabilities = bundle.probability(held_out.features)
-        evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
+        plain = bundle.probability(held_out.features)
+        evaluation = evaluate(held_out.labels, plain, held_out.patients, threshold=bundle.threshold)
+        shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
         candidate = Challenger(
             prepared=prepared,
             sides=sides,
             version=version,
             bundle=bundle,
-            probabilities=probabilities,
+            probabilities=bundle.probability(held_out.compared().features),
             replace_other_data=replace_other_data,
         )
         while True:
@@ -57,7 +62,7 @@ def judge(
                 decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
                 decision = decide(
-                    {"held-out": evaluation},
+                    {"held-out": evaluation} | ({"shifted": shifted} if shifted else {}),
                     footprint=_footprint(bundle, folder),
                     champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
@@ -65,7 +70,18 @@ def judge(
                 break
     gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
     set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
-    return TrainingResult(version=version, evaluation=evaluation, decision=decision, production=production(settings))
+    return TrainingResult(
+        version=version, evaluation=evaluation, shifted=shifted, decision=decision, production=production(settings)
+    )
+
+
+def shifted_evaluation(
+    table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], threshold: float
+) -> Evaluation | None:
+    """How good a model is on a table's X-rays as another place might have taken them; None where there are none."""
+    count, views, width = table.judged.shape
+    probabilities = probability(table.judged.reshape(count * views, width)) if views else np.empty(0)
+    return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
 def _footprint(bundle: Bundle, folder: Path) -> Footprint:
