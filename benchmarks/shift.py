@@ -1,8 +1,8 @@
 """Which model holds on X-rays that were taken, framed and sent otherwise? `python -m benchmarks.shift --data FOLDER`.
 
-FOLDER holds NORMAL/ and PNEUMONIA/. Models of the whole frame, as they were before lungs were looked for, and of the
-box of the lungs learn from the same patients; one patient in five is held out. Each model has its own threshold,
-chosen on patients that its fit had not seen. Shown are AUC and accuracy of every change, and how many labels it flips.
+FOLDER holds NORMAL/ and PNEUMONIA/. Models with and without views of other acquisitions learn from the same patients;
+one patient in five is held out. Each model has its own threshold, chosen on patients that its fit had not seen. Shown
+are AUC and accuracy of every change, and how many labels it flips.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from features.acquisition import other_acquisitions
+from features.augment import Jitter
 from features.extract import describe, extract_views
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
@@ -30,10 +31,9 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 
 SPECS = {
-    "frame": replace(DEFAULT_SPEC, lungs=None, acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
-    "frame, more views": replace(DEFAULT_SPEC, lungs=None),
-    "lungs": replace(DEFAULT_SPEC, acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
-    "lungs, more views": DEFAULT_SPEC,
+    "plain": replace(DEFAULT_SPEC, jitter=Jitter(views=0), acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
+    "jittered": replace(DEFAULT_SPEC, acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
+    "other acquisitions": DEFAULT_SPEC,
 }
 SHIFTED = "other acquisition"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from features.lungs import CANVAS, canvas_of
+CANVAS = 224
+"""Height and width of a view, in pixels: every X-ray is brought to it first, whatever its aspect."""
 
 _CHANCE = 0.5  # of each kind of change that only judged views have
 
@@ -50,6 +51,19 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
             taken = _exposed(_placed(canvas, random, settings), random, settings)
             views.append(_processed(taken, random) if kind == "judged" else taken)
     return views
+
+
+def canvas_of(pixels: np.ndarray) -> np.ndarray:
+    """float32 (CANVAS, CANVAS) in 0…1, of grey pixels, 2-D uint8, uint16, or float32 that is in 0…1 already.
+
+    >>> canvas = canvas_of(np.full((300, 200), 255, np.uint8))
+    >>> canvas.shape, round(float(canvas.max()), 3)
+    ((224, 224), 1.0)
+    """
+    full = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
+    # The mean in floating point, so that a picture in eight and in sixteen bits gives the same view.
+    square = cv2.resize(pixels.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+    return np.asarray(square * np.float32(1 / full))
 
 
 def _placed(canvas: np.ndarray, random: np.random.Generator, settings: Acquisition) -> np.ndarray:

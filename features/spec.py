@@ -16,7 +16,6 @@ from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
 from features.descriptors.lbp import Lbp
-from features.lungs import DIGEST, Lungs
 from features.normalise import Normalise
 
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.
@@ -50,12 +49,11 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """Lungs, normalisation, the families in the order of the vector, and the views of training and of judging.
+    """Normalisation, the families in the order of the vector, and the views of training and of judging.
 
-    Models of before X-rays were cut to their lungs have neither ``lungs`` nor ``acquisition``; their JSON names none.
+    Older models have no ``acquisition``: they were neither trained nor judged on such views. Their JSON names none.
     """
 
-    lungs: Lungs | None = field(default_factory=Lungs)
     normalise: Normalise = field(default_factory=Normalise)
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
     jitter: Jitter = field(default_factory=Jitter)
@@ -79,7 +77,7 @@ class FeatureSpec:
     def places(self) -> np.ndarray:
         """float64 (len(names), 4), read-only: top, left, bottom and right of where each number was measured.
 
-        They are shares of the sides of what was normalised to the square (`features.look.Look.frame`). A row of NaN
+        They are shares of the sides of what was normalised to the square. A row of NaN
         stands for a number of all of it.
         """
         places = np.concatenate([family.places(self.normalise.side) for family in self.families])
@@ -100,11 +98,9 @@ class FeatureSpec:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
         parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
-        parts |= {name: asdict(part) for name, part in self._optional() if part is not None}
+        if self.acquisition is not None:
+            parts["acquisition"] = asdict(self.acquisition)
         return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
-
-    def _optional(self) -> tuple[tuple[str, Any], ...]:
-        return ("lungs", self.lungs), ("acquisition", self.acquisition)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
@@ -115,18 +111,10 @@ class FeatureSpec:
                 normalise=_part(Normalise, document["normalise"]),
                 families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
                 jitter=_part(Jitter, document["jitter"]),
-                lungs=_part(Lungs, document["lungs"]) if "lungs" in document else None,
                 acquisition=_part(Acquisition, document["acquisition"]) if "acquisition" in document else None,
                 version=document["version"],
             )
-            if spec.lungs and spec.lungs.numbers != DIGEST:
-                raise SpecMismatch(
-                    f"the feature spec finds lungs by numbers {spec.lungs.numbers[:12]}, this code has {DIGEST[:12]}; "
-                    "use the code that made it, or extract the features again"
-                )
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
-        except SpecMismatch:
-            raise
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
             raise SpecMismatch(
                 f"this is no feature spec of this code ({error!r}); extract the features again"

@@ -65,9 +65,8 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     shared = ray.put(data)
     fitted, detector = ray.get([_fit.remote(best, shared), _fit_detector.remote(shared)])
     evaluations = _evaluate(fitted, sides, run)
-    reference = keep_reference(
-        prepared.state, sides.held_out, lambda rows: probability(fitted.estimator, rows), DEFAULT_SPEC
-    )
+    scores = probability(fitted.estimator, sides.held_out.features)
+    reference = keep_reference(prepared.state, sides.held_out, scores, DEFAULT_SPEC)
     rates = detection_rates(detector, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},

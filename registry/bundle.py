@@ -12,7 +12,7 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from features.extract import describe_normalised, extract
-from features.look import Look, look
+from features.normalise import Normalised, normalise
 from features.reading.colour import colourfulness
 from features.reading.decode import decode
 from features.reading.errors import ImageError
@@ -37,10 +37,10 @@ class Golden:
 
 @dataclass(frozen=True, kw_only=True)
 class ExaminedImage:
-    """A picture that the model accepts: grey pixels, what of them is described, features (D,), and doubts about it."""
+    """A picture that the model accepts: grey pixels, normalised pictures, features (D,), and doubts about it."""
 
     pixels: np.ndarray
-    looked: Look
+    pictures: Normalised
     features: np.ndarray
     doubts: tuple[Doubt, ...]
 
@@ -95,10 +95,10 @@ class Bundle:
             If it cannot be decoded, or (`NotAChestXray`) is nothing that the model was trained on.
         """
         pixels = decode(image)
-        looked = look(pixels, self.spec)
-        features = describe_normalised(looked.pictures, self.spec)
-        doubts = self.detector.judge(pixels, looked, features, colourfulness(image), self.spec)
-        return ExaminedImage(pixels=pixels, looked=looked, features=features, doubts=doubts)
+        pictures = normalise(pixels, self.spec.normalise)
+        features = describe_normalised(pictures, self.spec)
+        doubts = self.detector.judge(pictures, features, colourfulness(image), self.spec)
+        return ExaminedImage(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
 
     def score(self, image: bytes) -> ScoredImage:
         """The answer for a picture that a person or program asks about; raises as `examine` does."""

@@ -14,7 +14,8 @@ SPECIFICITY_FLOOR = 0.80
 SHIFTED_AUC_FLOOR = 0.85
 SHIFTED_RATE_FLOOR = 0.70  # of sensitivity and of specificity: a threshold that only holds at home misses one of them
 CALIBRATION_CEILING = 0.10
-# By the name of an evaluation, what each of its numbers must reach.
+# By the name of an evaluation, what each of its numbers must reach. What a shift does to few X-rays is only known
+# roughly, so a floor on shifted ones is missed where the better end of the interval lies below it.
 FLOORS: Mapping[str, Mapping[str, float]] = {
     "held-out": {"auc": AUC_FLOOR, "sensitivity": SENSITIVITY_FLOOR, "specificity": SPECIFICITY_FLOOR},
     "shifted": {"auc": SHIFTED_AUC_FLOOR, "sensitivity": SHIFTED_RATE_FLOOR, "specificity": SHIFTED_RATE_FLOOR},
@@ -133,7 +134,12 @@ def _floors(evaluations: Mapping[str, Evaluation], *, worst: bool) -> list[Check
     for name, evaluation in evaluations.items():
         for metric, floor in FLOORS.get(name, {}).items():
             estimate: Estimate = getattr(evaluation, metric)
-            value, at = (estimate.low, " at worst") if worst else (estimate.value, "")
+            if worst:
+                value, at = estimate.low, " at worst"
+            elif name == "shifted":
+                value, at = estimate.high, " at best"
+            else:
+                value, at = estimate.value, ""
             label = f"{name} {_words(metric)}"
             reason = f"{label} {value:.3f}{at} is {'not ' if value >= floor else ''}below the floor of {floor}"
             checks.append(Check(name=label, value=value, limit=floor, passed=value >= floor, reason=reason))

@@ -30,26 +30,6 @@ class FeatureTable:
         """The rows that a mask (N,) chooses."""
         return FeatureTable(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def compared(self) -> "FeatureTable":
-        """What two models are compared on, a row each: the views to judge by, or the plain X-rays without such views.
-
-        A model that has learnt what is peculiar to one place is unbeatable there, and only there.
-        """
-        count, views, width = self.judged.shape
-        if views == 0:
-            return self
-        rows = np.repeat(np.arange(count), views)
-        none = np.zeros((count * views, 0, width), self.features.dtype)
-        return FeatureTable(
-            features=self.judged.reshape(count * views, width),
-            views=none,
-            judged=none,
-            sha256=self.sha256[rows],
-            labels=self.labels[rows],
-            patients=self.patients[rows],
-            roles=self.roles[rows],
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:

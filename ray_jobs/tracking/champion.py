@@ -1,7 +1,6 @@
 """What the gate has to know of the version in Production: whose data it knows, and what it says of the same X-rays."""
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ SAME_DATA = 0.5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Challenger:
-    """A version that is judged, the data that it was trained on, and its probabilities (R,) of what it is compared on.
+    """A version that is judged, the data that it was trained on, and its probabilities (N,) of the held-out X-rays.
 
     `replace_other_data` is why it may replace a model of another dataset, None if it may not.
     """
@@ -163,27 +162,26 @@ def _bundle(candidate: Challenger, version: ModelVersion, scratch: Path) -> Bund
 
 
 def _on_its_own(candidate: Challenger, champion: Bundle) -> Comparison:
-    held_out = candidate.sides.held_out.compared()
+    held_out = candidate.sides.held_out
     return Comparison(
-        xrays=f"the same {len(candidate.sides.held_out)} held-out X-rays",
+        xrays=f"the same {len(held_out)} held-out X-rays",
         labels=held_out.labels,
         patients=held_out.patients,
         candidate=candidate.probabilities,
-        champion=champion.probability(_features(candidate.prepared, champion, candidate.sides.held_out)),
+        champion=champion.probability(_features(candidate.prepared, champion, held_out)),
     )
 
 
 def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.ndarray:
-    """What is compared of a table in the features of a model's own spec, extracted if it is not today's."""
+    """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
     if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
-        return held_out.compared().features
+        return held_out.features
     write_line(
         f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare"
     )
-    # Views to compare on are made of pixels, so a model of before there were any can be asked about them too.
-    table = prepared.sides(replace(bundle.spec, acquisition=DEFAULT_SPEC.acquisition)).held_out
+    table = prepared.sides(bundle.spec).held_out
     position = {sha256: index for index, sha256 in enumerate(table.sha256)}
-    return table.only(np.array([position[sha256] for sha256 in held_out.sha256])).compared().features
+    return table.features[[position[sha256] for sha256 in held_out.sha256]]
 
 
 def _is_covered(candidate: Challenger, reference: JudgedReference, comparisons: list[Comparison]) -> bool:
@@ -200,36 +198,25 @@ def _on_the_reference(
     X-ray is held out of the candidate's dataset too, its label there counts, which may have been mended, and its
     features if the candidate has another feature spec.
     """
-    held_out, kept = candidate.sides.held_out.compared(), reference.compared()
-    here = {row: index for index, row in enumerate(_numbered(held_out.sha256))}
-    place = np.array([here.get(row, -1) for row in _numbered(kept.sha256)])
+    held_out = candidate.sides.held_out
+    here = {sha256: index for index, sha256 in enumerate(held_out.sha256)}
+    place = np.array([here.get(sha256, -1) for sha256 in reference.sha256])
     same_spec = reference.spec == candidate.bundle.spec.to_json()
-    usable = ~np.isin(kept.sha256, candidate.sides.train.sha256) & (same_spec | (place >= 0))
-    labels = np.where(place >= 0, held_out.labels[place], kept.labels)
+    usable = ~np.isin(reference.sha256, candidate.sides.train.sha256) & (same_spec | (place >= 0))
+    labels = np.where(place >= 0, held_out.labels[place], reference.labels)
     if len(np.unique(labels[usable])) < 2:
         why = "it was trained on them" if same_spec else "it has other features, and their pictures are not here"
         return f"the candidate cannot be asked about the X-rays that {version} was judged by: {why}"
     if same_spec:
-        probabilities = candidate.bundle.probability(kept.features[usable])
+        probabilities = candidate.bundle.probability(reference.features[usable])
     else:
         probabilities = candidate.probabilities[place[usable]]
-    asked, known = len(set(kept.sha256[usable])), len(set(kept.sha256))
-    counted = str(known) if asked == known else f"{asked} of the {known}"
+    counted = f"{usable.sum()} of the {len(usable)}" if not usable.all() else str(len(usable))
     return Comparison(
         xrays=f"{counted} X-rays that it was judged by",
         labels=labels[usable],
-        patients=kept.groups[usable],
+        patients=reference.groups[usable],
         candidate=probabilities,
-        champion=kept.scores[usable],
+        champion=reference.scores[usable],
         binding=binding,
     )
-
-
-def _numbered(sha256: np.ndarray) -> list[tuple[str, int]]:
-    """Each row's X-ray, and the number of its view among those of the X-ray."""
-    seen = Counter[str]()
-    rows = []
-    for name in sha256.tolist():
-        rows.append((name, seen[name]))
-        seen[name] += 1
-    return rows

@@ -45,15 +45,15 @@ def judge(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "candidate"
         bundle = fetch(settings, version, folder)
-        plain = bundle.probability(held_out.features)
-        evaluation = evaluate(held_out.labels, plain, held_out.patients, threshold=bundle.threshold)
+        probabilities = bundle.probability(held_out.features)
+        evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
         shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
         candidate = Challenger(
             prepared=prepared,
             sides=sides,
             version=version,
             bundle=bundle,
-            probabilities=bundle.probability(held_out.compared().features),
+            probabilities=probabilities,
             replace_other_data=replace_other_data,
         )
         while True:

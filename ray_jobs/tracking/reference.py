@@ -2,8 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 
 import mlflow.artifacts
@@ -39,65 +38,42 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedReference(Reference):
-    """A reference for challengers: of each row (M,) the sha256 and label of its X-ray, and the group of the patient.
+    """A reference that challengers can be compared on: of each X-ray (M,) its sha256, label and group of its patient.
 
-    `plain` (M,) tells X-rays as they are from views to judge by; `spec` is the JSON of the feature spec.
+    `spec` is the JSON of the feature spec.
     """
 
     sha256: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
-    plain: np.ndarray
     spec: str
 
-    def compared(self) -> "JudgedReference":
-        """The rows that two models are compared on: the views to judge by, or the plain X-rays without such views."""
-        return self._only(self.plain if self.plain.all() else ~self.plain)
 
-    def as_taken(self) -> "JudgedReference":
-        """The X-rays as they are."""
-        return self._only(self.plain)
-
-    def _only(self, rows: np.ndarray) -> "JudgedReference":
-        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        return replace(self, **arrays)
-
-
-def keep_reference(
-    state: State, held_out: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], spec: FeatureSpec
-) -> str:
-    """Keep held-out X-rays, and what a model says of them, in the state under the sha256 that is returned.
+def keep_reference(state: State, held_out: FeatureTable, scores: np.ndarray, spec: FeatureSpec) -> str:
+    """Keep held-out X-rays, and a model's scores (N,) of them, in the state under the sha256 that is returned.
 
     Patients become numbers, and no picture and no path is kept. Of more than ten thousand X-rays, those of patients
     drawn at random are.
     """
     groups = np.unique(held_out.patients, return_inverse=True)[1]
-    order = np.random.default_rng(0).permutation(groups.max() + 1)[groups]
-    drawn = held_out.only(np.sort(np.argsort(order, kind="stable")[:ROWS]))
-    kept = [_rows(drawn, probability, plain=True)]
-    if drawn.judged.shape[1]:
-        kept.append(_rows(drawn.compared(), probability, plain=False))
-    table = pa.concat_tables(kept).replace_schema_metadata({_SPEC: spec.to_json()})
+    drawn = np.random.default_rng(0).permutation(groups.max() + 1)[groups]
+    chosen = np.sort(np.argsort(drawn, kind="stable")[:ROWS])
+    rows = held_out.features[chosen].astype(np.float32)
+    table = pa.table(
+        {
+            "sha256": pa.array(held_out.sha256[chosen].tolist(), pa.string()),
+            "label": pa.array(held_out.labels[chosen], pa.int64()),
+            "group": pa.array(groups[chosen], pa.int64()),
+            "probability": pa.array(scores[chosen], pa.float64()),
+            "features": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]),
+        }
+    ).replace_schema_metadata({_SPEC: spec.to_json()})
     file = BytesIO()
     pq.write_table(table, file, compression="zstd", use_byte_stream_split=["features.list.element"])
     content = file.getvalue()
     digest = hashlib.sha256(content).hexdigest()
     state.write(_path(state, digest), content)
     return digest
-
-
-def _rows(table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], *, plain: bool) -> pa.Table:
-    features = table.features.astype(np.float32)
-    return pa.table(
-        {
-            "sha256": pa.array(table.sha256.tolist(), pa.string()),
-            "label": pa.array(table.labels, pa.int64()),
-            "group": pa.array(np.unique(table.patients, return_inverse=True)[1], pa.int64()),
-            "plain": pa.array(np.full(len(table), plain)),
-            "probability": pa.array(probability(features), pa.float64()),
-            "features": pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), features.shape[1]),
-        }
-    )
 
 
 def load_reference(state: State, digest: str) -> JudgedReference:
@@ -122,7 +98,6 @@ def load_reference(state: State, digest: str) -> JudgedReference:
         sha256=np.asarray(table.column("sha256").to_pylist()),
         labels=table.column("label").to_numpy(),
         groups=table.column("group").to_numpy(),
-        plain=np.asarray(table.column("plain")),
         spec=table.schema.metadata[_SPEC].decode(),
     )
 
@@ -130,9 +105,7 @@ def load_reference(state: State, digest: str) -> JudgedReference:
 def read_reference(settings: Settings, version: ModelVersion) -> Reference:
     """What a version was judged by; raises NoReferenceError where nothing was kept."""
     digest = lineage_of(settings, version).reference
-    return (
-        load_reference(open_state(settings.state_uri), digest).as_taken() if digest else _of_the_run(settings, version)
-    )
+    return load_reference(open_state(settings.state_uri), digest) if digest else _of_the_run(settings, version)
 
 
 def _of_the_run(settings: Settings, version: ModelVersion) -> Reference:

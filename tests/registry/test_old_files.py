@@ -24,7 +24,7 @@ from registry.state import open_state
 from registry.verified_cache import VerifiedCache, cache_folder
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
-FRAME = FeatureSpec(lungs=None, acquisition=None)  # the whole frame, as all models were before the lungs
+OLD = FeatureSpec(acquisition=None)  # as all specs were before there were views of other acquisitions
 
 
 def write_old_bundle(folder: Path, estimator, detector, images: list[bytes]) -> str:
@@ -97,18 +97,18 @@ def test_a_manifest_and_a_feature_cache_are_found(tmp_path: Path):
     assert manifest
     assert (manifest.digest, manifest.table().to_pylist()[0]["patient"]) == ("d", "a")
 
-    width = (1 + FRAME.jitter.views) * len(FRAME.names)
+    width = (1 + OLD.jitter.views) * len(OLD.names)
     vectors = np.arange(width, dtype=np.float32)
     schema = pa.schema(
         [("sha256", pa.string()), ("error", pa.string()), ("features", pa.list_(pa.float32(), width))],
-        metadata={b"hm-mlflow.spec": FRAME.fingerprint.encode()},
+        metadata={b"hm-mlflow.spec": OLD.fingerprint.encode()},
     )
     state = open_state(str(tmp_path))
-    shard = Path(shard_path(state, FRAME, sha256[:2]))
+    shard = Path(shard_path(state, OLD, sha256[:2]))
     shard.parent.mkdir(parents=True)
     table = {"sha256": [sha256], "error": [""], "features": [vectors.tolist()]}
     pq.write_table(pa.Table.from_pydict(table, schema=schema), shard)
-    found, usable = load_shard(state, FRAME, sha256[:2], [("NORMAL/a.png", sha256)])
+    found, usable = load_shard(state, OLD, sha256[:2], [("NORMAL/a.png", sha256)])
     assert usable.tolist() == [True]
     np.testing.assert_array_equal(found.reshape(-1), vectors)
 

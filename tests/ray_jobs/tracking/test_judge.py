@@ -71,8 +71,7 @@ class Place:
         return FeatureTable(
             features=self.features,
             views=np.zeros((COUNT, 0, self.features.shape[1]), np.float32),
-            # As another place might have taken them: twice, hardly different.
-            judged=np.stack([self.features, self.features + np.float32(0.001)], axis=1),
+            judged=np.zeros((COUNT, 0, self.features.shape[1]), np.float32),
             sha256=np.array([f"{number:064d}" for number in range(first, first + COUNT)]),
             labels=self.labels,
             patients=np.array([f"person{number}" for number in range(first, first + COUNT)]),
@@ -83,7 +82,8 @@ class Place:
         """Let the champion be of a dataset; `labels` are those of its reference."""
         prepared, sides = self.data(uri)
         held_out = sides.held_out if labels is None else replace(sides.held_out, labels=labels)
-        reference = keep_reference(prepared.state, held_out, lambda rows: np.full(len(rows), 0.5), spec)
+        scores = np.where(held_out.labels == 1, 0.9, 0.1)
+        reference = keep_reference(prepared.state, held_out, scores, spec)
         set_tags(self.registry.settings, self.champion, lineage_tags(prepared, reference=reference))
 
     def challenge(self, prepared: Prepared, sides: Sides, scratch: Path, *, why: str | None = None) -> Champion:
@@ -94,7 +94,7 @@ class Place:
             sides=sides,
             version=self.sound,
             bundle=bundle,
-            probabilities=bundle.probability(sides.held_out.compared().features),
+            probabilities=bundle.probability(sides.held_out.features),
             replace_other_data=why,
         )
         return champion_of(candidate, self.champion, scratch)
@@ -173,8 +173,7 @@ def test_a_champion_that_cannot_be_read_is_compared_by_the_answers_that_it_gave(
     place.trained_on("/clinic/xrays")
     champion = place.challenge(*place.data("/clinic/xrays"), tmp_path)
     assert [comparison.xrays for comparison in champion.comparisons] == ["80 X-rays that it was judged by"]
-    assert set(champion.comparisons[0].champion) == {0.5}
-    assert len(champion.comparisons[0].candidate) == 2 * COUNT
+    assert set(champion.comparisons[0].champion) == {0.1, 0.9}
 
 
 def test_a_champion_that_only_serving_still_has_is_asked_there(place: Place, tmp_path: Path) -> None:
@@ -235,8 +234,8 @@ def test_labels_that_were_mended_count(place: Place, tmp_path: Path) -> None:
     place.trained_on("/clinic/xrays", labels=1 - place.labels)
     champion = place.challenge(*place.data("/clinic/xrays", first=20), tmp_path)
     mended = champion.comparisons[1]
-    np.testing.assert_array_equal(mended.labels[40::2], place.labels[:60])
-    np.testing.assert_array_equal(mended.labels[:40:2], 1 - place.labels[:20])
+    np.testing.assert_array_equal(mended.labels[20:], place.labels[:60])
+    np.testing.assert_array_equal(mended.labels[:20], 1 - place.labels[:20])
 
 
 def test_a_reference_that_was_changed_is_told_by_its_digest_and_not_used(place: Place, tmp_path: Path) -> None:
