@@ -87,7 +87,7 @@ def _trial(candidate: Candidate, data: TrainingSet, state: State, path: str) -> 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that sweep and train share."""
     parser.add_argument("--trials", type=positive, default=TRIALS, help=f"candidates to try (default {TRIALS})")
-    parser.add_argument("--seed", type=seed, default=0, help="of folds and drawn parameters (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the folds and of drawn parameters (default 0)")
 
 
 def main() -> None:

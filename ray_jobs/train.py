@@ -165,7 +165,7 @@ def main() -> None:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_search_arguments(parser)
     parser.add_argument(
-        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; goes on record"
+        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; the reason is recorded"
     )
 
 

@@ -28,7 +28,7 @@ def keep_private() -> None:
     """
     os.environ.pop("RAY_AUTH_MODE", None)  # `ray.init` sets it to `token`, in its native part as well
     os.environ["RAY_AUTH_TOKEN"] = _token()
-    # That a Ray of one's own has a token is as it should be; Ray calls it a warning.
+    # A private Ray should have a token; Ray warns of it.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 
 

@@ -164,7 +164,7 @@ def _load(file: Path) -> None:
             written = found.original.string.strip().splitlines()[0]
             name = written.partition("=")[0].strip()  # not the value, which may be a secret
             raise SettingsError(
-                f"{file}, line {found.original.line}, at {name!r}, is no NAME=value; a quote may not be closed."
+                f"{file}, line {found.original.line}, at {name!r}, is not NAME=value; a quote may not be closed."
             )
     load_dotenv(stream=io.StringIO(text))
 

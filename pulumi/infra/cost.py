@@ -55,7 +55,7 @@ PRICES: Mapping[str, float] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """What nobody can know beforehand, as a small team might use it in a month."""
+    """What nobody can know in advance, as a small team might use it in a month."""
 
     capacity_units: float = 1  # of the load balancer, on average: some requests a second
     nat_gb: float = 20

@@ -124,6 +124,7 @@ WINDOW = {"WindowCenter": text("DS", "1000"), "WindowWidth": text("DS", "400")}
 )
 def test_a_window_is_the_function_of_the_standard(function: str, width: float, expected: np.ndarray) -> None:
     elements = {**WINDOW, "WindowWidth": text("DS", str(width)), "VOILUTFunction": text("CS", function)}
+    # Whole grey levels: half a level, and float32.
     np.testing.assert_allclose(ramped(elements), expected * 65535.0, atol=0.51)
 
 

@@ -88,8 +88,8 @@ def dotenv(tmp_path, monkeypatch):
         ("HTTP_PORT=8180\nDATA_URI=../tórax\n".encode("latin-1"), r"\.env, line 2, is not written in UTF-8"),
         ("DATA_URI=x\n".encode("utf-16"), r"\.env, line 1, is not written in UTF-8"),
         ("DATA_URI=x\n".encode("utf-16-le"), r"\.env holds zero bytes, as UTF-16 does"),
-        (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is no NAME=value; a quote"),
-        (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is no NAME=value; a quote"),
+        (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is not NAME=value; a quote"),
+        (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is not NAME=value; a quote"),
     ],
 )
 def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, says):

@@ -1,4 +1,4 @@
-"""The topology as AWS runs it: stores as AWS's own, the training task besides, and text for every reference but few.
+"""The topology as AWS runs it: stores as AWS's own, with the training task, and with text for almost every reference.
 
 What remains are references to the database, `uri` and `secret`: RDS alone knows its host and where the password is.
 """
@@ -52,7 +52,7 @@ def hosts(topology: Topology, names: Names) -> list[str]:
 
 
 def _check(topology: Topology, images: set[str]) -> None:
-    """What only AWS has to know; raises TopologyError with a line for each thing to mend."""
+    """What only AWS has to know; raises TopologyError with a line for each thing to fix."""
     wrong = [
         f"The image {name} has no `user`; give it the number that its Dockerfile passes to useradd."
         for name in sorted(images)

@@ -1,6 +1,7 @@
 """`pulumi preview --stack aws` by mocks: every resource of dev and prod, what differs, is told and is refused."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pulumi
@@ -10,16 +11,25 @@ from infra.aws.settings import read_aws_settings
 from infra.settings import SettingError
 from tests.infra.support.graph import CERTIFICATE, configure, plain, record, recorded
 
-LISTED = (Path(__file__).parent / "resources.txt").read_text().splitlines()
+TREE = (Path(__file__).parent / "resources.txt").read_text()
+LISTED = [line.strip() for line in TREE.splitlines() if line.startswith(" ")]
 
 
 def listed(graph) -> list[str]:
     return [str(resource) for resource in graph.resources]
 
 
+def tree(graph) -> str:
+    """The resources below their groups, as `pulumi preview` shows them."""
+    groups = defaultdict(list)
+    for resource in graph.resources:
+        groups[resource.place.group].append(f"  {resource}\n")
+    return "".join(f"{group}\n{''.join(groups[group])}" for group in sorted(groups))
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_these_resources_and_no_others_are_declared(environment: str):
-    assert listed(recorded(environment)) == LISTED
+    assert tree(recorded(environment)) == TREE
 
 
 def test_endpoints_take_the_place_of_the_nat_gateway():

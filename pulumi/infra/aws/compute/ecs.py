@@ -96,7 +96,7 @@ def service_arguments(service: Service, *, name: str) -> dict[str, Any]:
         "platform_version": "LATEST",
         "deployment_minimum_healthy_percent": 100 if several else 0,
         "deployment_maximum_percent": 200 if several else 100,
-        # Spreading tasks anew over the zones starts one before it stops one.
+        # Spreading tasks again over the zones starts one before it stops one.
         "availability_zone_rebalancing": "ENABLED" if several else "DISABLED",
         "deployment_circuit_breaker": {"enable": True, "rollback": True},
         "enable_execute_command": False,

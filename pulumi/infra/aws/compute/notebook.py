@@ -95,7 +95,7 @@ def build(
 
 
 def instance(names: Names, settings: AwsSettings) -> dict[str, Any]:
-    """Arguments of the instance that are known beforehand."""
+    """Arguments of the instance that are known before it is made."""
     return {
         "name": names.of(NAME),
         "instance_type": settings.environment.notebook_type,
