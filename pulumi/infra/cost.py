@@ -16,6 +16,7 @@ import yaml
 from infra.aws.environment import ENVIRONMENTS, Environment
 from infra.aws.lower import NOTEBOOK, lower, public_services
 from infra.aws.names import Names
+from infra.aws.quota import NEW_ACCOUNT_VCPUS, VCPU_QUOTA, vcpus
 from infra.aws.watch.alarms import Watched, alarms
 from infra.settings import ROOT
 from infra.spec import Service, Topology
@@ -91,7 +92,7 @@ def hourly(service: Service) -> float:
 def _lowered(environment: Environment) -> Topology:
     names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
     whole = topology(workers=environment.idle_workers, login=True, stack="aws")
-    return lower(whole, names=names, replicas=environment.replicas)
+    return lower(whole, names=names, replicas=environment.replicas, sizes=environment.sizes)
 
 
 def _services(environment: Environment, use: Use) -> Iterator[Line]:
@@ -179,8 +180,8 @@ def _alarms(whole: Topology) -> int:
     return len(alarms(watched)) + 2 * sum(bool(one.scaling and one.scaling.follows == "work") for one in whole.services)
 
 
-def table(environment: Environment, lines: list[Line], budget: int) -> str:
-    """The estimate for people: every row, the total, what most of it is, and whether the budget will warn of it."""
+def table(environment: Environment, lines: list[Line], budget: int, workers: int = 1) -> str:
+    """The estimate for people: every row, the total, what most of it is, whether the budget will warn, and vCPUs."""
     total = sum(line.dollars for line in lines)
     rows = [f"{line.dollars:>9.2f}  {line.what:<40} {line.how}" for line in lines]
     most, sum_of_most = [], 0.0
@@ -197,9 +198,22 @@ def table(environment: Environment, lines: list[Line], budget: int) -> str:
             f"{total:>9.2f}  in total; a day is {total * 24 / HOURS:.2f}",
             f"More than half is: {', '.join(most)}.",
             *([below] if budget < total else []),
+            _of_quota(environment, workers),
             "Prices change; your use is yours. Without taxes and traffic to the internet (100 GB a month is free).",
             "It is charged from `make up` until `make down`, whether anybody uses it or not.",
         ]
+    )
+
+
+def _of_quota(environment: Environment, workers: int) -> str:
+    """What of Fargate's quota it takes, and how to get more where a new account has less."""
+    most = vcpus(_lowered(environment), environment, workers=workers)
+    said = f"It runs at most {most:g} vCPUs on Fargate at once"
+    if most <= NEW_ACCOUNT_VCPUS:
+        return f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more."
+    return (
+        f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: aws service-quotas "
+        f"request-service-quota-increase --service-code fargate --quota-code {VCPU_QUOTA} --desired-value {most:.0f}"
     )
 
 
@@ -226,7 +240,8 @@ def main() -> None:
     options = parser.parse_args()
     settings = settings_of(options.stack)
     environment = ENVIRONMENTS[options.environment or settings["environment"]]
-    print(table(environment, estimate(environment, egress=settings["egress"]), int(settings["monthlyBudget"])))
+    lines = estimate(environment, egress=settings["egress"])
+    print(table(environment, lines, int(settings["monthlyBudget"]), int(settings["workers"])))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,9 @@ def test_an_hour_of_a_container_is_its_cores_and_its_memory():
 
 def test_dev_adds_up_as_by_hand():
     lines = dollars(estimate(DEV))
-    assert lines["webapp on Fargate"] == round(2 * (2 * 0.04048 + 4 * 0.004445) * 730, 2) == 144.16
+    assert lines["webapp on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
     assert lines["ray-head on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
-    assert lines["mlflow on Fargate"] == round((0.04048 + 3 * 0.004445) * 730, 2) == 39.28
+    assert lines["mlflow on Fargate"] == round((0.5 * 0.04048 + 3 * 0.004445) * 730, 2) == 24.51
     assert lines["database"] == round(0.016 * 730 + 20 * 0.115, 2) == 13.98
     assert lines["load balancer"] == round(0.0225 * 730 + 0.008 * 730 + 2 * 0.005 * 730, 2)
     assert lines["NAT gateway"] == round(0.045 * 730 + 0.005 * 730 + 20 * 0.045, 2) == 37.4
@@ -67,6 +67,7 @@ def test_dev_adds_up_as_by_hand():
 
 def test_prod_pays_for_a_standby_and_a_worker_that_waits():
     lines = dollars(estimate(PROD))
+    assert lines["webapp on Fargate"] == round(2 * (2 * 0.04048 + 4 * 0.004445) * 730, 2) == 144.16
     assert lines["database"] == round(2 * (0.032 * 730 + 50 * 0.115), 2) == 58.22
     assert lines["ray-worker on Fargate"] == round((2 * 0.04048 + 6 * 0.004445) * 730, 2) == 78.57
 
@@ -91,7 +92,7 @@ def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
     text = table(DEV, lines, 1000)
     total = sum(line.dollars for line in lines)
     assert f"{total:.2f}  in total; a day is {total * 24 / HOURS:.2f}" in text
-    assert "More than half is: webapp on Fargate, ray-head on Fargate." in text
+    assert "More than half is: ray-head on Fargate, webapp on Fargate, NAT gateway." in text
     assert "monthlyBudget" not in text
 
 
@@ -101,6 +102,25 @@ def test_a_budget_below_the_estimate_is_named_with_what_to_type():
         DEV, lines, 200
     )
     assert "monthlyBudget" not in table(DEV, lines, 351)
+
+
+def test_dev_fits_into_the_quota_of_a_new_account_and_prod_says_what_to_ask_for():
+    assert "It runs at most 4.75 vCPUs on Fargate at once, and a new account has 5 or more." in table(DEV, [], 0)
+    assert "--quota-code L-3032A538 --desired-value 7" in table(DEV, [], 0, workers=2)
+    assert "--quota-code L-3032A538 --desired-value 46" in table(PROD, [], 0)
+
+
+@pytest.mark.parametrize("environment", [DEV, PROD], ids=["dev", "prod"])
+def test_the_vcpus_are_those_that_the_program_declares(environment):
+    graph = recorded(environment.name)
+    cpu = {name: int(task["cpu"]) / 1024 for name, task in graph.of("ecs.TaskDefinition").items()}
+    most = cpu["model-training"]  # the task that runs besides
+    for name, service in graph.of("ecs.Service").items():
+        scaled = graph.of("appautoscaling.Target").get(name, {})
+        containers = scaled.get("maxCapacity", service["desiredCount"])
+        most += cpu[name] * (containers * service["deploymentMaximumPercent"] // 100)
+    assert f"at most {most:g} vCPUs" in table(environment, [], 0)
+    assert environment is PROD or most <= 5
 
 
 def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):

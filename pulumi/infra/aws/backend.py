@@ -31,6 +31,7 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         topology,
         names=names,
         replicas=settings.environment.replicas,
+        sizes=settings.environment.sizes,
         scheme="http" if settings.plain_http else "https",
     )
     groups = Groups()

@@ -171,7 +171,7 @@ def mutations() -> Iterator[Mutation]:
         ("desyncMitigationMode", "monitor"),
         ("accessLogs/enabled", False),
         "subnets/1",
-        ("idleTimeout", 30),
+        ("idleTimeout", 120),
     )
     listeners = "listeners_speak_tls_and_know_three_hosts"
     forward = {"type": "forward", "targetGroupArn": "arn of lb.TargetGroup webapp"}
@@ -237,9 +237,11 @@ def mutations() -> Iterator[Mutation]:
     more = another("appautoscaling.Target", "ray-head", maxCapacity=2)
     yield from of("there_are_never_two_heads", "appautoscaling.Target", "webapp", ("", more))
     zones = "the_page_runs_in_both_zones"
-    yield from of(zones, "ecs.Service", "webapp", ("desiredCount", 1), ("deploymentMinimumHealthyPercent", 0))
-    yield from of(zones, "appautoscaling.Target", "webapp", ("minCapacity", 1))
-    yield from of(zones, "ec2.Subnet", "private-2", ("availabilityZone", "eu-west-1a"))
+    yield from of(
+        zones, "ecs.Service", "webapp", ("desiredCount", 1), ("deploymentMinimumHealthyPercent", 0), environment="prod"
+    )
+    yield from of(zones, "appautoscaling.Target", "webapp", ("minCapacity", 1), environment="prod")
+    yield from of(zones, "ec2.Subnet", "private-2", ("availabilityZone", "eu-west-1a"), environment="prod")
     stand = "services_stand_in_private_subnets"
     yield from of(
         stand,

@@ -8,6 +8,7 @@ import pytest
 
 from infra.aws.settings import read_aws_settings
 from infra.settings import SettingError
+from tests.infra.support import graph as graph_of_aws
 from tests.infra.support.graph import CERTIFICATE, configure, plain, record, recorded
 
 LISTED = (Path(__file__).parent / "resources.txt").read_text().splitlines()
@@ -52,7 +53,7 @@ def test_a_certificate_of_your_own_is_used_as_it_is():
 def test_prod_is_larger_and_kept_longer_than_dev():
     dev, prod = recorded("dev"), recorded("prod")
     assert prod.of("rds.Instance")["database"]["backupRetentionPeriod"] == 14
-    assert prod.of("rds.Instance")["database"]["finalSnapshotIdentifier"] == "hm-mlflow-database-final"
+    assert prod.of("rds.Instance")["database"]["finalSnapshotIdentifier"].endswith("-final")
     assert "finalSnapshotIdentifier" not in dev.of("rds.Instance")["database"]
     least = {graph.environment: graph.of("appautoscaling.Target")["ray-worker"]["minCapacity"] for graph in (dev, prod)}
     assert least == {"dev": 0, "prod": 1}
@@ -64,6 +65,28 @@ def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot(
     assert graph.of("s3.Bucket")["data"]["forceDestroy"]
     database = graph.of("rds.Instance")["database"]
     assert (database["deletionProtection"], database["skipFinalSnapshot"]) == (False, False)
+
+
+def test_a_stack_that_was_taken_down_leaves_no_name_that_the_next_one_wants(monkeypatch):
+    """RDS writes its log group once more after the database's end, and prod's last snapshot stays."""
+
+    def left() -> set[str]:
+        graph = record(environment="prod")
+        database = graph.of("rds.Instance")["database"]
+        log = graph.of("cloudwatch.LogGroup")["database"]["name"]
+        assert log == f"/aws/rds/instance/{database['identifier']}/postgresql"  # where RDS writes
+        return {log, database["identifier"], database["finalSnapshotIdentifier"]}
+
+    first = left()
+    assert left() == first  # the same stack, once more `up`
+    monkeypatch.setattr(graph_of_aws, "VPC", "vpc-of-the-next-one")
+    assert not left() & first
+
+
+def test_a_database_from_before_there_were_suffixes_keeps_its_name():
+    graph = recorded("prod")
+    assert graph.get("rds.Instance", "database").ignored == ("identifier",)
+    assert graph.get("cloudwatch.LogGroup", "database").ignored == ("name",)
 
 
 def test_autoscaling_owns_how_many_there_are():

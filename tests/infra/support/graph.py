@@ -18,6 +18,7 @@ ACCOUNT, REGION = "123456789012", "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/12345678-90ab-cdef-1234-567890abcdef"
 TLS = {"tlsKey": "value of tls-key", "tlsCertificate": "a certificate", "tlsAuthority": "its authority"}
+VPC = "id of vpc"
 DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
 
 
@@ -128,7 +129,8 @@ class _Aws(Mocks):
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
         }.get(kind, {})
         # A bucket's id is its name.
-        return args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}", {
+        made = {"s3.Bucket": args.inputs.get("bucket"), "ec2.Vpc": VPC}.get(kind, f"id of {args.name}")
+        return made, {
             "arn": f"arn of {kind} {args.name}",
             **args.inputs,
             **known,

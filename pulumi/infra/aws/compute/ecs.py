@@ -82,22 +82,23 @@ def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]
     return {key: value for key, value in definition.items() if value not in (None, [])}
 
 
-def service_arguments(service: Service, *, name: str) -> dict[str, Any]:
+def service_arguments(service: Service, *, name: str, spare: bool = True) -> dict[str, Any]:
     """The arguments of an ECS service, all but where it stands.
 
     Of one that is not `several` there is never a second one, not even during an update: a second Ray head would be a
     second cluster, and two MLflow servers would migrate the database at once.
+    Without `spare` an update stops the old ones of every service first.
     """
-    several = service.several
+    overlapping = service.several and spare
     arguments = {
         "name": name,
         "desired_count": service.replicas,
         "launch_type": "FARGATE",
         "platform_version": "LATEST",
-        "deployment_minimum_healthy_percent": 100 if several else 0,
-        "deployment_maximum_percent": 200 if several else 100,
+        "deployment_minimum_healthy_percent": 100 if overlapping else 0,
+        "deployment_maximum_percent": 200 if overlapping else 100,
         # Spreading tasks anew over the zones starts one before it stops one.
-        "availability_zone_rebalancing": "ENABLED" if several else "DISABLED",
+        "availability_zone_rebalancing": "ENABLED" if overlapping else "DISABLED",
         "deployment_circuit_breaker": {"enable": True, "rollback": True},
         "enable_execute_command": False,
         "enable_ecs_managed_tags": True,

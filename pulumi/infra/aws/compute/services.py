@@ -57,6 +57,7 @@ def build(
             services[service.name] = _service(
                 service,
                 names,
+                settings,
                 groups,
                 cluster=cluster,
                 task=task_definitions[service.name],
@@ -133,6 +134,7 @@ def _user(topology: Topology, service: Service) -> int:
 def _service(
     service: Service,
     names: Names,
+    settings: AwsSettings,
     groups: Groups,
     *,
     cluster: aws.ecs.Cluster,
@@ -155,7 +157,7 @@ def _service(
         ]
     return aws.ecs.Service(
         service.name,
-        **service_arguments(service, name=names.of(service.name)),
+        **service_arguments(service, name=names.of(service.name), spare=settings.environment.spare),
         **options,
         cluster=cluster.arn,
         task_definition=task.arn,

@@ -15,8 +15,8 @@ from infra.spec import Service, Topology
 
 # TLS 1.3, and 1.2 with forward secrecy.
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
-# Longer than any answer of the application takes, so that it is the application that gives up.
-IDLE_S = 120
+# The longest that AWS takes: whoever follows a job's log has a connection on which nothing may be said for long.
+IDLE_S = 4000
 
 
 def build(
@@ -81,7 +81,7 @@ def _targets(service: Service, names: Names, groups: Groups, network: Network) -
         port=service.public_port,
         vpc_id=network.vpc.id,
         # No new requests while those under way end; after that the container is given SIGTERM.
-        deregistration_delay=min(service.stop_timeout, IDLE_S),
+        deregistration_delay=service.stop_timeout,
         health_check={
             "path": service.health.path if service.health else "/",
             "matcher": "200",
