@@ -1,7 +1,7 @@
 """What `environment: dev|prod` decides, all in one place: protection, sizes, how many, how long things are kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Environment:
         Containers of each service that follows its load: always, and at most.
     idle_workers
         Ray workers while no job runs.
+    insights
+        CloudWatch measures every task (Container Insights), which costs as much as a small service.
     sizes
         Services that have another size here than the topology gives them. `dev` has to fit into the 5 vCPUs that a new
         account may have, all at once: a training, a worker, the page and what serves them.
@@ -52,6 +54,7 @@ class Environment:
     log_days: int
     notebook_type: str
     notebook_gib: int
+    insights: bool
     sizes: Mapping[str, Size] = field(default_factory=dict)
     spare: bool = True
 
@@ -70,6 +73,7 @@ DEV = Environment(
     log_days=30,
     notebook_type="ml.t3.medium",
     notebook_gib=20,
+    insights=False,
     sizes={
         "mlflow": Size(cpu=512, memory=3072),
         "webapp": Size(cpu=1024, memory=4096),
@@ -91,5 +95,11 @@ PROD = Environment(
     log_days=365,
     notebook_type="ml.t3.medium",
     notebook_gib=50,
+    insights=True,
 )
 ENVIRONMENTS = {environment.name: environment for environment in (DEV, PROD)}
+
+
+def on_free_plan(environment: Environment) -> Environment:
+    """The same as an account on AWS's free plan may have it: RDS keeps its backups for a day there."""
+    return replace(environment, backup_days=1)

@@ -29,7 +29,9 @@ def test_every_value_is_one_that_aws_takes(environment: str):
 
 
 def test_every_value_is_one_that_aws_takes_with_the_longest_name_of_a_stack():
-    graph = record(stack=LONGEST, environment="prod", egress="endpoints")
+    domain = f"{'x' * 44}.example.com"
+    zone = {"domain": domain, "hostedZoneId": "Z0123456789ABC"}
+    graph = record(stack=LONGEST, environment="prod", egress="endpoints", **zone)
     assert "hm-mlflow-abcdefghijkl-webapp" in {group["name"] for group in graph.of("lb.TargetGroup").values()}
     assert found(graph) == []
 

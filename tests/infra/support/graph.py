@@ -125,6 +125,18 @@ class _Aws(Mocks):
                 "address": "database.example",
                 "masterUserSecrets": [{"secretArn": DATABASE_SECRET}],
             },
+            "acm.Certificate": {
+                "domainValidationOptions": [
+                    {
+                        "domainName": args.inputs.get("domainName"),
+                        "resourceRecordName": "_1.example.com.",
+                        "resourceRecordType": "CNAME",
+                        "resourceRecordValue": "_2.acm-validations.aws.",
+                    }
+                ]
+            },
+            "acm.CertificateValidation": {"certificateArn": args.inputs.get("certificateArn")},
+            "route53.Record": {"fqdn": f"{args.name}.example"},
             "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
         }.get(kind, {})

@@ -34,7 +34,7 @@ def build(
     cluster = aws.ecs.Cluster(
         "cluster",
         name=names.of("cluster"),
-        settings=[{"name": "containerInsights", "value": "enabled"}],
+        settings=[{"name": "containerInsights", "value": "enabled" if settings.environment.insights else "disabled"}],
         tags=names.tags("cluster"),
         opts=groups.within("Cluster", "cluster"),
     )
@@ -108,7 +108,8 @@ def _task_definition(
             known={Ref(stored.name, attribute): text for attribute, text in known["database"].items()},
         )
         beside = [demand.container(service, worker, supplied) for worker in counted]
-        return json.dumps([container_definition(service, supplied), *beside])
+        taken = sum(one["memory"] for one in beside)
+        return json.dumps([container_definition(service, supplied, beside=taken), *beside])
 
     execution = iam.execution_role(
         service, names, groups, repository=repository, log_group=log_group, secrets=stores.secrets

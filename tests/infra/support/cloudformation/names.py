@@ -69,6 +69,10 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         "RDS::DBSubnetGroup",
         {"name": "DBSubnetGroupName", "description": "DBSubnetGroupDescription"},
     ),
+    "route53.Record": (
+        "Route53::RecordSet",
+        {"zoneId": "HostedZoneId", "aliases": "AliasTarget", "records": "ResourceRecords", "allowOverwrite": None},
+    ),
     "s3.Bucket": ("S3::Bucket", {"bucket": "BucketName", "forceDestroy": None}),
     "s3.BucketPolicy": ("S3::BucketPolicy", {"policy": "PolicyDocument"}),
     "sagemaker.NotebookInstance": (
@@ -124,6 +128,7 @@ NOT_THERE = {
     "docker.Image": "it builds none",
     "ec2.DefaultSecurityGroup": "it cannot take over what a VPC comes with",
     "s3.BucketObjectv2": "it uploads nothing",
+    "acm.CertificateValidation": "it waits for it itself",
     "secretsmanager.SecretVersion": "a secret's value is not looked at",
 }
 # How an id begins, by what is in the name of the property that takes it; the more special names come first.

@@ -70,6 +70,13 @@ def database(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs | {"allocatedStorage": str(inputs["allocatedStorage"])}
 
 
+def record(inputs: dict[str, Any]) -> dict[str, Any]:
+    spelled = {"name": "dnsName", "zoneId": "hostedZoneId"}
+    aliases = [{spelled.get(key, key): value for key, value in one.items()} for one in inputs.pop("aliases", [])]
+    times = {"ttl": str(inputs["ttl"])} if "ttl" in inputs else {}
+    return inputs | times | ({"aliases": aliases} if aliases else {})
+
+
 def budget(inputs: dict[str, Any]) -> dict[str, Any]:
     notifications = [
         {
@@ -127,6 +134,7 @@ PREPARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "lb.ListenerRule": rule,
     "lb.LoadBalancer": balancer,
     "lb.TargetGroup": targets,
+    "route53.Record": record,
     "rds.Instance": database,
     "rds.ParameterGroup": lambda inputs: (
         inputs | {"parameters": {one["name"]: one["value"] for one in inputs["parameters"]}}
