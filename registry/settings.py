@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         if self.execution_environment == "cloud" and not self.mlflow_tracking_uri_cloud:
             raise ValueError(
                 "EXECUTION_ENVIRONMENT is 'cloud' but MLFLOW_TRACKING_URI_CLOUD is not set; "
-                "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.local"
+                "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.internal"
             )
         return self
 

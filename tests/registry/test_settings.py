@@ -41,10 +41,10 @@ def test_cloud_without_a_tracking_server_says_which_variable_is_missing(monkeypa
 
 def test_cloud_and_local_each_use_their_own_tracking_server(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here:5000")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI_CLOUD", "http://mlflow.hm-mlflow.local")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI_CLOUD", "http://mlflow.hm-mlflow.internal")
     assert load_settings().tracking_uri == "http://here:5000"
     monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
-    assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.local"
+    assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.internal"
 
 
 @pytest.mark.parametrize(

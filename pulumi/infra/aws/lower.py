@@ -5,8 +5,10 @@ What remains are references to the database, `uri` and `secret`: RDS alone knows
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from infra.addresses import Addresses
+from infra.aws.environment import Size
 from infra.aws.names import Names
 from infra.spec import SECRETS, Ref, Service, Topology, Value
 from infra.validate import TopologyError, validate
@@ -17,13 +19,21 @@ AUTHORITIES = "/usr/local/share/rds/authorities.pem"
 PASSWORD_FILE = f"{SECRETS}/pgpass"
 
 
-def lower(topology: Topology, *, names: Names, replicas: int, scheme: str = "https") -> Topology:
+def lower(
+    topology: Topology,
+    *,
+    names: Names,
+    replicas: int,
+    sizes: Mapping[str, Size] = MappingProxyType({}),
+    scheme: str = "https",
+) -> Topology:
     """The same topology for AWS, the notebook still in it as the service `jupyter`.
 
-    `replicas` is the number of each service that follows its load; `scheme` is how people reach all of them.
+    `replicas` is the number of each service that follows its load; `sizes` are those that differ from the topology's;
+    `scheme` is how people reach all of them.
     """
     head = topology.service("ray-head")
-    services = (*topology.services, _training(head))
+    services = tuple(_sized(service, sizes) for service in (*topology.services, _training(head)))
     whole = validate(replace(topology, services=tuple(_reached_by_training(service, head) for service in services)))
     used = {service.image for service in whole.services if service.name != NOTEBOOK}
     _check(whole, used)
@@ -90,6 +100,11 @@ def _training(head: Service) -> Service:
         reached_by=(),
         once=True,
     )
+
+
+def _sized(service: Service, sizes: Mapping[str, Size]) -> Service:
+    size = sizes.get(service.name)
+    return replace(service, cpu=size.cpu, memory=size.memory) if size else service
 
 
 def _reached_by_training(service: Service, head: Service) -> Service:

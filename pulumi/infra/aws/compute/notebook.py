@@ -90,7 +90,7 @@ def build(
         security_groups=[network.groups[NOTEBOOK].id],
         kms_key_id=key,
         lifecycle_config_name=script.name,
-        opts=groups.within("Service", service.name, depends_on=[project]),
+        opts=groups.within("Service", service.name, depends_on=[project, *network.ways]),
     )
 
 
