@@ -8,11 +8,12 @@ UV_VERSION := 0.13.9
 # The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` use.
 STACK ?= local
 DATA ?=
+SERVICE ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack up down check cost status token upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor up down check cost status token logs upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,7 +39,11 @@ serve: setup ## Serve the model in Production, and MLflow's pages
 stack: setup ## Prepare the Pulumi stack STACK: state in .local/pulumi, a passphrase, its secrets
 	@$(INFRA) stack $(STACK)
 
+doctor: setup ## Check what an account on AWS would refuse, before anything is created
+	@$(INFRA) doctor $(STACK)
+
 up: stack ## Build the images and start the stack: in Docker on this machine, or STACK=aws
+	@$(INFRA) doctor $(STACK)
 	$(PULUMI) up --stack $(STACK) --yes
 	@$(INFRA) check $(STACK)
 
@@ -53,6 +58,9 @@ cost: setup ## Show what STACK=aws costs a month, before anything is created
 
 status: setup ## Show what runs in the stack, its health and its addresses
 	@$(INFRA) status $(STACK)
+
+logs: setup ## Follow the log of a service: make logs SERVICE=webapp
+	@$(INFRA) logs $(STACK) "$(SERVICE)"
 
 upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 	@$(INFRA) upload $(STACK) "$(DATA)"

@@ -2,7 +2,7 @@
 
 Prints a ratio a family and overall, and the largest difference between the two answers. Run it with
 ``python -m benchmarks.descriptors [--images N]``; X-rays are taken from ``HM_DATA`` or ``../shared/data``
-where there are any, else made up.
+where there are any, otherwise generated.
 """
 
 import argparse

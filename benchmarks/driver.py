@@ -1,4 +1,4 @@
-"""One driver that builds a manifest of so many rows and extracts them, and how much memory it had at most.
+"""One driver that builds a manifest of so many rows and extracts them, and its peak memory.
 
 ``python -m benchmarks.driver ROWS`` prints MiB; `benchmarks.extraction` starts it.
 """

@@ -2,7 +2,7 @@
 a second run against the first, and the driver's memory at 1,000 and at 100,000 rows.
 
 ``python -m benchmarks.extraction [--data URI]``; exits with 1 where a promise is not kept. Contestants take turns, and
-medians count. On a machine that others use too, rounds in which they took much of it are done again.
+medians count. On a shared machine, rounds in which others took much of it are repeated.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""How long, how dear, and what gives way first: 10⁴ to 10⁹ X-rays on N workers, some of which are taken away.
+"""How long, at what cost, and what limits first: 10⁴ to 10⁹ X-rays on N workers, some of which are taken away.
 
 ``python -m benchmarks.scaling`` prints the tables of docs/scaling.md from the unit costs in `Costs`, which
-`benchmarks.scaling_measured` measures on the real code and holds against whole runs. Extraction is simulated event by
+`benchmarks.scaling_measured` measures on the real code and compares with whole runs. Extraction is simulated event by
 event, because lost workers make it random; everything else is arithmetic.
 """
 

@@ -1,4 +1,4 @@
-"""The unit costs of `benchmarks.scaling`, measured on the real code, and its predictions held against larger runs.
+"""The unit costs of `benchmarks.scaling`, measured on the real code, and its predictions compared with larger runs.
 
 ``python -m benchmarks.scaling_measured --data FOLDER`` (X-rays as the jobs take them). Units are measured on 500 images
 and predict 1,000 and 5,000. It counts processor seconds, which other programs change little. Linux only.
@@ -77,7 +77,7 @@ def used(work: Callable[[], object]) -> float:
 
 def growth(work: Callable[[], object]) -> float:
     """MiB that one call needed at most beyond what was there."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     before = peak_memory()
     work()
     return peak_memory() - before

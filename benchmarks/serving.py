@@ -3,7 +3,7 @@
 ``python -m benchmarks.serving [--data FOLDER] [--chart FILE]``; exits with 1 where a promise is not kept. Every
 contestant has one worker process, logs as it does by default, and is asked in turn by a generator that needs a tenth
 of a core; medians over rounds count. Twice: with a predictor that does nothing (`benchmarks.idle`), then with the
-real one, every picture another one than the one before. On two cores all parts compete, the generator too, so a ratio
+real one, with a new picture in every request. On two cores all parts compete, the generator too, so a ratio
 compares processor time a request, proxy included, more than it compares latencies of an empty machine.
 
 With `SERVE_INGRESS=haproxy`, Ray's HAProxy opens ports 9101 and 8404 on every address while this runs.

@@ -14,7 +14,7 @@ from features.spec import DEFAULT_SPEC, FeatureSpec
 def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of one JPEG, PNG or DICOM file, always finite.
 
-    Raises `features.reading.errors.ImageError`, and nothing else, for bytes that are no such image.
+    Raises `features.reading.errors.ImageError`, and nothing else, for bytes that are not such an image.
 
     >>> import cv2
     >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))

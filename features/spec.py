@@ -117,7 +117,7 @@ class FeatureSpec:
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
             raise SpecMismatch(
-                f"this is no feature spec of this code ({error!r}); extract the features again"
+                f"this is not a feature spec of this code ({error!r}); extract the features again"
             ) from error
         if not same:
             raise SpecMismatch(

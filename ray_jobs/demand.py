@@ -45,7 +45,7 @@ def ask(address: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Ask and write, for ever."""
+    """Ask and write, until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m ray_jobs.demand", description=__doc__)
     parser.add_argument("--address", default="http://127.0.0.1:8265", help="the jobs API (%(default)s)")
     parser.add_argument("--slots", type=int, default=2, help="slots of a worker (%(default)s)")

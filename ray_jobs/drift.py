@@ -136,7 +136,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         if reference.features.shape[1] != found.features.shape[1]:
             raise NoReferenceError(
                 f"The records of {version} hold {found.features.shape[1]} features, its reference "
-                f"{reference.features.shape[1]}, so that they cannot be compared; train a new version."
+                f"{reference.features.shape[1]}, so they cannot be compared; train a new version."
             )
         names = feature_names(settings, version)
         result = compare(reference.features, found.features[chosen], reference.scores, found.scores[chosen])

@@ -26,6 +26,7 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.cluster import connect, cpus, sole_owner
 from ray_jobs.runtime.output import OutputFile
+from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from registry.bundle import Bundle
 from registry.errors import UsageError
@@ -102,7 +103,8 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
     running = [_batch.remote(common, *batch) for batch in islice(waiting, 3 * cpus())]
     with Progress("predict", unit="image", total=sum(map(len, job.batches))) as progress:
         while running:
-            rows: pa.RecordBatch = ray.get(running.pop(0))
+            [done], _ = wait([running.pop(0)], "predict")
+            rows: pa.RecordBatch = ray.get(done)
             running += [_batch.remote(common, *batch) for batch in islice(waiting, 1)]
             progress.update(len(rows))
             yield rows

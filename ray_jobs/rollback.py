@@ -14,7 +14,7 @@ def main() -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--why", default="rolled back by hand", help="the reason that goes on record")
+    parser.add_argument("--why", default="rolled back by hand", help="the reason, which is recorded")
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:

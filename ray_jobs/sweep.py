@@ -17,6 +17,7 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, cross_validate, trial_from_json, trial_to_json
 from ray_jobs.runtime.cli import positive, run_job, seed
 from ray_jobs.runtime.cluster import connect, sole_owner
+from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import FORMAT
@@ -73,7 +74,7 @@ def _on_workers(
     shared = ray.put(data)
     running = [_trial.remote(candidate, shared, state, path) for candidate, path in waiting]
     while running:
-        finished, running = ray.wait(running)
+        finished, running = wait(running, "sweep")
         yield from ray.get(finished)
 
 
@@ -87,7 +88,7 @@ def _trial(candidate: Candidate, data: TrainingSet, state: State, path: str) -> 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that sweep and train share."""
     parser.add_argument("--trials", type=positive, default=TRIALS, help=f"candidates to try (default {TRIALS})")
-    parser.add_argument("--seed", type=seed, default=0, help="of folds and drawn parameters (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the folds and of drawn parameters (default 0)")
 
 
 def main() -> None:

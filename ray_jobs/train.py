@@ -25,6 +25,7 @@ from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
+from ray_jobs.runtime.patience import gather
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
 from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
@@ -63,7 +64,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     write_line(f"fitting {best.candidate} on {data.images} X-rays")
     connect(address)
     shared = ray.put(data)
-    fitted, detector = ray.get([_fit.remote(best, shared), _fit_detector.remote(shared)])
+    fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
     evaluations = _evaluate(fitted, sides, run)
     scores = probability(fitted.estimator, sides.held_out.features)
     reference = keep_reference(prepared.state, sides.held_out, scores, DEFAULT_SPEC)
@@ -189,7 +190,7 @@ def main() -> None:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_search_arguments(parser)
     parser.add_argument(
-        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; goes on record"
+        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; the reason is recorded"
     )
 
 

@@ -44,7 +44,7 @@ def upload(source: Source, target: S3Source) -> tuple[int, int, list[str]]:
 
     def send(entry: Entry) -> bool | str:
         if (name := entry.path.encode("utf-8", "backslashreplace").decode()) != entry.path:
-            return f"{name} cannot be an object's key: the file name is no UTF-8; rename the file"
+            return f"{name} cannot be an object's key: the file name is not UTF-8; rename the file"
         try:
             content = source.read(entry.path)
         except EntryError as error:

@@ -20,7 +20,7 @@ from registry.bundle import Bundle, digest_of, read_bundle
 class PneumoniaModel(PythonModel):
     """One input column `image` (binary, an encoded X-ray); columns `probability` and `label` out, a row an image.
 
-    A picture that is no chest X-ray is the caller's error, like one that cannot be decoded: the whole request is
+    A picture that is not a chest X-ray is the caller's error, like one that cannot be decoded: the whole request is
     answered 400 with the reason. A missing number in a row would too easily be averaged away.
     """
 

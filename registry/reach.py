@@ -49,7 +49,7 @@ def reach_ray(address: str, *, found_as: str = "") -> None:
     parts = _parts(address if "://" in address else f"ray://{address}", "RAY_ADDRESS")
     if not parts.hostname or not parts.port:
         raise SettingsError(
-            f"RAY_ADDRESS is {address!r}, which is no address; it takes HOST:PORT such as 10.0.0.5:6379, auto, or "
+            f"RAY_ADDRESS is {address!r}, which is not an address; it takes HOST:PORT such as 10.0.0.5:6379, auto, or "
             "http://HOST:8265 to submit jobs"
         )
     with _blamed("RAY_ADDRESS", found_as or address, "start that Ray, or unset it to run on this machine"):
@@ -84,7 +84,7 @@ def _parts(address: str, variable: str):  # type: ignore[no-untyped-def]
         parts = urlsplit(address)
         _ = parts.port
     except ValueError as error:
-        raise SettingsError(f"{variable} is {shown(address)!r}, which is no address: {error}") from None
+        raise SettingsError(f"{variable} is {shown(address)!r}, which is not an address: {error}") from None
     if parts.scheme in ("http", "https") and not parts.hostname:
         raise SettingsError(f"{variable} is {address!r}, which names no host; an example is http://127.0.0.1:5000")
     return parts
@@ -118,7 +118,7 @@ def _ask(url: str, *, authorities: str) -> None:
         raise _Dead(_why(error, authorities)) from None
     except httpx.HTTPError as error:
         asks = "write https:// in front if it is meant" if url.startswith("http://") else "is it http://?"
-        raise _Dead(f"its answer is no HTTP ({error or type(error).__name__}); {asks}") from None
+        raise _Dead(f"its answer is not HTTP ({error or type(error).__name__}); {asks}") from None
     except (httpx.InvalidURL, UnicodeError, OSError) as error:
         raise _Dead(str(error)) from None
 
@@ -172,4 +172,4 @@ def _greet(target: str) -> None:
         try:
             grpc.channel_ready_future(channel).result(timeout=ANSWER_S)
         except grpc.FutureTimeoutError:
-            raise _Dead("somebody takes connections there who is no Ray") from None
+            raise _Dead("something takes connections there that is not Ray") from None

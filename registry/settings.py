@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,6 +17,7 @@ from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%\w+)?")  # a name, IPv4 or IPv6
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
 
@@ -48,6 +50,22 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = None
     allowed_hosts: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _space_around_means_nothing(cls, values: dict[str, object]) -> dict[str, object]:
+        """Strip every value, and take a blank one for absent; only `--data ""` is told, where the source is opened."""
+        stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in stripped.items() if value != "" or name == "data_uri"}
+
+    @field_validator("http_host")
+    @classmethod
+    def _host_alone(cls, value: str) -> str:
+        """A name or an address; IPv6 may have its brackets."""
+        host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        if not host or not _HOST.fullmatch(host):
+            raise ValueError("it takes a host alone, such as 127.0.0.1, ::1 or 0.0.0.0; the port is HTTP_PORT")
+        return host
+
     @field_validator("data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", mode="before")
     @classmethod
     def _home_is_written_out(cls, value: object) -> object:
@@ -66,7 +84,7 @@ class Settings(BaseSettings):
         if self.execution_environment == "cloud" and not self.mlflow_tracking_uri_cloud:
             raise ValueError(
                 "EXECUTION_ENVIRONMENT is 'cloud' but MLFLOW_TRACKING_URI_CLOUD is not set; "
-                "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.local"
+                "set it to the MLflow server's address, for example http://mlflow.hm-mlflow.internal"
             )
         return self
 
@@ -146,7 +164,7 @@ def _load(file: Path) -> None:
             written = found.original.string.strip().splitlines()[0]
             name = written.partition("=")[0].strip()  # not the value, which may be a secret
             raise SettingsError(
-                f"{file}, line {found.original.line}, at {name!r}, is no NAME=value; a quote may not be closed."
+                f"{file}, line {found.original.line}, at {name!r}, is not NAME=value; a quote may not be closed."
             )
     load_dotenv(stream=io.StringIO(text))
 

@@ -72,10 +72,10 @@ def open_state(uri: str) -> State:
     Raises
     ------
     SettingsError
-        For a scheme that is neither, an address without a bucket, or an endpoint that is no address.
+        For a scheme that is neither, an address without a bucket, or an endpoint that is not an address.
     """
     if uri.startswith("s3://") and (base := uri.removeprefix("s3://").strip("/")) and not uri.startswith("s3:///"):
-        return State(filesystem=s3_filesystem(), base=base)  # a key is no address: what it holds stands as it is
+        return State(filesystem=s3_filesystem(), base=base)  # a key is not an address: what it holds stands as it is
     if "://" in uri and not uri.startswith("file:"):
         raise SettingsError(
             f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
@@ -96,7 +96,7 @@ def local_folder(uri: str) -> Path:
 
 
 def s3_filesystem() -> S3FileSystem:
-    """The S3 that the AWS variables name; raises SettingsError for an endpoint that is no address."""
+    """The S3 that the AWS variables name; raises SettingsError for an endpoint that is not an address."""
     variable = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
     address = os.environ.get(variable, "")
     endpoint = urlsplit(address)
@@ -104,5 +104,5 @@ def s3_filesystem() -> S3FileSystem:
     if not address:
         return S3FileSystem(region=region)
     if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-        raise SettingsError(f"{variable} is {address!r}, which is no address; an example is http://127.0.0.1:9000")
+        raise SettingsError(f"{variable} is {address!r}, which is not an address; an example is http://127.0.0.1:9000")
     return S3FileSystem(region=region or "us-east-1", scheme=endpoint.scheme, endpoint_override=endpoint.netloc)

@@ -82,7 +82,9 @@ def _make_file(file: Path) -> None:
             if not _is_unfinished(file):
                 return
             aside = f"{file.name}.unfinished-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            log.warning("%s holds a first use that was interrupted; it is kept as %s and made anew.", file, aside)
+            log.warning(
+                "%s holds a first use that was interrupted; it is kept as %s and a new one is made.", file, aside
+            )
             for ending in _BESIDE:
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{file}{ending}").rename(file.with_name(f"{aside}{ending}"))
@@ -99,7 +101,7 @@ def _is_unfinished(file: Path) -> bool:
     """Whether a database was begun by MLflow and holds nothing: its first experiment comes last of a first use."""
     with file.open("rb") as stream:
         if stream.read(len(_HEADER)) != _HEADER:
-            raise StoreError(f"{file} is no SQLite database; move it away, or name another file")
+            raise StoreError(f"{file} is not an SQLite database; move it away, or name another file")
     with contextlib.closing(sqlite3.connect(file)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables & {"alembic_version", "experiments", "metrics"}:

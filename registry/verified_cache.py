@@ -57,7 +57,7 @@ class VerifiedCache:
         return bundle
 
     def recall(self) -> tuple[ModelVersion, Bundle] | None:
-        """The last verified version and its bundle, verified anew; None where there is no sound copy of this model."""
+        """The last verified version and its bundle, verified again; None where there is no sound copy of this model."""
         try:
             fields = json.loads((self._folder / _RECORD).read_text())
             version = ModelVersion(**{**fields, "created": datetime.fromisoformat(fields["created"])})

@@ -11,20 +11,41 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+from registry.settings import SettingsError, load_settings
+from serve.lifecycle.raw_lines import pass_on
+from serve.logs import chosen
+
+_LAST_LINES_S = 5.0
 
 
 def main() -> int:
     """The exit code of the process that serves."""
     command = [sys.executable, "-m", "serve.lifecycle.session", *sys.argv[1:]]
-    child = subprocess.Popen(command, start_new_session=True)  # noqa: S603  our own command
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit())  # nothing runs yet that would have to be stopped
+    to = subprocess.PIPE if _log_is_json() else None
+    child = subprocess.Popen(command, start_new_session=True, stdout=to, stderr=to and subprocess.STDOUT)  # noqa: S603  our own command
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: _tell(child.pid))
+    passing = threading.Thread(target=pass_on, args=(child.stdout or (), sys.stderr.buffer), daemon=True)
+    passing.start()
     while True:
         pid, status = os.wait()
         if pid == child.pid:
             end_session(child.pid)
+            passing.join(_LAST_LINES_S)  # another process may have kept the end that is written to
             return os.waitstatus_to_exitcode(status)
+
+
+def _log_is_json() -> bool:
+    """Whether it is; where the settings are wrong, which the other process tells, by the variable alone."""
+    try:
+        return chosen(load_settings().log_format) == "json"
+    except SettingsError:
+        return chosen(os.environ.get("LOG_FORMAT", "auto")) == "json"
 
 
 def end_session(leader: int) -> None:

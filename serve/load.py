@@ -28,7 +28,7 @@ class Load:
     pictures_in_work
         Pictures of those requests.
     buffered_bytes
-        Bytes that uploads and the requests in work hold in memory.
+        Bytes that uploads and the requests in progress hold in memory.
     """
 
     def __init__(self) -> None:

@@ -6,18 +6,16 @@ never wait for the log: lines are sent from a thread of their own.
 """
 
 import contextlib
-import json
 import logging
 import socket
 import sys
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
-Format = Literal["json", "text"]
+from registry.log_lines import Format, formatter, take_the_log
+
 ACCESS = "serve.http.access"
 _MOST_WAITING = 10_000
 _AT_ONCE = 64
@@ -25,35 +23,6 @@ END_OF_RECORD = b"\0\n"  # a record has lines of its own where it carries a trac
 _SEND_S = 0.1
 _SEND_TIMEOUT_S = 5.0
 _FLUSH_S = 5.0
-_ENCODER = json.JSONEncoder(default=str)  # `json.dumps` would make one for each line
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, the fields of `extra`, and an error's trace."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return _ENCODER.encode(line)
-
-
-class TextLines(logging.Formatter):
-    """A line for people; the fields follow the message."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        fields = " ".join(f"{name}={value}" for name, value in getattr(record, "fields", {}).items())
-        return f"{text} {fields}".rstrip() if fields else text
 
 
 def chosen(setting: str) -> Format:
@@ -63,32 +32,16 @@ def chosen(setting: str) -> Format:
     return "text" if sys.stderr.isatty() else "json"
 
 
-def formatter(form: Format) -> logging.Formatter:
-    """What writes lines of a format."""
-    return JsonLines() if form == "json" else TextLines()
-
-
 def set_up(form: Format, collector: Path | None = None) -> None:
-    """Send this process's log, with Python's warnings, to a collector's socket, or to its own standard error.
+    """Send this process's log, that of libraries included, to a collector's socket or to its own standard error.
 
     Successful looks at the page, probes and scrapes have a line in JSON only; on a terminal they would bury the rest.
     """
     handler: logging.Handler = LogSender(collector) if collector else logging.StreamHandler()
     handler.setFormatter(formatter(form))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)
-    logging.captureWarnings(True)
-    threading.excepthook = _log_thread_error
+    take_the_log(handler)
     logging.getLogger("serve").setLevel(logging.INFO)
     logging.getLogger(ACCESS).setLevel(logging.DEBUG if form == "json" else logging.INFO)
-
-
-def _log_thread_error(error: threading.ExceptHookArgs) -> None:
-    if error.exc_value is not None:  # as the interpreter ends there may be none
-        name = error.thread.name if error.thread else "of unknown name"
-        trace = (error.exc_type, error.exc_value, error.exc_traceback)
-        logging.getLogger("serve").error("Thread %s ended with an error.", name, exc_info=trace)
 
 
 class LogSender(logging.Handler):

@@ -76,7 +76,7 @@ class Metrics:
             "requests_open": self._gauge(OPEN, "Requests that have arrived and have no answer yet"),
             "requests_in_work": self._gauge("hm_requests_in_work", "Requests that are let into work"),
             "pictures_in_work": self._gauge("hm_pictures_in_work", "Pictures that are computed or wait for a thread"),
-            "buffered_bytes": self._gauge("hm_buffered_bytes", "Bytes that uploads and the requests in work hold"),
+            "buffered_bytes": self._gauge("hm_buffered_bytes", "Bytes that uploads and the requests in progress hold"),
         }
         self._load_gauges = _LoadGauges(Load(), load)
         self.refusals = self._counter("hm_refusals", "Problems sent, of requests and of single pictures", "code")

@@ -1,7 +1,10 @@
 """What tests of several rooms need: generated X-rays, a small fitted model, a registry of its own."""
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,14 @@ from registry.bundle import write_bundle
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import ROOT, Settings
 from registry.versions import client
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test's process is told to log, and how, ends with the test."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", logging.getLogger().handlers)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     subparsers.add_parser("compose", help="write the Compose file")
-    subparsers.add_parser("secrets", help="make the secret files that are not there")
-    subparsers.add_parser("stack", help="make a Pulumi stack ready").add_argument("stack")
+    subparsers.add_parser("secrets", help="make the missing secret files")
+    subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
-    subparsers.add_parser("check", help="whether a stack on AWS runs what it was told").add_argument("stack")
+    subparsers.add_parser("doctor", help="check what an account on AWS would refuse").add_argument("stack")
+    subparsers.add_parser("check", help="check that a stack on AWS runs what was deployed").add_argument("stack")
     subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
+    logs = subparsers.add_parser("logs", help="follow the log of a service")
+    logs.add_argument("stack")
+    logs.add_argument("service")
     upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")
     upload.add_argument("data")
@@ -50,9 +54,17 @@ def main() -> None:
         _upload(options.stack, options.data)
     else:
         try:
-            {"stack": _stack, "token": _token, "check": _check, "status": _status}[options.command](options.stack)
+            _of_a_stack(options)
         except stack.StackError as error:
             sys.exit(str(error))
+
+
+def _of_a_stack(options: argparse.Namespace) -> None:
+    if options.command == "logs":
+        _logs(options.stack, options.service)
+        return
+    known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor}
+    known[options.command](options.stack)
 
 
 def _secrets() -> None:
@@ -78,6 +90,16 @@ def _token(name: str) -> None:
     print(stack.exports(commands.write_files(name) if on_aws(name) else local))
 
 
+def _doctor(name: str) -> None:
+    """Nothing on this machine: there `pulumi up` itself says what it lacks."""
+    if not on_aws(name):
+        return
+    findings = commands.examine(name)
+    print("\n".join(map(str, findings)) or f"The account has all that {name} needs.")
+    if any(finding.stops for finding in findings):
+        sys.exit("`make up` would fail on what stops it; nothing was created.")
+
+
 def _check(name: str) -> None:
     """On this machine `pulumi up` itself waits for every container to be healthy."""
     if wrong := commands.check(name) if on_aws(name) else []:
@@ -94,6 +116,29 @@ def _status(name: str) -> None:
     subprocess.run(listing, check=False)  # noqa: S603
     with suppress(stack.StackError):  # who uses Compose has no stack
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
+
+
+def _logs(name: str, service: str) -> None:
+    """Show the last of a service's log and follow it until Ctrl-C."""
+    groups = commands.log_groups(name) if on_aws(name) else {}
+    known = list(groups) or [one.name for one in topology().services]
+    if service not in known:
+        sys.exit(
+            f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"
+        )
+    if on_aws(name):
+        region = stack.read_setting("aws:region", name) or ""
+        command = ["aws", "logs", "tail", groups[service], "--follow", "--since", "1h"]
+        command += ["--region", region] if region else []
+    else:
+        of_it = ["docker", "ps", "--all", "--format", "{{.Names}}"]
+        of_it += ["--filter", f"name=^{project_of(name)}-{service}(-[0-9]+)?$"]
+        found = subprocess.run(of_it, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
+        if not found:
+            sys.exit(f"No container of {service} is there; `make up STACK={name}` starts it.")
+        command = ["docker", "logs", "--follow", "--tail", "200", min(found)]
+    with suppress(KeyboardInterrupt):
+        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 
 
 def _upload(name: str, data: str) -> None:

@@ -5,21 +5,16 @@ others, mostly higher. A test holds what is counted here against what the progra
 """
 
 import argparse
-import json
-import subprocess
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from infra.aws.environment import ENVIRONMENTS, Environment
-from infra.aws.lower import NOTEBOOK, lower, public_services
-from infra.aws.names import Names
+from infra.aws.lower import NOTEBOOK, public_services
+from infra.aws.quota import NEW_ACCOUNT_VCPUS, VCPU_QUOTA, lowered, most_vcpus
 from infra.aws.watch.alarms import Watched, alarms
-from infra.settings import ROOT
 from infra.spec import Service, Topology
-from infra.topology import topology
+from infra.stack import settings_of
 
 HOURS = 730  # of a month
 ZONES = 2
@@ -55,7 +50,7 @@ PRICES: Mapping[str, float] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """What nobody can know beforehand, as a small team might use it in a month."""
+    """What nobody can know in advance, as a small team might use it in a month."""
 
     capacity_units: float = 1  # of the load balancer, on average: some requests a second
     nat_gb: float = 20
@@ -88,14 +83,8 @@ def hourly(service: Service) -> float:
     return vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
 
 
-def _lowered(environment: Environment) -> Topology:
-    names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
-    whole = topology(workers=environment.idle_workers, login=True, stack="aws")
-    return lower(whole, names=names, replicas=environment.replicas)
-
-
 def _services(environment: Environment, use: Use) -> Iterator[Line]:
-    for service in _lowered(environment).services:
+    for service in lowered(environment).services:
         if service.name == NOTEBOOK or service.once:
             continue
         size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB"
@@ -125,7 +114,7 @@ def _stores(environment: Environment, use: Use) -> Iterator[Line]:
     )
     yield Line(what="buckets", how=f"{use.s3_gib:g} GiB", dollars=use.s3_gib * PRICES["s3 GiB"])
     yield Line(what="images", how=f"{use.ecr_gib:g} GiB", dollars=use.ecr_gib * PRICES["ecr GiB"])
-    secrets = len(_lowered(environment).secrets) + 1  # RDS has its own
+    secrets = len(lowered(environment).secrets) + 1  # RDS has its own
     yield Line(what="secrets", how=f"{secrets}", dollars=secrets * PRICES["secret"])
     yield Line(what="key", how="1", dollars=PRICES["key"])
 
@@ -160,9 +149,11 @@ def _rest(environment: Environment, use: Use) -> Iterator[Line]:
         dollars=use.notebook_hours * PRICES[f"{environment.notebook_type} hour"]
         + environment.notebook_gib * PRICES["notebook GiB"],
     )
-    yield Line(what="Container Insights", how=f"about {use.metrics:g} metrics", dollars=use.metrics * PRICES["metric"])
+    if environment.insights:
+        metrics = use.metrics * PRICES["metric"]
+        yield Line(what="Container Insights", how=f"about {use.metrics:g} metrics", dollars=metrics)
     yield Line(what="logs", how=f"{use.log_gb:g} GB", dollars=use.log_gb * PRICES["log GB"])
-    count = _alarms(_lowered(environment))
+    count = _alarms(lowered(environment))
     yield Line(what="alarms", how=f"{count}", dollars=count * PRICES["alarm"])
 
 
@@ -179,8 +170,8 @@ def _alarms(whole: Topology) -> int:
     return len(alarms(watched)) + 2 * sum(bool(one.scaling and one.scaling.follows == "work") for one in whole.services)
 
 
-def table(environment: Environment, lines: list[Line], budget: int) -> str:
-    """The estimate for people: every row, the total, what most of it is, and whether the budget will warn of it."""
+def table(environment: Environment, lines: list[Line], budget: int, workers: int = 1) -> str:
+    """The estimate for people: every row, the total, what most of it is, whether the budget will warn, and vCPUs."""
     total = sum(line.dollars for line in lines)
     rows = [f"{line.dollars:>9.2f}  {line.what:<40} {line.how}" for line in lines]
     most, sum_of_most = [], 0.0
@@ -196,24 +187,25 @@ def table(environment: Environment, lines: list[Line], budget: int) -> str:
             *rows,
             f"{total:>9.2f}  in total; a day is {total * 24 / HOURS:.2f}",
             f"More than half is: {', '.join(most)}.",
-            *([below] if budget < total else []),
+            *([below] if 0 < budget < total else []),
+            _of_quota(environment, workers),
             "Prices change; your use is yours. Without taxes and traffic to the internet (100 GB a month is free).",
             "It is charged from `make up` until `make down`, whether anybody uses it or not.",
         ]
     )
 
 
-def settings_of(stack: str) -> dict[str, Any]:
-    """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet."""
-    described = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    values = {name: setting["default"] for name, setting in described.items()}
-    try:
-        command = ["pulumi", "config", "--json", "--stack", stack]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return values
-    found = {name.removeprefix("hm-mlflow:"): entry.get("value") for name, entry in json.loads(done.stdout).items()}
-    return values | {name: value for name, value in found.items() if value is not None}
+def _of_quota(environment: Environment, workers: int) -> str:
+    """What of Fargate's quota it takes, and how to get more where a new account has less."""
+    most = most_vcpus(environment, workers=workers)
+    said = f"It runs at most {most:g} vCPUs on Fargate at once"
+    if most <= NEW_ACCOUNT_VCPUS:
+        return f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more."
+    return (
+        f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: aws service-quotas "
+        f"request-service-quota-increase --service-code fargate --quota-code {VCPU_QUOTA} "
+        f"--desired-value {math.ceil(most)}"
+    )
 
 
 def main() -> None:
@@ -226,7 +218,8 @@ def main() -> None:
     options = parser.parse_args()
     settings = settings_of(options.stack)
     environment = ENVIRONMENTS[options.environment or settings["environment"]]
-    print(table(environment, estimate(environment, egress=settings["egress"]), int(settings["monthlyBudget"])))
+    lines = estimate(environment, egress=settings["egress"])
+    print(table(environment, lines, int(settings["monthlyBudget"]), int(settings["workers"])))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Groups:
         """The options of a resource in a group.
 
         Stacks that were made before there were groups have the resource at their root. The alias says that it is the
-        same one, so that it is not made anew.
+        same one, so that it is not created again.
         """
         if (kind, name) not in self._made:
             self._made[kind, name] = Group(kind, name)

@@ -3,12 +3,16 @@
 Nothing that git tracks is touched, and what is there already stays as it is.
 """
 
+import json
 import os
 import secrets
 import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from infra.secrets import generate, setting
 
@@ -48,6 +52,18 @@ def read_setting(name: str, stack: str) -> str | None:
     """A setting of a stack, secret or not; None where it is not set."""
     found = run_pulumi("config", "get", name, "--stack", stack, check=False)
     return found.stdout.strip() if found.returncode == 0 else None
+
+
+def settings_of(stack: str) -> dict[str, Any]:
+    """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet."""
+    described = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    values = {name: setting["default"] for name, setting in described.items()}
+    try:
+        done = run_pulumi("config", "--json", "--stack", stack)
+    except StackError:
+        return values
+    found = {name.removeprefix("hm-mlflow:"): entry.get("value") for name, entry in json.loads(done.stdout).items()}
+    return values | {name: value for name, value in found.items() if value is not None}
 
 
 def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

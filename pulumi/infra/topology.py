@@ -119,7 +119,8 @@ def _ray_head(*, login: bool) -> Service:
         environment=_of_a_job(login=login),
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="gcs", number=6379), Port(name="http", number=8265, public=True)),
-        health=HealthCheck(port=8265, path="/api/gcs_healthz"),
+        # A driver on the same core may keep it from answering for minutes, and a new head is a new cluster.
+        health=HealthCheck(port=8265, path="/api/gcs_healthz", interval=20, timeout=10, retries=9),
         buckets=("data", "state"),
         scratch=_SCRATCH,
         reached_by=("ray-worker", "jupyter"),

@@ -18,7 +18,7 @@ _FARGATE = {
 
 
 class TopologyError(ValueError):
-    """A topology that cannot be built; the message has a line for each thing to mend."""
+    """A topology that cannot be built; the message has a line for each thing to fix."""
 
 
 def validate(topology: Topology) -> Topology:
@@ -85,7 +85,7 @@ def _ref(topology: Topology, service: Service, ref: Ref) -> Iterator[str]:
     if target is None:
         stores = {thing.name for kind in (topology.buckets, topology.databases) for thing in kind}
         if ref.target not in stores:
-            yield f"{service.name} refers to {ref.target!r}, which is no service, bucket or database of the topology."
+            yield f"{service.name} refers to {ref.target!r}, which is not a service, bucket or database here."
         elif ref.attribute != "uri":
             yield f"{service.name} refers to {ref.attribute!r} of {ref.target}; a bucket or database has 'uri' only."
         elif ref.target not in (*service.buckets, *service.databases):

@@ -83,7 +83,7 @@ def _both_labels(catalogue: Catalogue, source: Source) -> None:
         folders = ", ".join(map(repr, catalogue.unlabelled_folders(_NAMED)))
         raise SourceError(
             f"{source.uri} holds no pictures in a folder {' nor '.join(missing)}"
-            f"{f' (other folders there: {folders})' if folders else ''}; pictures must stand in "
+            f"{f' (other folders there: {folders})' if folders else ''}; pictures must be in "
             ".../NORMAL/* and .../PNEUMONIA/*, with or without train/, val/ and test/ above, such as "
             "train/NORMAL/IM-0115-0001.jpeg and train/PNEUMONIA/person1_bacteria_1.jpeg"
         )

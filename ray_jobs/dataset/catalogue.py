@@ -177,7 +177,7 @@ def _listed(source: Source) -> Iterator[tuple[str | int | None, ...]]:
         found = place(path, source_name=name)
         reason = detail = ""
         if path != entry.path:
-            reason, detail = Reason.UNREADABLE.value, "the file name is no UTF-8; rename the file"
+            reason, detail = Reason.UNREADABLE.value, "the file name is not UTF-8; rename the file"
         elif found is None:
             reason, detail = Reason.NO_LABEL_FOLDER.value, _unlabelled(path)
         elif wrong := contradiction(path.rpartition("/")[2], found.label):
@@ -189,7 +189,7 @@ def _listed(source: Source) -> Iterator[tuple[str | int | None, ...]]:
 def _unlabelled(path: str) -> str:
     folder = _folder_of(path)
     stands = f"stands in {folder!r}" if folder else "stands at the top"
-    return f"{stands}, below no folder that is named {' or '.join(LABELS)}"
+    return f"{stands}, not below a folder named {' or '.join(LABELS)}"
 
 
 def _folder_of(path: str) -> str:

@@ -45,7 +45,7 @@ class FolderSource:
     def read(self, path: str) -> bytes:
         file = Path(self.root, path)
         try:
-            if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for, for ever
+            if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be waited for forever
                 raise EntryError(f"{path} is no regular file")
             return file.read_bytes()
         except OSError as error:

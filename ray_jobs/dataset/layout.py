@@ -62,9 +62,9 @@ def contradiction(name: str, label: str) -> str | None:
     """Why a file name of the dataset's own convention cannot stand in the folder ``label``, or None if it can."""
     stem = _stem(name)
     if label == "NORMAL" and _PNEUMONIA_NAME.match(stem):
-        return f"{name} is named as a picture of pneumonia, and stands in NORMAL"
+        return f"{name} is named as a picture of pneumonia but is in NORMAL"
     if label == "PNEUMONIA" and _NORMAL_NAME.match(stem):
-        return f"{name} is named as a normal picture, and stands in PNEUMONIA"
+        return f"{name} is named as a normal picture but is in PNEUMONIA"
     return None
 
 

@@ -138,4 +138,6 @@ def _made_client(_variables: tuple[tuple[str, str], ...]) -> Any:
     try:
         return boto3.session.Session().client("s3", config=retries)
     except ValueError as error:
-        raise SourceError(f"AWS_ENDPOINT_URL_S3 is no address: {error}; an example is http://localhost:9000") from error
+        raise SourceError(
+            f"AWS_ENDPOINT_URL_S3 is not an address: {error}; an example is http://localhost:9000"
+        ) from error

@@ -16,6 +16,7 @@ from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
 from ray_jobs.feature_table.cache import CacheError, FailedImage, cached, extract_shard, load_shard
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from registry.state import State
 
@@ -118,7 +119,7 @@ def on_workers(
     while running:
         room = 3 * cpus() - len(running)
         running |= {_extract_shard.remote(common, *shard) for shard in islice(shards, max(0, room))}
-        finished, rest = ray.wait(list(running), fetch_local=True)
+        finished, rest = wait(list(running), "features")
         running = set(rest)
         yield from ray.get(finished)
 

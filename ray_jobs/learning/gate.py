@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from ray_jobs.learning.evaluate import CONFIDENCE, Estimate, Evaluation, patient_weights
+from ray_jobs.learning.evaluate import CONFIDENCE, Estimate, Evaluation, patient_weights, weighted_auc
 
 AUC_FLOOR = 0.90
 SENSITIVITY_FLOOR = 0.85
@@ -202,11 +201,10 @@ def _auc_difference(comparison: Comparison) -> tuple[float, float]:
     labels = comparison.labels
     codes = np.unique(comparison.patients, return_inverse=True)[1]
 
+    candidate, champion = (weighted_auc(labels, side) for side in (comparison.candidate, comparison.champion))
+
     def difference(weights: np.ndarray) -> float:
-        return float(
-            roc_auc_score(labels, comparison.candidate, sample_weight=weights)
-            - roc_auc_score(labels, comparison.champion, sample_weight=weights)
-        )
+        return candidate(weights) - champion(weights)
 
     samples = [difference(weights) for weights in patient_weights(labels, codes, seed=0)]
     return difference(np.ones(len(labels))), float(np.percentile(samples, 100 * (1 - CONFIDENCE) / 2))

@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Collection
-from typing import Literal
+from typing import Literal, NoReturn
 
 from ray_jobs.runtime.cluster import cause_of, reach_cluster
 from registry.errors import FixableError
+from registry.log_lines import formatter, is_json, take_the_log
 from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
 
@@ -37,20 +39,37 @@ def run_job(
     if arguments:
         arguments(parser)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for library in ("alembic", "mlflow"):
-        logging.getLogger(library).setLevel(logging.WARNING)  # their notes on new tables are not this job's news
     try:
-        settings = load_settings(data_uri=getattr(options, "data", None))
+        settings = _settings(getattr(options, "data", None))
         _reach(settings, {*uses, "data"} if data else uses)
         work(settings, options)
     except KeyboardInterrupt:
-        sys.exit(f"{module} interrupted; run it again to continue where it stopped.")
+        _stop(f"{module} interrupted; run it again to continue where it stopped.", code=1)
     except Exception as error:
         if not isinstance(error, (FixableError, OSError)) and not _is_of_a_store(cause_of(error)):
             raise
-        print(f"{module} stopped: {_brief(cause_of(error))}", file=sys.stderr)
-        sys.exit(error.exit_code if isinstance(error, FixableError) else 1)
+        code = error.exit_code if isinstance(error, FixableError) else 1
+        _stop(f"{module} stopped: {_brief(cause_of(error))}", code=code)
+
+
+def _settings(data: str | None) -> Settings:
+    """The settings, and the log as LOG_FORMAT asks for it: `auto` is text, since it is people who watch a job."""
+    try:
+        return load_settings(data_uri=data)
+    finally:  # what is wrong with the settings is told in that form too; `.env` is read by then
+        handler = logging.StreamHandler()
+        as_json = os.environ.get("LOG_FORMAT", "").strip().lower() == "json"
+        handler.setFormatter(formatter("json") if as_json else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        take_the_log(handler)
+        logging.getLogger("ray_jobs").setLevel(logging.INFO)
+
+
+def _stop(message: str, *, code: int) -> NoReturn:
+    if is_json():
+        logging.getLogger("ray_jobs").error("%s", message)
+    else:
+        print(message, file=sys.stderr)
+    sys.exit(code)
 
 
 # Known by their names, since importing MLflow takes seconds and not every job does.

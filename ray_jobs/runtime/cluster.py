@@ -13,7 +13,8 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ray_jobs.runtime.progress import write_line
 from registry.errors import FixableError
-from registry.private_ray import keep_private
+from registry.log_lines import take_from_libraries
+from registry.private_ray import keep_private, start_private
 from registry.reach import reach_ray
 from registry.settings import Settings, SettingsError
 from registry.state import local_folder
@@ -28,7 +29,7 @@ class AlreadyRunningError(FixableError):
 
 
 class ClusterError(FixableError):
-    """Ray did not start, or cannot be joined."""
+    """A Ray that answers cannot be joined."""
 
 
 def connect(address: str | None) -> None:
@@ -38,25 +39,37 @@ def connect(address: str | None) -> None:
     ------
     SettingsError
         As `reach_cluster` has it.
-    ClusterError
-        If Ray does not start.
+    ClusterError, RayStartError
+        If Ray cannot be joined, or does not start here.
     """
     if ray.is_initialized():
         return
     found = reach_cluster(address) if address else None
     # Ray's default warns at every start about accelerators, which this project does not use.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    take_from_libraries()
     if not found:
+        _start()
+        return
+    write_line(f"joining the Ray at {found}")
+    try:
+        ray.init(address=found, log_to_driver=False, logging_level=logging.WARNING)
+    except Exception as error:  # Ray raises a bare one
+        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ClusterError(
+            f"the Ray at {found} (RAY_ADDRESS) cannot be joined: {brief} Its log folder says more; try again."
+        ) from error
+
+
+def _start() -> None:
+    write_line("starting Ray on this machine, which takes some seconds")
+
+    def init() -> None:
         keep_private()
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
-    options: dict[str, Any] = {} if found else {"include_dashboard": False}
-    write_line(f"joining the Ray at {found}" if found else "starting Ray on this machine, which takes some seconds")
-    try:
-        ray.init(address=found or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
-    except Exception as error:  # Ray raises a bare one where the machine is too busy, or its folder cannot be written
-        brief = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        what = f"the Ray at {found} (RAY_ADDRESS) cannot be joined" if found else "Ray did not start on this machine"
-        raise ClusterError(f"{what}: {brief} Its log folder says more; try again.") from error
+        ray.init(address="local", log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+
+    start_private(init, forget=ray.shutdown, tell=write_line)
 
 
 def reach_cluster(address: str) -> str | None:

@@ -34,7 +34,7 @@ class OutputFile:
     def parse(cls, text: str) -> "OutputFile":
         """Check the argument; raises ArgumentTypeError for a suffix or scheme that is not taken."""
         if not text.endswith(FORMATS) or text.endswith(tuple(f"/{suffix}" for suffix in FORMATS)):
-            raise argparse.ArgumentTypeError(f"{text!r} is no name of a file that ends in {' or '.join(FORMATS)}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file that ends in {' or '.join(FORMATS)}")
         if text.startswith("s3:"):
             bucket, _, key = text.removeprefix("s3://").partition("/")
             if not text.startswith("s3://") or not bucket or not key:

@@ -1,17 +1,25 @@
 """How a job tells the person who watches what it has done: bars on a terminal, now and then a line elsewhere."""
 
+import logging
 import sys
 import time
 from typing import Any
 
 from tqdm import tqdm
 
+from registry.log_lines import is_json
+
+log = logging.getLogger("ray_jobs")
+
 _EVERY_S = 15.0
 
 
 def write_line(text: str) -> None:
     """Write a line to standard error, where bars and logs go too, so that all of them come in their order."""
-    tqdm.write(text, file=sys.stderr)
+    if is_json():
+        log.info("%s", text)
+    else:
+        tqdm.write(text, file=sys.stderr)
 
 
 class Progress:
@@ -40,7 +48,7 @@ class Progress:
         """So many are done, of so many; `note` is shown behind."""
         self._done, self._note = done, note
         self._total = self._total if total is None else total
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_json():
             self._draw()
         elif time.monotonic() - self._told >= _EVERY_S:
             self._tell()

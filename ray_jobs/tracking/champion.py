@@ -195,7 +195,7 @@ def _on_the_reference(
     """Compare on what the champion was judged by, with the answers that it gave then; or say why that cannot be.
 
     X-rays that the candidate was trained on are left out: a patient under another name is split another way. Where an
-    X-ray is held out of the candidate's dataset too, its label there counts, which may have been mended, and its
+    X-ray is held out of the candidate's dataset too, its label there counts, which may have been corrected, and its
     features if the candidate has another feature spec.
     """
     held_out = candidate.sides.held_out

@@ -90,7 +90,7 @@ def load_reference(state: State, digest: str) -> JudgedReference:
     content = state.read(path)
     actual = hashlib.sha256(content).hexdigest()
     if actual != digest:
-        raise NoReferenceError(f"{path} has sha256 {actual}, so it was changed; bring back the file, or train anew.")
+        raise NoReferenceError(f"{path} has sha256 {actual}, so it was changed; bring back the file, or train again.")
     table = pq.read_table(BytesIO(content))
     return JudgedReference(
         features=_matrix(table),

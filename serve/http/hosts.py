@@ -65,13 +65,13 @@ def allowed_hosts(settings: Settings) -> AllowedHosts | None:
     Raises
     ------
     SettingsError
-        If ALLOWED_HOSTS holds something that is no host.
+        If ALLOWED_HOSTS holds something that is not a host.
     """
     given = [item.strip().lower() for item in (settings.allowed_hosts or "").split(",") if item.strip()]
     for item in given:
         if not _PATTERN.fullmatch(item):
             raise SettingsError(
-                f"ALLOWED_HOSTS holds {item!r}, which is no host; it takes names with commas between, each with or "
+                f"ALLOWED_HOSTS holds {item!r}, which is not a host; it takes names with commas between, each with or "
                 "without a port, such as xray.example.org,*.clinic.example:8080, or * for any"
             )
     own = settings.http_host.lower()

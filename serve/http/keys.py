@@ -70,11 +70,11 @@ def read_keys(settings: Settings) -> Keys | None:
     if pairs:
         return Keys(tuple(_digest(name, key) for name, key in pairs))
     if settings.api_keys_file:
-        raise SettingsError(f"API_KEYS_FILE is {settings.api_keys_file}, which holds no key; or say API_KEYS={OFF}.")
+        raise SettingsError(f"API_KEYS_FILE is {settings.api_keys_file}, which holds no key; or set API_KEYS={OFF}.")
     if not is_loopback(settings.http_host):
         raise SettingsError(
             f"HTTP_HOST is {settings.http_host!r}, which other machines can reach, and there is no API key. "
-            f"Name some in API_KEYS or API_KEYS_FILE, one a line like {_EXAMPLE}, or say API_KEYS={OFF}."
+            f"Name some in API_KEYS or API_KEYS_FILE, one a line like {_EXAMPLE}, or set API_KEYS={OFF}."
         )
     return None
 

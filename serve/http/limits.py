@@ -25,13 +25,13 @@ class RequestLimits:
     upload_s
         How long a client may take to send its request.
     answer_s
-        How long a request may be in work. Less than Serve's own limit, whose answer is no problem document.
+        How long a request may be in progress. Less than Serve's own limit, whose answer is not a problem document.
     in_work
         How many requests may be computed or wait for a thread; the next one is turned away at once.
     files
         How many pictures one request may hold.
     pictures
-        How many pictures of all requests in work may be computed or wait for a thread.
+        How many pictures of all requests in progress may be computed or wait for a thread.
     """
 
     body_bytes: int = 48 * _MIB
@@ -132,7 +132,7 @@ class BoundedBody:
 
 
 class Admission:
-    """Refuses a request at once when as many as allowed are in work: a queue would make all of them late.
+    """Refuses a request at once when as many as allowed are in progress: a queue would make all of them late.
 
     A request that was admitted and is not answered in time ends with the same status. Its pictures that still wait for
     a thread leave the queue, so that a slow server does no work for clients who have stopped waiting.
@@ -148,7 +148,7 @@ class Admission:
             await self.app(scope, receive, send)
             return
         if self.load.requests_in_work.value >= self.limits.in_work:
-            detail = f"{self.load.requests_in_work.value} requests are in work, the limit here; try again shortly."
+            detail = f"{self.load.requests_in_work.value} requests are in progress, the limit here; try again shortly."
             await refuse(scope, receive, send, "busy", detail)
             return
         begun = False

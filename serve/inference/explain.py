@@ -4,7 +4,7 @@ A window slides over the picture, and the descriptors measured under it are repl
 X-ray of the training side; how far the log-odds of pneumonia fall is the evidence under the window. This is the
 occlusion of M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014, without its
 artefacts: a grey patch in the pixels has edges and no texture, and a model of textures answers to those. Nothing has to
-be described anew.
+be described again.
 """
 
 from dataclasses import dataclass

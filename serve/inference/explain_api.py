@@ -43,7 +43,7 @@ def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
         """One picture, as a multipart part named `file` or as the raw body.
 
         Orange shows where the picture speaks for PNEUMONIA in the eyes of the model: where the probability would fall
-        if the picture were like an average normal one there. It is no outline of a disease.
+        if the picture were like an average normal one there. It is not an outline of a disease.
         """
         served = predictor.served()
         request.scope["state"]["version"] = served.version.version

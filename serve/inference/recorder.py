@@ -24,7 +24,7 @@ _DUTY = 20  # writing takes at most one part in this many of the time, so that a
 class PredictionRecorder:
     """The writer of one replica.
 
-    Its newest records are in one file, which is written anew every few seconds until it is full or an hour old: every
+    Its newest records are in one file, which is written again every few seconds until it is full or an hour old: every
     replica finds a prediction within seconds, and the files stay few. Each turn writes only what had arrived when it
     began, however much arrives meanwhile, and then rests: on S3 every write costs money. What finds the queue full,
     because the store is away or too slow, is lost and counted: no request waits for the store.

@@ -58,7 +58,7 @@ class PredictionService:
         pictures = await read_pictures(request, self._limits)
         waiting = self._load.pictures_in_work.value
         if waiting and waiting + len(pictures) > self._limits.pictures:
-            raise ProblemError("busy", f"{waiting} pictures are in work already; try again shortly.")
+            raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
         self._load.pictures_in_work.add(len(pictures))
         try:
             pictures_answered = await self.predictor.answer(served, pictures, request_id_of(request))

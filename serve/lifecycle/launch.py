@@ -1,5 +1,6 @@
 """Starting and stopping the application on a single-node Ray of its own, and checking first that it can."""
 
+import errno
 import logging
 import os
 import shutil
@@ -8,18 +9,20 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.private_ray import keep_private
+from registry.log_lines import formatter, take_from_libraries
+from registry.private_ray import RayStartError, keep_private, start_private
 from registry.settings import Settings
 from serve.http.keys import Keys, read_keys
 from serve.lifecycle import haproxy, ray_messages, ray_proxy
 from serve.lifecycle.drain import drain
 from serve.lifecycle.log_collector import LogCollector
-from serve.logs import chosen, formatter
+from serve.logs import chosen
 from serve.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 _MIB = 2**20
+_LAST_PORT = 65_535
 DRAIN_S = 30.0
 # Serve's own limit comes after ours (`serve.http.limits`), whose answer says more.
 REQUEST_TIMEOUT_S = 60.0
@@ -38,10 +41,19 @@ def check_port(host: str, port: int, *, purpose: str, variable: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            remedy = f"Stop what uses the port, or choose another one: {variable}={_other_port(port)} make serve"
+            if error.errno == errno.EACCES:
+                remedy = f"Ports below 1024 are for the administrator; choose another one: {variable}=8080 make serve"
+            elif error.errno != errno.EADDRINUSE:
+                remedy = "The host, HTTP_HOST, must be an address of this machine, such as 127.0.0.1."
             raise StartError(
-                f"{purpose} cannot listen on {in_brackets(host)}:{port} ({error.strerror or error}). "
-                f"Stop what uses the port, or choose another one: {variable}={port + 1} make serve"
+                f"{purpose} cannot listen on {in_brackets(host)}:{port} ({error.strerror or error}). {remedy}"
             ) from error
+
+
+def _other_port(port: int) -> int:
+    """A port beside another one."""
+    return port + 1 if port < _LAST_PORT else port - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +103,8 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
 
     from serve.app import build
 
-    for name in ("ray", "ray.serve"):
-        for handler in logging.getLogger(name).handlers:
-            handler.setFormatter(formatter(form))
+    for handler in logging.getLogger("ray.serve").handlers:
+        handler.setFormatter(formatter(form))
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         proxy_location="HeadOnly",
@@ -125,9 +136,11 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
     import ray  # it reads the environment as it is imported
     from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
-    AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
+    take_from_libraries()
     replicas = settings.serve_max_replicas or settings.serve_replicas
-    try:
+
+    def init() -> None:
+        AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
         ray.init(
             address="local",
             num_cpus=replicas + 1,
@@ -137,9 +150,11 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
             logging_level=logging.WARNING,
             log_to_driver=log_to_driver,
         )
-    except Exception as error:  # Ray raises a bare one where this machine is too busy, or its folder cannot be written
-        brief = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(". :")
-        raise StartError(f"Ray did not start on this machine: {brief}. Try again; Ray's logs say more.") from error
+
+    try:
+        start_private(init, forget=ray.shutdown, tell=log.warning)
+    except RayStartError as error:
+        raise StartError(str(error)) from error
     ray_messages.to_log()
 
 

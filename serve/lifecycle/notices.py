@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from serve.logs import Format
+from registry.log_lines import Format
 
 log = logging.getLogger("serve")
 

@@ -1,4 +1,4 @@
-"""Ray's messages about its own processes, as lines of our log; Ray would print them, which is no JSON."""
+"""Ray's messages about its own processes, as lines of our log; Ray would print them, which is not JSON."""
 
 import logging
 from typing import Any

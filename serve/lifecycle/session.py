@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
     except SettingsError as error:
-        print(error, file=sys.stderr)  # LOG_FORMAT is one of the settings
+        form = chosen(os.environ.get("LOG_FORMAT", "auto"))  # which is one of the settings
+        set_up(form)
+        notices.failed(form, str(error))
         return 1
     form = chosen(settings.log_format)
     set_up(form)

@@ -51,6 +51,7 @@ def test_a_task_that_is_lost_too_often_stops_the_job_which_is_run_again():
 
 def test_lives_are_as_long_as_the_rate_says_on_average():
     lives = lifetimes(2.0, np.random.default_rng(0))
+    # The mean of 20,000 such lives has a standard error of 0.7 %.
     assert np.mean([next(lives) for _ in range(20_000)]) == pytest.approx(1800, rel=0.03)
     assert next(lifetimes(0, np.random.default_rng(0))) == math.inf
 
@@ -92,6 +93,7 @@ def test_a_limit_is_where_its_need_is_all_that_there_is():
     cluster = Cluster(workers=1)
     for what in ("object store", "driver's memory", "worker's memory"):
         images = first_limit(cluster, what)
+        # A limit is a whole number of images.
         assert estimate(images, cluster).needs[what] == pytest.approx(1, rel=0.001)
 
 

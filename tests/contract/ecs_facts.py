@@ -92,6 +92,7 @@ def _fargate(rendering: Rendering, service: str) -> dict[str, Any]:
         "task": {key: value for key, value in said["task"].items() if key not in ("cpu", "memory")},
         "names": container["name"],
         "essential": container["essential"],
+        "memory": container["memory"],
         "user": container["user"],
         "privileged": container["privileged"],
         "ports": [

@@ -27,7 +27,7 @@ from infra.cost import estimate
 from infra.aws.environment import DEV
 from tests.infra.support.graph import plain, recorded
 
-HOST = "labels.hm-mlflow.local"
+HOST = "labels.hm-mlflow.internal"
 
 
 def test_aws_has_all_of_the_new_service():
@@ -47,7 +47,8 @@ def test_aws_has_all_of_the_new_service():
 
 
 def test_its_certificate_is_due_again(monkeypatch):
-    before = certificate.make("hm-mlflow.local", [f"{label}.hm-mlflow.local" for label in ("mlflow", "ray", "app")])
+    domain = "hm-mlflow.internal"
+    before = certificate.make(domain, [f"{label}.{domain}" for label in ("mlflow", "ray", "app")])
     settings = {"tlsCertificate": before.certificate}
 
     def run(*words, text=None):

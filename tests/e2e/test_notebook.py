@@ -17,7 +17,7 @@ from tests.behaviour.not_xrays import generated
 
 NOTEBOOK = ROOT / "notebooks" / "train.ipynb"
 KERNEL = "this-environment"
-CLOUD = "http://mlflow.hm-mlflow.local"
+CLOUD = "http://mlflow.hm-mlflow.internal"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ STILL = replace(Jitter(views=3), **{part.name: 0.0 for part in fields(Jitter) if
 def test_no_bounds_give_the_picture_itself() -> None:
     pixels = picture(224, 224)
     for view in views(pixels, b"seed", STILL):
+        # A quarter of a grey level: the picture goes through a warp and a curve in float32.
         np.testing.assert_allclose(view, pixels / 255.0, atol=1e-3)
 
 

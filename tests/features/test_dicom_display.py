@@ -124,6 +124,7 @@ WINDOW = {"WindowCenter": text("DS", "1000"), "WindowWidth": text("DS", "400")}
 )
 def test_a_window_is_the_function_of_the_standard(function: str, width: float, expected: np.ndarray) -> None:
     elements = {**WINDOW, "WindowWidth": text("DS", str(width)), "VOILUTFunction": text("CS", function)}
+    # Whole grey levels: half a level, and float32.
     np.testing.assert_allclose(ramped(elements), expected * 65535.0, atol=0.51)
 
 
@@ -145,6 +146,12 @@ def test_a_sigmoid_window_is_the_one_of_the_standard() -> None:
         {"WindowWidth": text("DS", "400,300"), "WindowCenter": text("DS", "1000,900")},
         {"WindowWidth": text("DS", "nan"), "WindowCenter": text("DS", "inf")},
         {"WindowWidth": ("DS", b"\x00\x00"), "WindowCenter": ("DS", b"  ")},
+        {"WindowWidth": text("DS", "100"), "WindowCenter": text("DS", "60000")},
+        {
+            "WindowWidth": text("DS", "100"),
+            "WindowCenter": text("DS", "-600"),
+            "VOILUTFunction": text("CS", "LINEAR_EXACT"),
+        },
         {"RescaleSlope": text("DS", ""), "RescaleIntercept": text("DS", "")},
         {"RescaleSlope": text("DS", "0"), "RescaleIntercept": text("DS", "-1024")},
         {"RescaleSlope": text("DS", "MUSTER^MAX"), "RescaleIntercept": text("DS", "0")},
@@ -179,6 +186,7 @@ def test_optional_elements_that_make_no_sense_count_as_absent(elements: dict[str
     [
         ({"WindowWidth": text("DS", "0\\400"), "WindowCenter": text("DS", "5\\1000")}, WINDOW),
         ({"WindowWidth": text("DS", "400\\90"), "WindowCenter": text("DS", "1000\\7\\8")}, WINDOW),
+        ({"WindowWidth": text("DS", "9\\400"), "WindowCenter": text("DS", "60000\\1000")}, WINDOW),
         ({"WindowWidth": numbers("US", 400), "WindowCenter": numbers("FD", 1000)}, WINDOW),
         ({"WindowWidth": ("UN", b"400 "), "WindowCenter": text("LO", "+1.0e3")}, WINDOW),
         (

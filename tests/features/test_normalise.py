@@ -17,8 +17,9 @@ def test_any_size_becomes_the_same_square(shape: tuple[int, int]) -> None:
 
 def test_the_plain_picture_has_mean_nought_and_deviation_one() -> None:
     plain = normalise(picture(224, 224), Normalise()).plain
+    # Means of 50,000 pixels in float32.
     assert plain.mean() == pytest.approx(0, abs=1e-4)
-    assert plain.std() == pytest.approx(1, abs=1e-4)
+    assert plain.std() == pytest.approx(1, abs=1e-4)  # as well
 
 
 def test_a_shade_over_one_half_all_but_vanishes_from_the_local_picture() -> None:
@@ -30,11 +31,13 @@ def test_a_shade_over_one_half_all_but_vanishes_from_the_local_picture() -> None
 
 def test_brightness_and_contrast_change_nothing() -> None:
     pixels = picture(300, 280).astype(np.uint16)
+    # The square is rounded to whole grey levels, which are 37 times as fine in the first.
     np.testing.assert_allclose(normalise(pixels * 37 + 1000, Normalise()), normalise(pixels, Normalise()), atol=0.01)
 
 
 def test_eight_and_sixteen_bits_give_the_same() -> None:
     pixels = picture(300, 280)
+    # As above: levels 257 times as fine, and the local picture divides by small deviations.
     np.testing.assert_allclose(
         normalise(pixels.astype(np.uint16) * 257, Normalise()), normalise(pixels, Normalise()), atol=0.02
     )

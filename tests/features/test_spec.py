@@ -91,6 +91,7 @@ def test_what_the_first_code_wrote_is_read_and_written_to_the_last_byte() -> Non
 def test_the_numbers_of_the_first_spec_are_those_it_had() -> None:
     vector = describe(picture(300, 260), FIRST)
     sums = np.add.reduceat(vector * np.cos(np.arange(len(vector))), [0, 480, 2244, 2532])  # where each family begins
+    # To the five digits that SUMS is written with, less what weights that cancel one another leave of them.
     np.testing.assert_allclose(sums, SUMS, rtol=1e-3)
 
 

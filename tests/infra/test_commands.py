@@ -58,3 +58,40 @@ def test_images_are_built_for_the_machine_that_runs_them(machine: str, native: s
     monkeypatch.setattr(container.platform, "machine", lambda: machine)
     images = record().of("Image").values()
     assert {image.inputs["build"]["platform"] for image in images} == {native}
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands `aws` and `docker` that write what was typed into the file; docker knows two workers."""
+    told = tmp_path / "typed"
+    for name, answer in {
+        "aws": "",
+        "docker": '[ "$1" = ps ] && printf "hm-mlflow-ray-worker-2\\nhm-mlflow-ray-worker-1\\n"',
+    }.items():
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f'#!/bin/sh\necho {name} "$@" >>{told}\n{answer}\nexit 0\n')
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: "eu-west-1" if name == "aws:region" else None)
+    return told
+
+
+def test_the_log_of_a_service_is_followed_on_aws_and_here(typed: Path):
+    with pytest.raises(SystemExit) as ended:
+        commands._logs("aws-try", "webapp")
+    assert ended.value.code == 0
+    assert typed.read_text() == "aws logs tail /ecs/hm-mlflow-try-webapp --follow --since 1h --region eu-west-1\n"
+    with pytest.raises(SystemExit):
+        commands._logs("local", "ray-worker")
+    assert typed.read_text().splitlines()[-1] == "docker logs --follow --tail 200 hm-mlflow-ray-worker-1"
+
+
+def test_a_service_that_there_is_not_is_named_with_those_that_there_are(typed: Path):
+    with pytest.raises(
+        SystemExit, match=r"SERVICE is ''; it takes one of mlflow, .*: make logs SERVICE=mlflow STACK=local"
+    ):
+        commands._logs("local", "")
+    with pytest.raises(SystemExit, match="it takes one of mlflow, ray-head, ray-worker, webapp, model-training: make"):
+        commands._logs("aws", "page")
+    assert not typed.exists()

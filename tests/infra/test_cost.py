@@ -8,8 +8,9 @@ import pytest
 
 from infra import cost
 from infra.aws.environment import DEV, PROD
-from infra.cost import HOURS, Use, estimate, hourly, settings_of, table
+from infra.cost import HOURS, Use, estimate, hourly, table
 from infra.spec import Service
+from infra.stack import settings_of
 from tests.infra.support.graph import recorded
 
 PRICED = {
@@ -54,19 +55,21 @@ def test_an_hour_of_a_container_is_its_cores_and_its_memory():
 
 def test_dev_adds_up_as_by_hand():
     lines = dollars(estimate(DEV))
-    assert lines["webapp on Fargate"] == round(2 * (2 * 0.04048 + 4 * 0.004445) * 730, 2) == 144.16
+    assert lines["webapp on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
     assert lines["ray-head on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
-    assert lines["mlflow on Fargate"] == round((0.04048 + 3 * 0.004445) * 730, 2) == 39.28
+    assert lines["mlflow on Fargate"] == round((0.5 * 0.04048 + 3 * 0.004445) * 730, 2) == 24.51
     assert lines["database"] == round(0.016 * 730 + 20 * 0.115, 2) == 13.98
     assert lines["load balancer"] == round(0.0225 * 730 + 0.008 * 730 + 2 * 0.005 * 730, 2)
     assert lines["NAT gateway"] == round(0.045 * 730 + 0.005 * 730 + 20 * 0.045, 2) == 37.4
     assert lines["notebook"] == round(40 * 0.05 + 20 * 0.14, 2) == 4.8
     assert lines["ray-worker on Fargate, while it works"] == round(20 * (2 * 0.04048 + 6 * 0.004445), 2)
     assert "ray-worker on Fargate" not in lines
+    assert "Container Insights" not in lines
 
 
 def test_prod_pays_for_a_standby_and_a_worker_that_waits():
     lines = dollars(estimate(PROD))
+    assert lines["webapp on Fargate"] == round(2 * (2 * 0.04048 + 4 * 0.004445) * 730, 2) == 144.16
     assert lines["database"] == round(2 * (0.032 * 730 + 50 * 0.115), 2) == 58.22
     assert lines["ray-worker on Fargate"] == round((2 * 0.04048 + 6 * 0.004445) * 730, 2) == 78.57
 
@@ -82,7 +85,8 @@ def test_what_is_used_is_what_is_paid():
     lines = dollars(estimate(DEV, use=none))
     assert lines["load balancer"] == round(0.0225 * 730 + 2 * 0.005 * 730, 2)
     assert lines["notebook"] == 2.8
-    assert [lines[what] for what in ("logs", "buckets", "images", "Container Insights")] == [0, 0, 0, 0]
+    assert [lines[what] for what in ("logs", "buckets", "images")] == [0, 0, 0]
+    assert dollars(estimate(PROD, use=none))["Container Insights"] == 0
 
 
 def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
@@ -91,7 +95,7 @@ def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
     text = table(DEV, lines, 1000)
     total = sum(line.dollars for line in lines)
     assert f"{total:.2f}  in total; a day is {total * 24 / HOURS:.2f}" in text
-    assert "More than half is: webapp on Fargate, ray-head on Fargate." in text
+    assert "More than half is: ray-head on Fargate, webapp on Fargate, NAT gateway." in text
     assert "monthlyBudget" not in text
 
 
@@ -101,6 +105,26 @@ def test_a_budget_below_the_estimate_is_named_with_what_to_type():
         DEV, lines, 200
     )
     assert "monthlyBudget" not in table(DEV, lines, 351)
+    assert "monthlyBudget" not in table(DEV, lines, 0)  # there is none
+
+
+def test_dev_fits_into_the_quota_of_a_new_account_and_prod_says_what_to_ask_for():
+    assert "It runs at most 4.75 vCPUs on Fargate at once, and a new account has 5 or more." in table(DEV, [], 0)
+    assert "--quota-code L-3032A538 --desired-value 7" in table(DEV, [], 0, workers=2)
+    assert "--quota-code L-3032A538 --desired-value 47" in table(PROD, [], 0)
+
+
+@pytest.mark.parametrize("environment", [DEV, PROD], ids=["dev", "prod"])
+def test_the_vcpus_are_those_that_the_program_declares(environment):
+    graph = recorded(environment.name)
+    cpu = {name: int(task["cpu"]) / 1024 for name, task in graph.of("ecs.TaskDefinition").items()}
+    most = cpu["model-training"]  # the task that runs besides
+    for name, service in graph.of("ecs.Service").items():
+        scaled = graph.of("appautoscaling.Target").get(name, {})
+        containers = scaled.get("maxCapacity", service["desiredCount"])
+        most += cpu[name] * (containers * service["deploymentMaximumPercent"] // 100)
+    assert f"at most {most:g} vCPUs" in table(environment, [], 0)
+    assert environment is PROD or most <= 5
 
 
 def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):
@@ -124,6 +148,10 @@ def test_nothing_that_the_program_declares_is_left_out(environment, egress: str)
     interface = [name for name, made in graph.of("ec2.VpcEndpoint").items() if made["vpcEndpointType"] == "Interface"]
     assert kinds["ec2.NatGateway"] == ("NAT gateway" in lines)
     assert lines.get("interface endpoints", "0 in").split(" ")[0] == str(len(interface))
+    [cluster] = graph.of("ecs.Cluster").values()
+    assert ("Container Insights" in lines) == (
+        cluster["settings"] == [{"name": "containerInsights", "value": "enabled"}]
+    )
     assert lines["secrets"] == str(kinds["secretsmanager.Secret"] + 1)
     assert lines["alarms"] == str(kinds["cloudwatch.MetricAlarm"])
     running = {name: made["desiredCount"] for name, made in graph.of("ecs.Service").items() if made["desiredCount"]}

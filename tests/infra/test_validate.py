@@ -120,11 +120,11 @@ WRONG = {
     ),
     "a reference to nothing": (
         lambda: changed("front", environment={"URL": Ref("beck", "sql")}),
-        "front refers to 'beck', which is no service, bucket or database of the topology.",
+        "front refers to 'beck', which is not a service, bucket or database here.",
     ),
     "a reference in a command": (
         lambda: changed("front", command=("connect", Ref("beck", "sql"))),
-        "front refers to 'beck', which is no service, bucket or database of the topology.",
+        "front refers to 'beck', which is not a service, bucket or database here.",
     ),
     "a bucket's address by another name than uri": (
         lambda: changed("front", buckets=("objects",), environment={"URL": Ref("objects", "url")}),

@@ -14,6 +14,7 @@ from registry.bundle import Bundle
 from registry.errors import UsageError
 from registry.state import State, open_state
 from tests.behaviour.not_xrays import generated
+from tests.tolerances import ANSWER
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
     ]
     assert {row["model_version"] for row in rows} == {7}
     for row, content in zip(rows[:3], contents, strict=False):
-        assert row["probability"] == pytest.approx(float(bundle.predict_unchecked([content])[0]), abs=1e-9)
+        assert row["probability"] == pytest.approx(float(bundle.predict_unchecked([content])[0]), abs=ANSWER)
         assert (row["label"], row["error"]) == (bundle.label(row["probability"]), None)
     assert [(row["probability"], row["label"]) for row in rows[3:]] == [(None, None)] * 4
     assert all(row["error"] for row in rows[3:])

@@ -66,4 +66,4 @@ def test_a_file_whose_name_is_no_utf8_is_named_and_the_others_are_sent(write, ta
         pytest.skip(reason=f"this filesystem takes no such name: {error}")
     sent, there, (line,) = upload(open_source(str(root)), target)
     assert (sent, there) == (10, 0)
-    assert line == "NORMAL/\\udcff.png cannot be an object's key: the file name is no UTF-8; rename the file"
+    assert line == "NORMAL/\\udcff.png cannot be an object's key: the file name is not UTF-8; rename the file"

@@ -2,11 +2,10 @@
 
 import base64
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -15,6 +14,8 @@ from registry.settings import Settings
 from registry.versions import fetch, register
 from tests.behaviour.not_xrays import generated
 from tests.conftest import new_run
+from tests.serve.support.waiting import free_port, until
+from tests.tolerances import ANSWER
 
 
 @pytest.fixture
@@ -26,23 +27,22 @@ def version(settings: Settings, tmp_path, make_bundle):
 @pytest.fixture
 def address(settings: Settings, version, tmp_path) -> Iterator[str]:
     """MLflow's own scoring server with that version, in a folder where nothing of this project can be imported."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = ["models", "serve", "-m", f"models:/{version.name}/{version.version}", "--env-manager", "local"]
     command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": settings.tracking_uri, "PYTHONPATH": ""}
     environment["PATH"] = f"{os.path.dirname(sys.executable)}:{environment['PATH']}"  # noqa: PTH120
     log = (tmp_path / "log").open("wb")
     server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def answers() -> bool:
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{port}/ping", timeout=2).is_success
+        return False
+
     try:
-        for _ in range(240):
-            assert server.poll() is None, (tmp_path / "log").read_text()
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/ping", timeout=2).raise_for_status()
-                break
-            except httpx.HTTPError:
-                time.sleep(0.5)
+        until(answers, seconds=120)  # MLflow and our code are imported first
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, 15)
@@ -60,7 +60,7 @@ def test_mlflow_models_serve_gives_the_same_probabilities(settings, version, add
     bundle = fetch(settings, version, tmp_path / "fetched")
     for row, image in zip(answer.json()["predictions"], images, strict=True):
         expected = bundle.score(image)
-        assert row["probability"] == pytest.approx(expected.probability, abs=1e-6)
+        assert row["probability"] == pytest.approx(expected.probability, abs=ANSWER)
         assert row["label"] == expected.label
     for wrong, reason in (
         (b"nothing", "not JPEG, PNG or DICOM"),

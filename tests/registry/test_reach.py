@@ -135,5 +135,5 @@ def test_any_other_answer_is_a_sign_of_life_and_a_dead_proxy_is_not_asked_for_lo
 
 @pytest.mark.parametrize("address", ["host", "host:", "host:x", "10.0.0.5:99999", ":6379"])
 def test_what_is_no_address_of_a_ray_is_refused_with_examples(address):
-    with pytest.raises(SettingsError, match=r"RAY_ADDRESS is .*which is no address"):
+    with pytest.raises(SettingsError, match=r"RAY_ADDRESS is .*which is not an address"):
         reach_ray(address)

@@ -41,10 +41,10 @@ def test_cloud_without_a_tracking_server_says_which_variable_is_missing(monkeypa
 
 def test_cloud_and_local_each_use_their_own_tracking_server(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://here:5000")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI_CLOUD", "http://mlflow.hm-mlflow.local")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI_CLOUD", "http://mlflow.hm-mlflow.internal")
     assert load_settings().tracking_uri == "http://here:5000"
     monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
-    assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.local"
+    assert load_settings().tracking_uri == "http://mlflow.hm-mlflow.internal"
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def dotenv(tmp_path, monkeypatch):
         ("HTTP_PORT=8180\nDATA_URI=../tórax\n".encode("latin-1"), r"\.env, line 2, is not written in UTF-8"),
         ("DATA_URI=x\n".encode("utf-16"), r"\.env, line 1, is not written in UTF-8"),
         ("DATA_URI=x\n".encode("utf-16-le"), r"\.env holds zero bytes, as UTF-16 does"),
-        (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is no NAME=value; a quote"),
-        (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is no NAME=value; a quote"),
+        (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is not NAME=value; a quote"),
+        (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is not NAME=value; a quote"),
     ],
 )
 def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, says):
@@ -163,3 +163,35 @@ def test_what_the_environment_excepts_from_the_proxy_stays_excepted_and_nothing_
     monkeypatch.setenv("no_proxy", "*")
     load_settings()
     assert os.environ["no_proxy"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("HTTP_PORT", " ", "http_port", 8080),
+        ("SERVE_MAX_REPLICAS", "\t", "serve_max_replicas", None),
+        ("STATE_URI", " s3://bucket/state ", "state_uri", "s3://bucket/state"),
+        ("RAY_ADDRESS", "  ", "ray_address", None),
+        ("RAY_ADDRESS", " auto\r", "ray_address", "auto"),
+        ("LOG_FORMAT", "json ", "log_format", "json"),
+        ("MLFLOW_TRACKING_URI", " http://host:5000 ", "mlflow_tracking_uri", "http://host:5000"),
+        ("MODEL_NAME", "lungs\n", "model_name", "lungs"),
+        ("HTTP_HOST", " 127.0.0.1 ", "http_host", "127.0.0.1"),
+        ("HTTP_HOST", "[::1]", "http_host", "::1"),
+        ("HTTP_HOST", "fe80::1%eth0", "http_host", "fe80::1%eth0"),
+        ("HTTP_HOST", "my-host.example", "http_host", "my-host.example"),
+    ],
+)
+def test_space_around_a_value_means_nothing_and_a_blank_one_is_absent(monkeypatch, name, value, field, expected):
+    monkeypatch.setenv(name, value)
+    assert getattr(load_settings(), field) == expected
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:80", "http://localhost", "localhost:8080", "[::1]:80", "a b", "[]"])
+def test_a_host_with_more_than_the_host_is_refused_with_what_it_takes(monkeypatch, value):
+    monkeypatch.setenv("HTTP_HOST", value)
+    with pytest.raises(
+        SettingsError, match=r"HTTP_HOST is '.*': it takes a host alone, such as 127\.0\.0\.1"
+    ) as raised:
+        load_settings()
+    assert "the port is HTTP_PORT" in str(raised.value)

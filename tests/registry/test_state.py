@@ -60,7 +60,7 @@ def test_an_address_that_is_none_is_refused_with_an_example(uri):
 
 def test_an_endpoint_that_is_no_address_is_refused_and_not_passed_over_for_amazon(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "minio:9000")
-    with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL_S3 is 'minio:9000', which is no address"):
+    with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL_S3 is 'minio:9000', which is not an address"):
         open_state("s3://state")
 
 

@@ -21,7 +21,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 def _first_job(settings: Settings, start: float, found: "multiprocessing.Queue[str]") -> None:
-    time.sleep(max(0.0, start - time.time()))
+    time.sleep(max(0.0, start - time.time()))  # until all of them have started, so that they come at once
     try:
         production(settings)
         client(settings).search_experiments()

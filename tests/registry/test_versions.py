@@ -17,6 +17,7 @@ from registry.promotion import history, promote, rollback
 from registry.settings import Settings
 from registry.versions import client, fetch, production, register, version_of
 from tests.conftest import new_run
+from tests.tolerances import ANSWER
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_mlflow_s_own_loader_gives_the_same_probabilities(settings, register_one
     served = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     answer = served.predict(pd.DataFrame({"image": xrays[0][:4]}))
     bundle = fetch(settings, version, tmp_path / "fetched")
-    np.testing.assert_allclose(answer["probability"], bundle.predict_unchecked(xrays[0][:4]), atol=1e-12)
+    np.testing.assert_allclose(answer["probability"], bundle.predict_unchecked(xrays[0][:4]), atol=ANSWER)
     assert list(answer["label"]) == [bundle.label(value) for value in answer["probability"]]
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from registry.log_lines import JsonLines, TextLines
 from registry.settings import ROOT
 from serve.lifecycle.log_collector import LogCollector
-from serve.logs import JsonLines, LogSender, TextLines
+from serve.logs import LogSender
 from tests.serve.support.waiting import until
 
 

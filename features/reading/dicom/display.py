@@ -36,7 +36,7 @@ def display(header: Header, pixels: PixelFormat, counts: np.ndarray) -> Display:
     used = (counts > 0) & ~padding
     with np.errstate(all="ignore"):  # what overflows is found right after
         values = _modality(header, pixels, stored.astype(np.float64))
-        windowed = _windowed(header, pixels, values)
+        windowed = _windowed(header, pixels, values, used)
         shown = values if windowed is None else windowed
         finite = bool(np.isfinite(values[used]).all() and np.isfinite(shown[used]).all())
         if windowed is None and finite:
@@ -92,22 +92,24 @@ def _rescale(header: Header) -> tuple[float, float]:
     return (slope, intercept) if slope and intercept is not None else (1.0, 0.0)
 
 
-def _windowed(header: Header, pixels: PixelFormat, values: np.ndarray) -> np.ndarray | None:
-    """What the file's table or its first usable window makes of the values; None where it has neither."""
+def _windowed(header: Header, pixels: PixelFormat, values: np.ndarray, used: np.ndarray) -> np.ndarray | None:
+    """What the file's table or its first usable window makes of the values; None where it has neither.
+
+    A window that lies beside all values in the picture would make it one grey, so it cannot be what was meant.
+    """
     table = look_up(header, "VOILUTSequence", signed=pixels.signed or bool(values.min() < 0))
     if table is not None:
         return table(values)
     pairs = zip(header.numbers("WindowCenter"), header.numbers("WindowWidth"), strict=False)
     usable = [(centre, width) for centre, width in pairs if centre is not None and width is not None and width > 0]
-    if not usable:
-        return None
     slope, _ = _rescale(header)
-    if slope < 0:  # by the standard the window's upper end is white, in pydicom its lower one
+    if usable and slope < 0:  # by the standard the window's upper end is white, in pydicom its lower one
         raise UndecodableImage(
             f"the DICOM's {label('RescaleSlope')} is {plain(slope)} and it has a window: programs differ in which end "
             "is then white; export it with a positive slope"
         )
-    return _window(values, *usable[0], header.text("VOILUTFunction"))
+    shown = (_window(values, centre, width, header.text("VOILUTFunction")) for centre, width in usable)
+    return next((windowed for windowed in shown if np.ptp(windowed[used]) > 0), None)
 
 
 def _window(values: np.ndarray, centre: float, width: float, function: str) -> np.ndarray:

@@ -61,7 +61,7 @@ def read(data: bytes, limits: Limits, wanted: frozenset[int]) -> tuple[Header, b
     view = memoryview(data)
     syntax, at = _meta(view)
     if syntax and syntax not in NATIVE and syntax not in JPEG:
-        known = UID(syntax, validation_mode=IGNORE).name  # of what is no UID it would warn, and repeat it
+        known = UID(syntax, validation_mode=IGNORE).name  # of what is not a UID it would warn, and repeat it
         named = f", {known}," if known != syntax else ""
         raise UnsupportedImage(
             f"the DICOM's Transfer Syntax UID (0002,0010){named} is none that is taken; export the image uncompressed "

@@ -26,11 +26,13 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         environment=settings.environment.name,
         account=aws.get_caller_identity().account_id,
         region=settings.region,
+        own_domain=settings.domain,
     )
     whole = lower(
         topology,
         names=names,
         replicas=settings.environment.replicas,
+        sizes=settings.environment.sizes,
         scheme="http" if settings.plain_http else "https",
     )
     groups = Groups()
@@ -57,7 +59,8 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
     scaling.build(whole, names, settings, groups, compute=compute)
     own_key = key.build(names, settings, groups, others=[monitoring.key_statement(names)]).arn
     monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)
-    budget.build(names, settings, groups)
+    if settings.monthly_budget:  # who may not see an account's bills cannot have one
+        budget.build(names, settings, groups)
     jupyter = notebook.build(
         names, settings, groups, network=net, stores=stores, service=whole.service(NOTEBOOK), key=own_key
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra import stack
-from infra.aws.lower import hosts, lower
+from infra.aws import doctor
+from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
 from infra.settings import ROOT
@@ -29,7 +30,7 @@ def prepare(name: str) -> tuple[list[str], list[str]]:
     made = stack.prepare(name, lowered.secrets)
     public = hosts(lowered, names)
     there = stack.read_setting("tlsCertificate", name)
-    if there is None or certificate.is_due(there, names.domain, public):
+    if _own_authority(name) and (there is None or certificate.is_due(there, names.domain, public)):
         new = certificate.make(names.domain, public)
         stack.run_pulumi("config", "set", "--secret", "tlsKey", "--stack", name, text=new.key)
         stack.run_pulumi("config", "set", "tlsCertificate", "--stack", name, text=new.certificate)
@@ -47,13 +48,19 @@ def write_files(name: str) -> dict[str, str]:
     """Write the files that people's programs need; gives the variables that name them."""
     folder = FILES / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for setting, file in (("rayToken", TOKEN), ("tlsAuthority", AUTHORITY)):
+    wanted = {"rayToken": TOKEN} | ({"tlsAuthority": AUTHORITY} if _own_authority(name) else {})
+    for setting, file in wanted.items():
         text = stack.read_setting(setting, name)
         if text is None:
             raise stack.StackError(f"{setting} is not set in {name}; `make stack STACK={name}` makes it.")
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
             opened.write(text)
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN)}
+
+
+def _own_authority(name: str) -> bool:
+    """Whether the certificate is one that `make stack` makes: no other is given, and no public zone to get one by."""
+    return not any(stack.read_setting(setting, name) for setting in ("certificateArn", "hostedZoneId"))
 
 
 def outputs(name: str) -> dict[str, Any]:
@@ -66,10 +73,27 @@ def upload_target(name: str) -> tuple[str, dict[str, str]]:
     return outputs(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
 
 
+def examine(name: str) -> list[doctor.Finding]:
+    """What the account that the credentials belong to refuses a stack."""
+    import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
+
+    def client(service: str, region: str) -> Any:
+        return boto3.client(service, region_name=region)
+
+    return doctor.examine(name, stack.settings_of(name), client)
+
+
 def check(name: str) -> list[str]:
     """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
     deployed, described = _described(name)
     return differences(deployed, described)
+
+
+def log_groups(name: str) -> dict[str, str]:
+    """The log group of each service of a stack, and of the training task."""
+    names = _names(name)
+    services = (service.name for service in _lowered(name).services if service.name != NOTEBOOK)
+    return {service: names.log_group(service) for service in services}
 
 
 def status(name: str) -> list[str]:
@@ -120,4 +144,5 @@ def _lowered(name: str) -> Topology:
 
 def _names(name: str) -> Names:
     """The names of a stack, as far as they need no account."""
-    return Names(project=project_of(name), stack=name, environment="", account="", region="")
+    own_domain = stack.read_setting("domain", name) or ""
+    return Names(project=project_of(name), stack=name, environment="", account="", region="", own_domain=own_domain)

@@ -1,6 +1,15 @@
 """What `environment: dev|prod` decides, all in one place: protection, sizes, how many, how long things are kept."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Units of 1/1024 of a core, and MiB, that a task on Fargate has."""
+
+    cpu: int
+    memory: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +28,13 @@ class Environment:
         Containers of each service that follows its load: always, and at most.
     idle_workers
         Ray workers while no job runs.
+    insights
+        CloudWatch measures every task (Container Insights), which costs as much as a small service.
+    sizes
+        Services that have another size here than the topology gives them. `dev` has to fit into the 5 vCPUs that a new
+        account may have, all at once: a training, a worker, the page and what serves them.
+    spare
+        During an update there may be more containers than before it, so that the old ones answer until the new ones do.
     log_days
         How long logs are kept.
     notebook_type, notebook_gib
@@ -38,6 +54,9 @@ class Environment:
     log_days: int
     notebook_type: str
     notebook_gib: int
+    insights: bool
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    spare: bool = True
 
 
 DEV = Environment(
@@ -48,12 +67,19 @@ DEV = Environment(
     database_gib=20,
     database_most_gib=50,
     backup_days=7,
-    replicas=2,
-    most_replicas=4,
+    replicas=1,
+    most_replicas=1,
     idle_workers=0,
     log_days=30,
     notebook_type="ml.t3.medium",
     notebook_gib=20,
+    insights=False,
+    sizes={
+        "mlflow": Size(cpu=512, memory=3072),
+        "webapp": Size(cpu=1024, memory=4096),
+        "model-training": Size(cpu=256, memory=2048),
+    },
+    spare=False,
 )
 PROD = Environment(
     name="prod",
@@ -69,5 +95,11 @@ PROD = Environment(
     log_days=365,
     notebook_type="ml.t3.medium",
     notebook_gib=50,
+    insights=True,
 )
 ENVIRONMENTS = {environment.name: environment for environment in (DEV, PROD)}
+
+
+def on_free_plan(environment: Environment) -> Environment:
+    """The same as an account on AWS's free plan may have it: RDS keeps its backups for a day there."""
+    return replace(environment, backup_days=1)

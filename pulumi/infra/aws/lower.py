@@ -1,12 +1,14 @@
-"""The topology as AWS runs it: stores as AWS's own, the training task besides, and text for every reference but few.
+"""The topology as AWS runs it: stores as AWS's own, with the training task, and with text for almost every reference.
 
 What remains are references to the database, `uri` and `secret`: RDS alone knows its host and where the password is.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from infra.addresses import Addresses
+from infra.aws.environment import Size
 from infra.aws.names import Names
 from infra.spec import SECRETS, Ref, Service, Topology, Value
 from infra.validate import TopologyError, validate
@@ -17,13 +19,21 @@ AUTHORITIES = "/usr/local/share/rds/authorities.pem"
 PASSWORD_FILE = f"{SECRETS}/pgpass"
 
 
-def lower(topology: Topology, *, names: Names, replicas: int, scheme: str = "https") -> Topology:
+def lower(
+    topology: Topology,
+    *,
+    names: Names,
+    replicas: int,
+    sizes: Mapping[str, Size] = MappingProxyType({}),
+    scheme: str = "https",
+) -> Topology:
     """The same topology for AWS, the notebook still in it as the service `jupyter`.
 
-    `replicas` is the number of each service that follows its load; `scheme` is how people reach all of them.
+    `replicas` is the number of each service that follows its load; `sizes` are those that differ from the topology's;
+    `scheme` is how people reach all of them.
     """
     head = topology.service("ray-head")
-    services = (*topology.services, _training(head))
+    services = tuple(_sized(service, sizes) for service in (*topology.services, _training(head)))
     whole = validate(replace(topology, services=tuple(_reached_by_training(service, head) for service in services)))
     used = {service.image for service in whole.services if service.name != NOTEBOOK}
     _check(whole, used)
@@ -52,7 +62,7 @@ def hosts(topology: Topology, names: Names) -> list[str]:
 
 
 def _check(topology: Topology, images: set[str]) -> None:
-    """What only AWS has to know; raises TopologyError with a line for each thing to mend."""
+    """What only AWS has to know; raises TopologyError with a line for each thing to fix."""
     wrong = [
         f"The image {name} has no `user`; give it the number that its Dockerfile passes to useradd."
         for name in sorted(images)
@@ -90,6 +100,11 @@ def _training(head: Service) -> Service:
         reached_by=(),
         once=True,
     )
+
+
+def _sized(service: Service, sizes: Mapping[str, Size]) -> Service:
+    size = sizes.get(service.name)
+    return replace(service, cpu=size.cpu, memory=size.memory) if size else service
 
 
 def _reached_by_training(service: Service, head: Service) -> Service:

@@ -10,13 +10,17 @@ EDGE, DATABASE, ENDPOINTS, LOGS = "edge", "database", "endpoints", "logs"
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names within one account and one region; `project` begins each of them."""
+    """Names within one account and one region; `project` begins each of them.
+
+    `own_domain` is the domain in which the services are found, where it is not the project's.
+    """
 
     project: str
     stack: str
     environment: str
     account: str
     region: str
+    own_domain: str = ""
 
     def of(self, name: str) -> str:
         """The name of a resource: `hm-mlflow-NAME`."""
@@ -34,8 +38,8 @@ class Names:
 
     @property
     def domain(self) -> str:
-        """The private zone in which the services are found."""
-        return f"{self.project}.local"
+        """The zone in which the services are found. `internal` is kept for such names; `local` is multicast DNS's."""
+        return self.own_domain or f"{self.project}.internal"
 
     def host(self, service: Service) -> str:
         """The name under which a service is found, inside the VPC and by people."""

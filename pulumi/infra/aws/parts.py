@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pulumi
 import pulumi_aws as aws
 
 
@@ -14,7 +15,8 @@ class Network:
     """Where things stand.
 
     `groups` has a security group for each service of the topology, and for `edge`, `database`, `notebook` and, where
-    AWS is reached by interface endpoints, `endpoints`. `namespace` is Cloud Map's and the private zone in one.
+    AWS is reached by interface endpoints, `endpoints`. `ways` are what has to be there before anything in a private
+    subnet reaches AWS. `namespace` is Cloud Map's and the private zone in one.
     """
 
     vpc: aws.ec2.Vpc
@@ -22,6 +24,7 @@ class Network:
     private_subnets: tuple[aws.ec2.Subnet, ...]
     groups: Mapping[str, aws.ec2.SecurityGroup]
     namespace: aws.servicediscovery.PrivateDnsNamespace
+    ways: tuple[pulumi.Resource, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

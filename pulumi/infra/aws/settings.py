@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.aws.environment import ENVIRONMENTS, Environment
+from infra.aws.environment import ENVIRONMENTS, Environment, on_free_plan
 from infra.settings import ROOT, SettingError, read_commit
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _STACK = re.compile(r"aws(-[a-z0-9]{1,12})?")
 _AUTHORITY = re.compile(r"^# ([a-z]+(?:-[a-z]+)+-\d), until", re.MULTILINE)
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+# With the longest host before it, it stays within the 64 characters that a certificate has for a name.
+_DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
+_ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _MOST_WORKERS = 64
 _EGRESS = ("nat", "endpoints")
+_PLANS = ("paid", "free")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,10 @@ class AwsSettings:
         Who may connect at all.
     certificate_arn
         A certificate in ACM; None to import the one that `make stack` makes.
+    domain
+        Where the services are found, `app.DOMAIN` and so on; empty for the project's own, which is in no public DNS.
+    hosted_zone
+        The public zone of that domain on Route 53: the names are published there, and ACM signs for them. None without.
     plain_http
         No HTTPS; in dev only.
     egress
@@ -42,7 +51,7 @@ class AwsSettings:
     alert_email
         Who is told of alarms and of the budget.
     monthly_budget
-        In US dollars.
+        In US dollars; 0 for no budget.
     """
 
     region: str
@@ -50,6 +59,8 @@ class AwsSettings:
     protected: bool
     allowed_cidrs: tuple[str, ...]
     certificate_arn: str | None
+    domain: str
+    hosted_zone: str | None
     plain_http: bool
     egress: str
     workers: int
@@ -63,24 +74,27 @@ def read_aws_settings() -> AwsSettings:
     config = pulumi.Config()
     _check_stack(pulumi.get_stack())
     region = _region(pulumi.Config("aws").get("region") or "")
-    environment = _environment(config.require("environment"))
+    environment = _environment(config.require("environment"), config.require("accountPlan"))
     plain_http = config.require_bool("plainHttp")
     if plain_http and environment.careful:
         raise SettingError(
             f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the "
             "clear. It takes false here, for example: pulumi config set plainHttp false"
         )
+    domain = _domain(config.get("domain") or "")
     return AwsSettings(
         region=region,
         environment=environment,
         protected=environment.careful and config.require_bool("keepData"),
         allowed_cidrs=_cidrs(config),
         certificate_arn=_certificate(config.get("certificateArn") or "", region),
+        domain=domain,
+        hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
         plain_http=plain_http,
         egress=_one_of("egress", config.require("egress"), _EGRESS),
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
         alert_email=_mail(config.get("alertEmail") or ""),
-        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 1, 1_000_000, "500"),
+        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 0, 1_000_000, "500"),
         commit=read_commit(),
     )
 
@@ -104,8 +118,17 @@ def _region(name: str) -> str:
     return name
 
 
-def _environment(name: str) -> Environment:
-    return ENVIRONMENTS[_one_of("environment", name, tuple(ENVIRONMENTS))]
+def _environment(name: str, plan: str) -> Environment:
+    environment = ENVIRONMENTS[_one_of("environment", name, tuple(ENVIRONMENTS))]
+    if _one_of("accountPlan", plan, _PLANS) == "paid":
+        return environment
+    if environment.careful:
+        raise SettingError(
+            f"accountPlan is free and environment is {name}; AWS gives a free plan neither such a database nor its "
+            "backups. It takes paid here, once the account is upgraded under Billing; or use dev, for example: pulumi "
+            "config set environment dev"
+        )
+    return on_free_plan(environment)
 
 
 def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:
@@ -160,6 +183,31 @@ def _certificate(arn: str, region: str) -> str | None:
             "certificate/12345678-90ab-cdef-1234-567890abcdef"
         )
     return arn
+
+
+def _domain(name: str) -> str:
+    if name and not _DOMAIN.fullmatch(name):
+        raise SettingError(
+            f"domain is {name!r}; it takes a domain in small letters, below which the services get their names, for "
+            "example: pulumi config set domain xray.example.com"
+        )
+    return name
+
+
+def _hosted_zone(zone: str, domain: str) -> str | None:
+    if not zone:
+        return None
+    if not _ZONE.fullmatch(zone):
+        raise SettingError(
+            f"hostedZoneId is {zone!r}; it takes the id of a public zone on Route 53, which `aws route53 "
+            "list-hosted-zones` shows, for example: pulumi config set hostedZoneId Z0123456789ABC"
+        )
+    if not domain or domain.endswith((".internal", ".local")):
+        raise SettingError(
+            f"domain is {domain!r} and hostedZoneId is set; it takes a domain of that public zone, for example: "
+            "pulumi config set domain xray.example.com"
+        )
+    return zone
 
 
 def _mail(address: str) -> str:

@@ -8,7 +8,7 @@ from infra.spec import HealthCheck, Service
 
 LOOPBACK = "127.0.0.1"
 HARDENED_SECURITY = ("no-new-privileges:true",)
-# Docker keeps a container's log for ever unless it is told otherwise.
+# Docker keeps a container's log forever unless it is told otherwise.
 LOG_OPTIONS = {"max-size": "10m", "max-file": "3"}
 
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}

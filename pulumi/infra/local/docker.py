@@ -7,8 +7,8 @@ from infra.local.container import HARDENED_SECURITY, LOG_OPTIONS, LOOPBACK, heal
 from infra.spec import SECRETS, Service, Topology
 
 WAIT_S = 180
-# Docker's limit on processes is no argument of the provider. The kernel's limit for a user serves; it counts the user's
-# processes in all containers, so several of the same image have to fit under it.
+# The provider has no argument for Docker's limit on processes. The kernel's limit for a user serves; it counts the
+# user's processes in all containers, so several of the same image have to fit under it.
 SHARED_BY = 8
 
 

@@ -63,5 +63,17 @@ def _resolved(topology: Topology, service: Service) -> Service:
     return replace(
         service,
         command=tuple(addresses.resolve(topology, value) for value in service.command),
-        environment={name: addresses.resolve(topology, value) for name, value in service.environment.items()},
+        environment={
+            **({} if topology.image(service.image).public else _past_any_proxy(topology)),
+            **{name: addresses.resolve(topology, value) for name, value in service.environment.items()},
+        },
     )
+
+
+def _past_any_proxy(topology: Topology) -> dict[str, str]:
+    """What lets containers ask each other straight: Docker sets the proxy of its configuration in every container.
+
+    Libraries differ in which of the two they read.
+    """
+    hosts = ",".join(("localhost", "127.0.0.1", "::1", *sorted(service.name for service in topology.services)))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}

@@ -21,6 +21,8 @@ OTHERS = [
     Intensity(grid=6, quantiles=(0.5,)),
 ]
 EVERY = pytest.mark.parametrize("family", [*(kind() for kind in FAMILIES), *OTHERS], ids=repr)
+# Places are quotients of whole numbers in float64.
+ROUNDING = 1e-9
 SIDES = pytest.mark.parametrize("side", [128, 96])
 
 
@@ -67,7 +69,7 @@ def test_a_place_lies_in_the_square(family: FeatureFamily, side: int) -> None:
     top, left, bottom, right = family.places(side).T
     whole = np.isnan(top)
     for start, end in ((top, bottom), (left, right)):
-        assert ((start >= 0) & (start < end) & (end <= 1 + 1e-9) | whole).all()
+        assert ((start >= 0) & (start < end) & (end <= 1 + ROUNDING) | whole).all()
 
 
 @EVERY
@@ -81,7 +83,7 @@ def test_rows_and_columns_in_a_name_are_those_of_its_place(family: FeatureFamily
         block = re.search(r"\.b(\d+)-(\d+)", name)
         row, column = (int(found[axis]) + (int(block[axis]) if block else 0) for axis in (1, 2))
         height, width = place[2:] - place[:2]
-        np.testing.assert_allclose(place[:2], [row * height, column * width], atol=1e-9)
+        np.testing.assert_allclose(place[:2], [row * height, column * width], atol=ROUNDING)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -39,6 +39,7 @@ def test_the_length_follows_from_the_settings(directions: int) -> None:
 
 def test_energy_grows_with_contrast_alone() -> None:
     image = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    # Fourier transforms in float32, whose seventh digit adds up over the picture.
     np.testing.assert_allclose(filter_bank(3 * image, FilterBank()), 3 * filter_bank(image, FilterBank()), rtol=1e-4)
 
 
@@ -51,4 +52,5 @@ def test_the_moduli_are_those_of_scikit_images_kernels(frequency: float, directi
     for direction, modulus in enumerate(moduli(image, frequency, directions, 1.0)):
         kernel = filters.gabor_kernel(frequency, np.pi * direction / directions, bandwidth=1.0)
         response = ndimage.convolve(image.astype(np.float64), kernel, mode="reflect")
+        # Ours is a Fourier transform in float32, the other a sum in float64.
         np.testing.assert_allclose(modulus, np.abs(response), atol=1e-5)

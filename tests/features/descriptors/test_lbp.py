@@ -35,6 +35,7 @@ def test_every_cell_of_the_histogram_sums_to_one() -> None:
     vector = lbp(image, settings)
     assert vector.dtype == np.float32
     assert vector.shape == (2 * 9 * 10,) == (len(settings.names(64)),)
+    # Shares in float32.
     np.testing.assert_allclose(vector.reshape(18, 10).sum(axis=1), 1.0, rtol=1e-6)
 
 

@@ -1,11 +1,14 @@
 """What make asks of a stack that stands on AWS, by an ECS that answers."""
 
+from pathlib import Path
+
 import boto3
 import pytest
 
 from infra import stack
 from infra.aws import commands
 from infra.aws.commands import differences
+from infra.aws.network import certificate
 
 DEPLOYED = ("mlflow", "webapp")
 
@@ -79,3 +82,32 @@ def test_what_runs_is_what_was_meant():
 def test_what_was_rolled_back_or_is_not_there_yet_is_said(described: list, line: str):
     [said] = differences({"web": "task:2"}, described)
     assert said.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"hostedZoneId": "Z1", "domain": "xray.example.com"}, {"certificateArn": "arn:aws:acm:…"}]
+)
+def test_who_has_a_certificate_is_made_no_authority(settings: dict[str, str], monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(stack, "prepare", lambda *_: [])
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: (settings | {"rayToken": "a token"}).get(name))
+    monkeypatch.setattr(commands, "FILES", tmp_path)
+    made, _ = commands.prepare("aws")
+    assert made == []
+    commands.write_files("aws")
+    assert [file.name for file in (tmp_path / "aws").iterdir()] == ["ray-token"]
+
+
+def test_the_certificate_is_for_the_domain_that_is_set(monkeypatch):
+    settings = {"domain": "xray.test"}
+
+    def run(*words: str, text: str | None = None) -> None:
+        settings[words[words.index("--stack") - 1]] = text or ""
+
+    monkeypatch.setattr(stack, "prepare", lambda *_: [])
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: settings.get(name))
+    monkeypatch.setattr(stack, "run_pulumi", run)
+    assert commands.prepare("aws")[0] == ["certificate"]
+    hosts = [f"{host}.xray.test" for host in ("mlflow", "ray", "app")]
+    assert not certificate.is_due(settings["tlsCertificate"], "xray.test", hosts)
+    settings["domain"] = "another.test"
+    assert commands.prepare("aws")[0] == ["certificate"]

@@ -171,7 +171,7 @@ def mutations() -> Iterator[Mutation]:
         ("desyncMitigationMode", "monitor"),
         ("accessLogs/enabled", False),
         "subnets/1",
-        ("idleTimeout", 30),
+        ("idleTimeout", 120),
     )
     listeners = "listeners_speak_tls_and_know_three_hosts"
     forward = {"type": "forward", "targetGroupArn": "arn of lb.TargetGroup webapp"}
@@ -188,6 +188,8 @@ def mutations() -> Iterator[Mutation]:
     yield from of(listeners, "lb.ListenerRule", "mlflow", "", ("conditions/0/hostHeader/values/0", "*"))
     targets = "targets_are_checked_and_drained"
     yield from of(targets, "lb.TargetGroup", "webapp", ("healthCheck/path", "/"), ("deregistrationDelay", 300))
+    yield from of(targets, "lb.TargetGroup", "ray-head", ("healthCheck/unhealthyThreshold", 3))
+    yield from of(targets, "ecs.TaskDefinition", "ray-head", ("containerDefinitions/0/healthCheck/retries", 3))
     yield from of(
         "containers_can_do_little",
         "ecs.TaskDefinition",
@@ -195,6 +197,8 @@ def mutations() -> Iterator[Mutation]:
         ("containerDefinitions/0/readonlyRootFilesystem", False),
         ("containerDefinitions/0/privileged", True),
         ("containerDefinitions/0/user", "0"),
+        ("containerDefinitions/0/memory", 8192),
+        "containerDefinitions/0/memory",
         ("containerDefinitions/0/user", "root"),
         "containerDefinitions/0/user",
         "containerDefinitions/0/linuxParameters/capabilities/drop/0",
@@ -224,7 +228,7 @@ def mutations() -> Iterator[Mutation]:
         "waitForSteadyState",
     )
     yield from of(watched, "ecs.TaskDefinition", "webapp", "containerDefinitions/0/healthCheck")
-    yield from of(watched, "ecs.Cluster", "cluster", ("settings/0/value", "disabled"))
+    yield from of(watched, "ecs.Cluster", "cluster", ("settings/0/value", "disabled"), environment="prod")
     for sole in ("ray-head", "mlflow"):
         yield from of(
             "there_are_never_two_heads",
@@ -234,12 +238,16 @@ def mutations() -> Iterator[Mutation]:
             ("deploymentMaximumPercent", 200),
             ("availabilityZoneRebalancing", "ENABLED"),
         )
+    moved = ("availabilityZoneRebalancing", "ENABLED")
+    yield from of("there_are_never_two_heads", "ecs.Service", "ray-worker", moved)
     more = another("appautoscaling.Target", "ray-head", maxCapacity=2)
     yield from of("there_are_never_two_heads", "appautoscaling.Target", "webapp", ("", more))
     zones = "the_page_runs_in_both_zones"
-    yield from of(zones, "ecs.Service", "webapp", ("desiredCount", 1), ("deploymentMinimumHealthyPercent", 0))
-    yield from of(zones, "appautoscaling.Target", "webapp", ("minCapacity", 1))
-    yield from of(zones, "ec2.Subnet", "private-2", ("availabilityZone", "eu-west-1a"))
+    yield from of(
+        zones, "ecs.Service", "webapp", ("desiredCount", 1), ("deploymentMinimumHealthyPercent", 0), environment="prod"
+    )
+    yield from of(zones, "appautoscaling.Target", "webapp", ("minCapacity", 1), environment="prod")
+    yield from of(zones, "ec2.Subnet", "private-2", ("availabilityZone", "eu-west-1a"), environment="prod")
     stand = "services_stand_in_private_subnets"
     yield from of(
         stand,
@@ -295,6 +303,7 @@ def mutations() -> Iterator[Mutation]:
         (f"{trust}/Principal", {"AWS": "*"}),
         (f"{trust}/Condition/StringEquals/aws:SourceAccount", "999999999999"),
         f"{trust}/Condition",
+        f"{trust}/Condition/ArnLike",
     )
     page = "the_training_task_calls_nothing_of_aws_and_the_page_keeps_its_state_only"
     calls = another("iam.RolePolicy", "model-training-task", policy={"Statement": []})

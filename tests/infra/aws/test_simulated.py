@@ -94,7 +94,7 @@ class Simulated:
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
     out = tmp_path_factory.mktemp(request.param)
-    made = make("hm-mlflow.local", [f"{host}.hm-mlflow.local" for host in ("mlflow", "ray", "app")])
+    made = make("hm-mlflow.internal", [f"{host}.hm-mlflow.internal" for host in ("mlflow", "ray", "app")])
     settings = (
         defaults()
         | SECRETS
@@ -163,7 +163,7 @@ def test_each_host_leads_to_the_containers_of_its_service(aws: Simulated):
     )["services"]
     behind = {service["loadBalancers"][0]["targetGroupArn"]: service for service in services}
     for host, service in names.items():
-        group = found[f"{host}.hm-mlflow.local"]
+        group = found[f"{host}.hm-mlflow.internal"]
         assert behind[group]["serviceName"] == f"hm-mlflow-{service}"
         [described] = balancing.describe_target_groups(TargetGroupArns=[group])["TargetGroups"]
         assert described["Port"] == behind[group]["loadBalancers"][0]["containerPort"]

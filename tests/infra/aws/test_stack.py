@@ -1,6 +1,7 @@
 """`pulumi preview --stack aws` by mocks: every resource of dev and prod, what differs, is told and is refused."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pulumi
@@ -8,18 +9,28 @@ import pytest
 
 from infra.aws.settings import read_aws_settings
 from infra.settings import SettingError
+from tests.infra.support import graph as graph_of_aws
 from tests.infra.support.graph import CERTIFICATE, configure, plain, record, recorded
 
-LISTED = (Path(__file__).parent / "resources.txt").read_text().splitlines()
+TREE = (Path(__file__).parent / "resources.txt").read_text()
+LISTED = [line.strip() for line in TREE.splitlines() if line.startswith(" ")]
 
 
 def listed(graph) -> list[str]:
     return [str(resource) for resource in graph.resources]
 
 
+def tree(graph) -> str:
+    """The resources below their groups, as `pulumi preview` shows them."""
+    groups = defaultdict(list)
+    for resource in graph.resources:
+        groups[resource.place.group].append(f"  {resource}\n")
+    return "".join(f"{group}\n{''.join(groups[group])}" for group in sorted(groups))
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_these_resources_and_no_others_are_declared(environment: str):
-    assert listed(recorded(environment)) == LISTED
+    assert tree(recorded(environment)) == TREE
 
 
 def test_endpoints_take_the_place_of_the_nat_gateway():
@@ -49,10 +60,47 @@ def test_a_certificate_of_your_own_is_used_as_it_is():
     assert graph.of("lb.Listener")["edge-443"]["certificateArn"] == CERTIFICATE
 
 
+def test_a_domain_with_its_public_zone_needs_no_hosts_line_and_no_authority():
+    graph = record(domain="xray.example.com", hostedZoneId="Z0123456789ABC", tlsKey=None, tlsCertificate=None)
+    [certificate] = graph.of("acm.Certificate").values()
+    assert (certificate["domainName"], certificate["validationMethod"]) == ("*.xray.example.com", "DNS")
+    assert graph.of("lb.Listener")["edge-443"]["certificateArn"] == "arn of acm.Certificate edge"
+    assert "acm.CertificateValidation edge" in graph.get("lb.Listener", "edge-443").needs  # not before it is signed
+    records = graph.of("route53.Record")
+    asked = records.pop("edge")
+    assert (asked["name"], asked["type"], asked["records"]) == ("_1.example.com.", "CNAME", ["_2.acm-validations.aws."])
+    assert {one["name"] for one in records.values()} == {
+        f"{host}.xray.example.com" for host in ("app", "mlflow", "ray")
+    }
+    assert {one["aliases"][0]["name"] for one in records.values()} == {"edge.example"}
+    assert graph.of("servicediscovery.PrivateDnsNamespace")["zone"]["name"] == "xray.example.com"
+    assert graph.outputs["webapp"] == "https://app.xray.example.com"
+    assert graph.outputs["hosts"] is None
+    assert "--cacert" not in json.dumps(graph.outputs)
+
+
+def test_a_certificate_of_your_own_goes_with_a_domain():
+    graph = record(certificateArn=CERTIFICATE, domain="xray.example.com")
+    assert graph.outputs["mlflow"] == "https://mlflow.xray.example.com/#/experiments"
+    assert "app.xray.example.com" in graph.outputs["hosts"]
+    assert "route53.Record" not in " ".join(listed(graph))
+
+
+def test_the_free_plan_gets_a_database_and_backups_that_it_may_have():
+    database = record(accountPlan="free").of("rds.Instance")["database"]
+    assert (database["backupRetentionPeriod"], database["instanceClass"]) == (1, "db.t4g.micro")
+    assert not database["multiAz"]
+
+
+def test_who_may_not_see_the_bills_has_no_budget():
+    without = {str(one) for one in record(monthlyBudget=0).resources}
+    assert set(LISTED) - without == {"budgets.Budget budget"}
+
+
 def test_prod_is_larger_and_kept_longer_than_dev():
     dev, prod = recorded("dev"), recorded("prod")
     assert prod.of("rds.Instance")["database"]["backupRetentionPeriod"] == 14
-    assert prod.of("rds.Instance")["database"]["finalSnapshotIdentifier"] == "hm-mlflow-database-final"
+    assert prod.of("rds.Instance")["database"]["finalSnapshotIdentifier"].endswith("-final")
     assert "finalSnapshotIdentifier" not in dev.of("rds.Instance")["database"]
     least = {graph.environment: graph.of("appautoscaling.Target")["ray-worker"]["minCapacity"] for graph in (dev, prod)}
     assert least == {"dev": 0, "prod": 1}
@@ -66,10 +114,41 @@ def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot(
     assert (database["deletionProtection"], database["skipFinalSnapshot"]) == (False, False)
 
 
+def test_a_stack_that_was_taken_down_leaves_no_name_that_the_next_one_wants(monkeypatch):
+    """RDS writes its log group once more after the database's end, and prod's last snapshot stays."""
+
+    def left() -> set[str]:
+        graph = record(environment="prod")
+        database = graph.of("rds.Instance")["database"]
+        log = graph.of("cloudwatch.LogGroup")["database"]["name"]
+        assert log == f"/aws/rds/instance/{database['identifier']}/postgresql"  # where RDS writes
+        return {log, database["identifier"], database["finalSnapshotIdentifier"]}
+
+    first = left()
+    assert left() == first  # the same stack, once more `up`
+    monkeypatch.setattr(graph_of_aws, "VPC", "vpc-of-the-next-one")
+    assert not left() & first
+
+
+def test_a_database_from_before_there_were_suffixes_keeps_its_name():
+    graph = recorded("prod")
+    assert graph.get("rds.Instance", "database").ignored == ("identifier",)
+    assert graph.get("cloudwatch.LogGroup", "database").ignored == ("name",)
+
+
 def test_autoscaling_owns_how_many_there_are():
     graph = recorded("dev")
     ignored = {name: graph.get("ecs.Service", name).ignored for name in graph.of("ecs.Service")}
     assert ignored == {"mlflow": (), "ray-head": (), "ray-worker": ("desiredCount",), "webapp": ("desiredCount",)}
+
+
+def test_what_needs_a_way_to_aws_or_a_running_service_comes_behind_it():
+    graph = recorded("dev")
+    ways = {"ec2.Route private", "ec2.RouteTableAssociation private-1", "ec2.VpcEndpoint s3"}
+    assert ways <= set(graph.get("sagemaker.NotebookInstance", "notebook").needs)
+    assert "ec2.VpcEndpoint sts" in recorded("dev", "endpoints").get("sagemaker.NotebookInstance", "notebook").needs
+    for name in ("webapp-missing", "no-ready-model"):  # it would ring before the first container runs
+        assert "ecs.Service webapp" in graph.get("cloudwatch.MetricAlarm", name).needs
 
 
 def test_services_start_behind_those_that_they_need():
@@ -104,10 +183,10 @@ def test_another_stack_shares_no_name_with_the_first():
 
 def test_the_outputs_are_hosts_tests_and_next_commands_and_no_secret():
     outputs = recorded("dev").outputs
-    assert outputs["webapp"] == "https://app.hm-mlflow.local"
+    assert outputs["webapp"] == "https://app.hm-mlflow.internal"
     assert outputs["hosts"].startswith('echo "$(dig +short edge.example')
-    assert "mlflow.hm-mlflow.local ray.hm-mlflow.local app.hm-mlflow.local" in outputs["hosts"]
-    assert "curl -i --cacert .local/aws/authority.pem https://app.hm-mlflow.local/healthz" in outputs["tests"]
+    assert "mlflow.hm-mlflow.internal ray.hm-mlflow.internal app.hm-mlflow.internal" in outputs["hosts"]
+    assert "curl -i --cacert .local/aws/authority.pem https://app.hm-mlflow.internal/healthz" in outputs["tests"]
     assert outputs["train"].startswith(
         "aws ecs run-task --cluster hm-mlflow-cluster --task-definition hm-mlflow-model-training"
     )
@@ -135,9 +214,25 @@ REFUSED = {
         "plainHttp is true and environment is prod; passwords would cross",
     ),
     "a way out": ({"egress": "vpn"}, "egress is 'vpn'; it takes nat or endpoints"),
+    "a domain of one word": ({"domain": "xray"}, "domain is 'xray'; it takes a domain in small letters"),
+    "a domain that is too long": ({"domain": f"{'x' * 50}.example.com"}, "domain is 'xxx"),
+    "a zone by its address": (
+        {"hostedZoneId": "/hostedzone/Z0123456789ABC"},
+        "hostedZoneId is '/hostedzone/Z0123456789ABC'; it takes the id of a public zone",
+    ),
+    "a public zone without a domain": ({"hostedZoneId": "Z1"}, "domain is '' and hostedZoneId is set; it takes"),
+    "a public zone of a private domain": (
+        {"hostedZoneId": "Z1", "domain": "hm-mlflow.internal"},
+        "domain is 'hm-mlflow.internal' and hostedZoneId is set",
+    ),
     "no workers": ({"workers": 0}, "workers is 0; on AWS it takes 1 to 64"),
     "too many workers": ({"workers": 65}, "workers is 65; on AWS it takes 1 to 64"),
-    "no budget": ({"monthlyBudget": 0}, "monthlyBudget is 0; on AWS it takes 1 to 1000000"),
+    "a budget below nothing": ({"monthlyBudget": -1}, "monthlyBudget is -1; on AWS it takes 0 to 1000000"),
+    "a plan": ({"accountPlan": "gold"}, "accountPlan is 'gold'; it takes paid or free"),
+    "prod on the free plan": (
+        {"accountPlan": "free", "environment": "prod"},
+        "accountPlan is free and environment is prod; AWS gives a free plan neither",
+    ),
     "no certificate": ({"tlsKey": None}, "tlsKey, tlsCertificate or tlsAuthority is not set in aws; `make stack"),
     "no secret": ({"rayToken": None}, "rayToken is not set in aws; `make stack` makes every secret."),
 }

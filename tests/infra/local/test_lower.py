@@ -1,12 +1,19 @@
 """The topology as containers of one machine: what references become, who stands where, and what is left out."""
 
 import copy
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from infra.local.lower import lower, networks
-from infra.spec import Bucket, Database, Image, Port, Ref, Service, Topology
+from infra.settings import ROOT
+from infra.spec import Bucket, Database, Image, Port, Ref, Service, Topology, Value
 from infra.topology import topology
 from infra.validate import TopologyError
 
@@ -80,9 +87,47 @@ def test_no_reference_is_left(login: bool):
     assert [ref for service in lower(topology(login=login)).services for ref in service.refs()] == []
 
 
+def without_proxies(environment: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: value for name, value in environment.items() if name.upper() != "NO_PROXY"}
+
+
+def test_containers_ask_each_other_past_the_proxy_that_docker_sets_in_them(monkeypatch):
+    whole = lower(topology())
+    for service in whole.services:
+        if whole.image(service.image).public:
+            continue
+        monkeypatch.undo()
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, "http://proxy.example:3128")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, str(service.environment[name]))
+        for host in ("127.0.0.1", "localhost", *(other.name for other in whole.services)):
+            assert urllib.request.proxy_bypass(f"{host}:80"), f"{service.name} asks {host} through the proxy"
+        assert not urllib.request.proxy_bypass("pypi.example:443")
+
+
+def test_a_health_check_asks_its_own_container_past_any_proxy(monkeypatch):
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        command = [sys.executable, str(ROOT / "compose" / "images" / "healthy")]
+        done = subprocess.run(
+            [*command, f"http://127.0.0.1:{server.server_port}/health"], capture_output=True, text=True, check=False
+        )
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+
+
 def test_who_uses_a_bucket_gets_the_store_s_address_and_a_file_of_credentials_and_waits_for_the_buckets():
     app = lower(small()).service("app")
-    assert app.environment == {
+    assert without_proxies(app.environment) == {
         "AWS_ENDPOINT_URL_S3": "http://minio:9000",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_SHARED_CREDENTIALS_FILE": "/run/secrets/object-store-credentials",
@@ -100,7 +145,7 @@ def test_who_uses_no_bucket_gets_nothing_of_the_object_store():
     )
     webapp = lower(replace(whole, services=services)).service("webapp")
     assert webapp.secrets == {}
-    assert webapp.environment == {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    assert without_proxies(webapp.environment) == {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
     assert webapp.after == ("mlflow",)
 
 

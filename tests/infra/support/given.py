@@ -41,6 +41,8 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "protected": environment == "prod",
         "allowed_cidrs": ("203.0.113.7/32",),
         "certificate_arn": None,
+        "domain": "",
+        "hosted_zone": None,
         "plain_http": False,
         "egress": "nat",
         "workers": 4,
@@ -105,6 +107,7 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
             public_subnets=(subnets[0],),
             private_subnets=tuple(subnets[1:]),
             groups={name: group(name) for name in (*services, "jupyter", "edge", "database")},
+            ways=(),
             namespace=aws.servicediscovery.PrivateDnsNamespace("given-zone", vpc=vpc.id, name=called.domain),
         ),
         stores=Stores(

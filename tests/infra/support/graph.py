@@ -18,6 +18,7 @@ ACCOUNT, REGION = "123456789012", "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/12345678-90ab-cdef-1234-567890abcdef"
 TLS = {"tlsKey": "value of tls-key", "tlsCertificate": "a certificate", "tlsAuthority": "its authority"}
+VPC = "id of vpc"
 DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
 
 
@@ -124,11 +125,24 @@ class _Aws(Mocks):
                 "address": "database.example",
                 "masterUserSecrets": [{"secretArn": DATABASE_SECRET}],
             },
+            "acm.Certificate": {
+                "domainValidationOptions": [
+                    {
+                        "domainName": args.inputs.get("domainName"),
+                        "resourceRecordName": "_1.example.com.",
+                        "resourceRecordType": "CNAME",
+                        "resourceRecordValue": "_2.acm-validations.aws.",
+                    }
+                ]
+            },
+            "acm.CertificateValidation": {"certificateArn": args.inputs.get("certificateArn")},
+            "route53.Record": {"fqdn": f"{args.name}.example"},
             "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
         }.get(kind, {})
         # A bucket's id is its name.
-        return args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}", {
+        made = {"s3.Bucket": args.inputs.get("bucket"), "ec2.Vpc": VPC}.get(kind, f"id of {args.name}")
+        return made, {
             "arn": f"arn of {kind} {args.name}",
             **args.inputs,
             **known,

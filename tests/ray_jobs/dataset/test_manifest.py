@@ -114,7 +114,7 @@ def test_files_below_no_label_folder_are_counted_and_listed_with_the_folder_that
     assert "left out: 31 no-label-folder, listed in" in describe(manifest)
     details = dict(zip(*(read_quarantine(manifest)[name].to_pylist() for name in ("path", "detail")), strict=True))
     assert details["PNEUMONIA 2/person500_virus_500.png"] == (
-        "stands in 'PNEUMONIA 2', below no folder that is named NORMAL or PNEUMONIA"
+        "stands in 'PNEUMONIA 2', not below a folder named NORMAL or PNEUMONIA"
     )
     assert details["a.txt"].startswith("stands at the top")
     assert build_manifest(open_source(str(root)), **state).hashed == 0

@@ -72,7 +72,7 @@ def test_an_endpoint_where_nobody_listens_is_named_with_the_variable(s3, monkeyp
 
 def test_an_endpoint_that_is_no_address_is_refused(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "minio:9000")
-    with pytest.raises(SourceError, match=r"AWS_ENDPOINT_URL_S3 is no address: .*an example is http://"):
+    with pytest.raises(SourceError, match=r"AWS_ENDPOINT_URL_S3 is not an address: .*an example is http://"):
         list(open_source("s3://bucket/xrays").entries())
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from ray_jobs.learning.evaluate import METRICS, best_threshold, calibration_error, evaluate
+from ray_jobs.learning.evaluate import METRICS, best_threshold, calibration_error, evaluate, weighted_auc
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 PROBABILITIES = np.array([0.1, 0.2, 0.7, 0.6, 0.8, 0.9])
@@ -18,6 +19,19 @@ def test_the_numbers_are_those_computed_by_hand():
     assert found.specificity.value == pytest.approx(2 / 3)
     assert found.brier.value == pytest.approx((0.01 + 0.04 + 0.49 + 0.16 + 0.04 + 0.01) / 6)
     assert (found.images, found.patients, found.pneumonia) == (6, 6, 3)
+
+
+def test_the_numbers_of_a_weighting_are_scikit_learns_also_where_probabilities_are_equal():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 200)
+    probabilities = np.round(random.random(200) * 0.7 + labels * 0.3, 2)  # of which many are equal
+    auc = weighted_auc(labels, probabilities)
+    for weights in (np.ones(200), random.integers(0, 4, 200).astype(float), (labels == 0) + random.random(200)):
+        assert auc(weights) == pytest.approx(roc_auc_score(labels, probabilities, sample_weight=weights))
+    with pytest.raises(ValueError, match="not finite"):
+        weighted_auc(labels, np.where(labels == 1, np.nan, probabilities))
+    plain = evaluate(labels, probabilities, np.arange(200), threshold=0.5)
+    assert plain.brier.value == pytest.approx(brier_score_loss(labels, probabilities))
 
 
 def test_the_calibration_error_is_the_mean_gap_between_share_and_probability_over_bins_of_equal_size():

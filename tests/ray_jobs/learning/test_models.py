@@ -91,10 +91,12 @@ def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
     fitted = fit(trial, data)
     scores, labels = trial.scores[: data.images], data.labels[: data.images]
     sigmoid = fitted.estimator.calibrated_classifiers_[0].calibrators[0]
+    # Both minimise by steps that end when the next would be about this small.
     assert (sigmoid.a_, sigmoid.b_) == pytest.approx(_sigmoid_calibration(scores, labels), rel=1e-6)
     probabilities = sigmoid.predict(scores)
     rows = data.plain | data.judged
     assert fitted.threshold == best_threshold(data.labels[rows], sigmoid.predict(trial.scores[rows]))
+    # A sigmoid that is fitted to targets which are not quite 0 and 1 (Platt) has not quite the mean of the labels.
     assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.02)
 
 

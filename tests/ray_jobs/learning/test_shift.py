@@ -13,7 +13,7 @@ def test_the_stability_index_is_the_sum_over_bins_of_what_moved_times_its_log_ra
     expected, first, last = 100.5 / total, 200.5 / total, 0.5 / total
     by_hand = (first - expected) * np.log(first / expected) + (last - expected) * np.log(last / expected)
     by_chance = 9 * (1 / 1000 + 1 / 1000)
-    assert stability_index(reference, today)[0] == pytest.approx(by_hand - by_chance, abs=1e-12)
+    assert stability_index(reference, today)[0] == pytest.approx(by_hand - by_chance)
     assert stability_index(reference, reference)[0] == 0
 
 
@@ -58,4 +58,5 @@ def test_drift_is_many_features_or_the_scores() -> None:
 def test_agreement_has_wilsons_interval() -> None:
     share, low, high = agreement(9, 10)
     assert share == 0.9
+    # Four decimals, as tables have them.
     assert (low, high) == (pytest.approx(0.5958, abs=1e-4), pytest.approx(0.9821, abs=1e-4))

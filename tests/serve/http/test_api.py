@@ -19,6 +19,7 @@ from serve.production.model import Holder, Served, SwapFailure
 from tests.serve.support.gate import Gate
 from tests.serve.support.malformed import png_of
 from tests.serve.support.models import GeneratedXrays
+from tests.tolerances import ANSWER
 
 MIB = 2**20
 
@@ -43,7 +44,7 @@ def test_one_picture_in_a_form_gets_the_models_own_probability(client: TestClien
     body = answer.json()
     expected = float(model.bundle.predict_unchecked([xray])[0])
     assert answer.status_code == 200
-    assert body["probability"] == pytest.approx(expected, abs=1e-9)
+    assert body["probability"] == pytest.approx(expected, abs=ANSWER)
     assert body["label"] == ("PNEUMONIA" if expected >= 0.5 else "NORMAL")
     assert body["threshold"] == 0.5
     assert body["model"] == {"name": "pneumonia", "version": 7, "run_id": "run-7"}

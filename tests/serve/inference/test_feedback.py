@@ -23,6 +23,7 @@ from serve.metrics import Metrics
 from serve.production.model import Holder, Served
 from tests.serve.support.models import GeneratedXrays
 from tests.serve.support.waiting import until
+from tests.tolerances import ANSWER
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 
@@ -74,7 +75,7 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
     assert [rows[0]["id"], rows[1]["id"]] == [results[0]["id"], results[2]["id"]]
     assert rows[0].keys() == {"id", "time", "version", "probability", "label"}
     assert rows[1]["probability"] == results[2]["probability"]
-    assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=1e-9)
+    assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=ANSWER)
     assert b"Jane" not in Path(files(state)[0].path).read_bytes()
 
 

@@ -15,6 +15,7 @@ from tests.serve.support.live import replicas
 from tests.serve.support.malformed import malformed
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
+from tests.tolerances import ANSWER
 
 MIB = 2**20
 MALFORMED = 1_000
@@ -68,7 +69,7 @@ def test_it_answers_a_picture_through_serves_own_proxy(client: httpx.Client, reg
     bundle = read_bundle(registry.files_of(version), digest=version.digest)
     image = registry.training_set.images[1]
     answer = client.post("/predict", files={"file": ("a.jpeg", image)}, headers={"X-Request-ID": "mine-1"})
-    assert answer.json()["probability"] == pytest.approx(float(bundle.predict_unchecked([image])[0]), abs=1e-9)
+    assert answer.json()["probability"] == pytest.approx(float(bundle.predict_unchecked([image])[0]), abs=ANSWER)
     assert answer.json()["request_id"] == "mine-1"
     assert answer.headers.get_list("x-request-id") == ["mine-1"]
     assert client.get("/").headers["x-frame-options"] == "DENY"
@@ -110,7 +111,7 @@ def test_versions_change_under_load_with_no_request_lost_and_each_answer_by_the_
     assert failures == []
     assert {version for _, version, _ in everything} == set(expected)
     for _, version, probability in everything:
-        assert probability == pytest.approx(expected[version], abs=1e-9)
+        assert probability == pytest.approx(expected[version], abs=ANSWER)
 
 
 def test_a_corrupt_version_in_production_leaves_the_old_one_answering_and_the_model_page_says_so(

@@ -85,7 +85,7 @@ async def main():
     print("open", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     load.requests_open.add(-1)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # the drain has looked at least once, and must not take this for an end
     print("done", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
 
@@ -196,7 +196,7 @@ def test_a_signal_to_the_whole_group_drains_every_request_that_was_let_in(
                 if answer.status_code != 200:
                     assert answer.json()["code"] in ("stopping", "busy")
                     assert int(answer.headers["retry-after"]) > 0
-                    time.sleep(0.5)
+                    time.sleep(0.5)  # as a client does that heeds Retry-After, or it would ask thousands of times
 
     threads = [threading.Thread(target=load, args=(seen,)) for seen in outcomes]
     for thread in threads:

@@ -62,6 +62,22 @@ def test_a_port_of_ipv6_that_is_taken_is_named_with_brackets() -> None:
             check_port("::1", port, purpose="The page", variable="HTTP_PORT")
 
 
+def test_a_host_that_is_not_of_this_machine_is_named_and_no_port_is_blamed() -> None:
+    with pytest.raises(StartError, match=r"192\.0\.2\.77:81 .*HTTP_HOST, must be an address of this machine"):
+        check_port("192.0.2.77", 81, purpose="The page", variable="HTTP_PORT")
+
+
+def test_the_last_port_that_there_is_has_another_beside_it() -> None:
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 65_535))
+        except OSError:
+            pytest.skip(reason="the port 65535 is in use here")
+        taken.listen()
+        with pytest.raises(StartError, match="HTTP_PORT=65534 make serve"):
+            check_port("127.0.0.1", 65_535, purpose="The page", variable="HTTP_PORT")
+
+
 def test_the_addresses_stand_out_between_two_rules_and_end_with_how_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
     notices.serving("text", page="http://[::1]:81", mlflow="http://127.0.0.1:82", model="pneumonia version 3 answers.")
     lines = capsys.readouterr().out.splitlines()

@@ -13,9 +13,9 @@ import httpx
 from features.reading.errors import ImageError
 from registry.bundle import Bundle
 from serve.http.problems import KINDS, MEDIA_TYPE
+from tests.tolerances import ANSWER
 
 HANGS_AFTER_S = 100.0
-TOLERANCE = 1e-9
 Answers = Mapping[int, Sequence[float | str]]
 
 
@@ -68,7 +68,7 @@ def violation(event: Event, answers: Answers, kills: Sequence[tuple[float, float
             return f"{where}: an answer of version {version}, which was never in Production"
         expected = answers[version][event.picture]
         got = event.body["probability"]
-        if isinstance(expected, str) or abs(got - expected) > TOLERANCE:
+        if isinstance(expected, str) or abs(got - expected) > ANSWER:
             return f"{where}: version {version} answered {got}, and knows {expected}"
         return None
     kind = KINDS.get(event.body.get("code", ""))

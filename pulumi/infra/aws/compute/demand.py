@@ -7,6 +7,7 @@ from infra.aws.compute.ecs import Supplied, container_definition
 from infra.spec import Service
 
 NAME = "demand"
+MEMORY_MIB = 256  # it is one small Python
 _TOKEN = "RAY_AUTH_TOKEN_PATH"  # noqa: S105  the name of a variable
 _SECRET = "ray-token"  # noqa: S105  the name of a secret
 
@@ -16,6 +17,7 @@ def container(head: Service, worker: Service, supplied: Supplied) -> dict[str, A
     beside = replace(
         head,
         name=NAME,
+        memory=MEMORY_MIB,
         command=("python", "-m", "ray_jobs.demand", "--slots", str(slots(worker))),
         environment={_TOKEN: head.environment[_TOKEN]},
         secrets={_SECRET: head.secrets[_SECRET]},

@@ -44,12 +44,16 @@ def task_definition(service: Service, *, family: str) -> dict[str, Any]:
     }
 
 
-def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]:
-    """The one container of a task, as ECS's API spells it, without the keys that would say nothing."""
+def container_definition(service: Service, supplied: Supplied, *, beside: int = 0) -> dict[str, Any]:
+    """The container of a service, as ECS's API spells it, without the keys that would say nothing.
+
+    Its memory is the task's less the MiB of those `beside` it: without a limit of its own it would see the host's.
+    """
     definition = {
         "name": service.name,
         "image": supplied.image,
         "essential": True,
+        "memory": service.memory - beside,
         "command": [supplied.text(value) for value in service.command],
         "environment": [
             {"name": name, "value": supplied.text(value)} for name, value in sorted(service.environment.items())
@@ -82,22 +86,23 @@ def container_definition(service: Service, supplied: Supplied) -> dict[str, Any]
     return {key: value for key, value in definition.items() if value not in (None, [])}
 
 
-def service_arguments(service: Service, *, name: str) -> dict[str, Any]:
+def service_arguments(service: Service, *, name: str, spare: bool = True) -> dict[str, Any]:
     """The arguments of an ECS service, all but where it stands.
 
     Of one that is not `several` there is never a second one, not even during an update: a second Ray head would be a
     second cluster, and two MLflow servers would migrate the database at once.
+    Without `spare` an update stops the old ones of every service first.
     """
-    several = service.several
+    overlapping = service.several and spare
     arguments = {
         "name": name,
         "desired_count": service.replicas,
         "launch_type": "FARGATE",
         "platform_version": "LATEST",
-        "deployment_minimum_healthy_percent": 100 if several else 0,
-        "deployment_maximum_percent": 200 if several else 100,
-        # Spreading tasks anew over the zones starts one before it stops one.
-        "availability_zone_rebalancing": "ENABLED" if several else "DISABLED",
+        "deployment_minimum_healthy_percent": 100 if overlapping else 0,
+        "deployment_maximum_percent": 200 if overlapping else 100,
+        # Spreading tasks again over the zones starts one before it stops one, which may be at work.
+        "availability_zone_rebalancing": "ENABLED" if overlapping and not _works(service) else "DISABLED",
         "deployment_circuit_breaker": {"enable": True, "rollback": True},
         "enable_execute_command": False,
         "enable_ecs_managed_tags": True,
@@ -105,6 +110,10 @@ def service_arguments(service: Service, *, name: str) -> dict[str, Any]:
         "wait_for_steady_state": True,
     }
     return arguments | ({"health_check_grace_period_seconds": GRACE_S} if service.public_port else {})
+
+
+def _works(service: Service) -> bool:
+    return bool(service.scaling and service.scaling.follows == "work")
 
 
 def variable(secret: str) -> str:

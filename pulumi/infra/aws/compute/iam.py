@@ -13,6 +13,7 @@ from infra.groups import Groups
 from infra.spec import Service, Topology
 
 Statement = dict[str, Any]
+_TASKS = "ecs-tasks.amazonaws.com"
 _READ = ("s3:GetObject",)
 _WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 
@@ -28,18 +29,16 @@ def document(statements: Sequence[Statement]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def trust(service: str, names: Names, source: str) -> str:
-    """Who may take a role: one of AWS's services, on behalf of this account and of resources like `source`."""
+def trust(service: str, names: Names, source: str | None = None) -> str:
+    """Who may take a role: one of AWS's services, for this account and, where given, for resources like `source`."""
+    of_source = {"ArnLike": {"aws:SourceArn": source}} if source else {}
     return document(
         [
             {
                 "Effect": "Allow",
                 "Action": "sts:AssumeRole",
                 "Principal": {"Service": service},
-                "Condition": {
-                    "StringEquals": {"aws:SourceAccount": names.account},
-                    "ArnLike": {"aws:SourceArn": source},
-                },
+                "Condition": {"StringEquals": {"aws:SourceAccount": names.account}, **of_source},
             }
         ]
     )
@@ -107,7 +106,7 @@ def execution_role(
         secrets=pulumi.Output.all(*(secrets[name].arn for name in sorted(service.secrets))),
     )
     policy = known.apply(lambda arns: document(to_start(**arns)))
-    return role(groups, service.name, names, f"{service.name}-execution", assume=trust_tasks(names), policy=policy)
+    return role(groups, service.name, names, f"{service.name}-execution", assume=trust(_TASKS, names), policy=policy)
 
 
 def task_role(
@@ -115,14 +114,11 @@ def task_role(
 ) -> Held:
     """The role of what runs in a service. One without policy says that its code calls nothing."""
     statements = of_buckets(topology, service, names)
+    # AWS documents the source for the roles of tasks, and not for those by which it starts them.
+    tasks = names.arn("ecs", "*")
     policy: pulumi.Input[str] | None = document(statements) if statements else None
     if service.databases:
         policy = database_secret.apply(
             lambda arn: document([*statements, allow(("secretsmanager:GetSecretValue",), arn)])
         )
-    return role(groups, service.name, names, f"{service.name}-task", assume=trust_tasks(names), policy=policy)
-
-
-def trust_tasks(names: Names) -> str:
-    """The trust of ECS's tasks."""
-    return trust("ecs-tasks.amazonaws.com", names, names.arn("ecs", "*"))
+    return role(groups, service.name, names, f"{service.name}-task", assume=trust(_TASKS, names, tasks), policy=policy)

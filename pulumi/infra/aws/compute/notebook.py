@@ -90,12 +90,12 @@ def build(
         security_groups=[network.groups[NOTEBOOK].id],
         kms_key_id=key,
         lifecycle_config_name=script.name,
-        opts=groups.within("Service", service.name, depends_on=[project]),
+        opts=groups.within("Service", service.name, depends_on=[project, *network.ways]),
     )
 
 
 def instance(names: Names, settings: AwsSettings) -> dict[str, Any]:
-    """Arguments of the instance that are known beforehand."""
+    """Arguments of the instance that are known before it is made."""
     return {
         "name": names.of(NAME),
         "instance_type": settings.environment.notebook_type,

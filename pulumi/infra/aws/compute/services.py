@@ -34,7 +34,7 @@ def build(
     cluster = aws.ecs.Cluster(
         "cluster",
         name=names.of("cluster"),
-        settings=[{"name": "containerInsights", "value": "enabled"}],
+        settings=[{"name": "containerInsights", "value": "enabled" if settings.environment.insights else "disabled"}],
         tags=names.tags("cluster"),
         opts=groups.within("Cluster", "cluster"),
     )
@@ -57,6 +57,7 @@ def build(
             services[service.name] = _service(
                 service,
                 names,
+                settings,
                 groups,
                 cluster=cluster,
                 task=task_definitions[service.name],
@@ -107,7 +108,8 @@ def _task_definition(
             known={Ref(stored.name, attribute): text for attribute, text in known["database"].items()},
         )
         beside = [demand.container(service, worker, supplied) for worker in counted]
-        return json.dumps([container_definition(service, supplied), *beside])
+        taken = sum(one["memory"] for one in beside)
+        return json.dumps([container_definition(service, supplied, beside=taken), *beside])
 
     execution = iam.execution_role(
         service, names, groups, repository=repository, log_group=log_group, secrets=stores.secrets
@@ -133,6 +135,7 @@ def _user(topology: Topology, service: Service) -> int:
 def _service(
     service: Service,
     names: Names,
+    settings: AwsSettings,
     groups: Groups,
     *,
     cluster: aws.ecs.Cluster,
@@ -155,7 +158,7 @@ def _service(
         ]
     return aws.ecs.Service(
         service.name,
-        **service_arguments(service, name=names.of(service.name)),
+        **service_arguments(service, name=names.of(service.name), spare=settings.environment.spare),
         **options,
         cluster=cluster.arn,
         task_definition=task.arn,

@@ -1,5 +1,7 @@
 """The database: Postgres on RDS, private, encrypted, backed up, with a password that RDS makes and changes itself."""
 
+from hashlib import sha256
+
 import pulumi
 import pulumi_aws as aws
 
@@ -42,16 +44,18 @@ def build(
         tags=names.tags(DATABASE),
         opts=opts,
     )
+    # RDS writes its log once more after its end, and a final snapshot stays: names that AWS keeps are never used again.
+    identifier = network.vpc.id.apply(lambda vpc: f"{names.of(DATABASE)}-{_suffix(vpc)}")
     log = aws.cloudwatch.LogGroup(
         DATABASE,
-        name=f"/aws/rds/instance/{names.of(DATABASE)}/postgresql",
+        name=identifier.apply(lambda name: f"/aws/rds/instance/{name}/postgresql"),
         retention_in_days=sizes.log_days,
         tags=names.tags(DATABASE),
-        opts=opts,
+        opts=groups.within("Database", database.name, ignore_changes=["name"]),
     )
     return aws.rds.Instance(
         DATABASE,
-        identifier=names.of(DATABASE),
+        identifier=identifier,
         engine="postgres",
         engine_version=_VERSION,
         instance_class=sizes.database_class,
@@ -77,11 +81,23 @@ def build(
         deletion_protection=settings.protected,
         delete_automated_backups=not settings.protected,
         skip_final_snapshot=not sizes.careful,
-        final_snapshot_identifier=names.of(f"{DATABASE}-final") if sizes.careful else None,
+        final_snapshot_identifier=identifier.apply(lambda name: f"{name}-final") if sizes.careful else None,
         apply_immediately=not sizes.careful,
         tags=names.tags(DATABASE),
-        opts=groups.within("Database", database.name, protect=settings.protected, depends_on=[log]),
+        # A database from before there were suffixes keeps its name: another one would be another database.
+        opts=groups.within(
+            "Database",
+            database.name,
+            protect=settings.protected,
+            depends_on=[log],
+            ignore_changes=["identifier"],
+        ),
     )
+
+
+def _suffix(vpc: str) -> str:
+    """Eight characters that stay until `make down` and are others after it, because the network is another one."""
+    return sha256(vpc.encode()).hexdigest()[:8]
 
 
 def known(database: Database, instance: aws.rds.Instance) -> pulumi.Output[dict[str, str]]:

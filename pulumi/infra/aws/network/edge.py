@@ -7,16 +7,17 @@ import pulumi_aws as aws
 
 from infra.aws.lower import hosts, public_services
 from infra.aws.names import EDGE, Names
+from infra.aws.network import signed
 from infra.aws.parts import Edge, Network
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
-from infra.settings import SettingError
-from infra.spec import Service, Topology
+from infra.spec import HealthCheck, Service, Topology
 
 # TLS 1.3, and 1.2 with forward secrecy.
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
-# Longer than any answer of the application takes, so that it is the application that gives up.
-IDLE_S = 120
+# The longest that AWS takes: whoever follows a job's log has a connection on which nothing may be said for long.
+IDLE_S = 4000
+_LEAST_INTERVAL_S, _MOST_ATTEMPTS = 10, 10
 
 
 def build(
@@ -53,7 +54,7 @@ def build(
     if settings.plain_http:
         listener = _listener(names, groups, balancer, unknown, port=80, protocol="HTTP")
     else:
-        arn, certificate = _certificate(names, settings, groups)
+        arn, certificate = signed.build(names, settings, groups)
         secure = {"certificate_arn": arn, "ssl_policy": TLS_POLICY}
         listener = _listener(names, groups, balancer, unknown, port=443, protocol="HTTPS", **secure)
         _to_https(names, groups, balancer)
@@ -69,6 +70,7 @@ def build(
         )
         for priority, (name, group) in enumerate(sorted(targets.items()), start=1)
     )
+    _publish(topology, names, settings, groups, balancer)
     return Edge(load_balancer=balancer, target_groups=targets, rules=rules, certificate=certificate)
 
 
@@ -81,18 +83,24 @@ def _targets(service: Service, names: Names, groups: Groups, network: Network) -
         port=service.public_port,
         vpc_id=network.vpc.id,
         # No new requests while those under way end; after that the container is given SIGTERM.
-        deregistration_delay=min(service.stop_timeout, IDLE_S),
+        deregistration_delay=service.stop_timeout,
         health_check={
             "path": service.health.path if service.health else "/",
             "matcher": "200",
-            "interval": 10,
-            "timeout": 5,
             "healthy_threshold": 2,
-            "unhealthy_threshold": 3,
+            **_patience(service),
         },
         tags=names.tags(service.name),
         opts=groups.within("Service", service.name),
     )
+
+
+def _patience(service: Service) -> dict[str, int]:
+    """As patient as the container's own check, since ECS replaces a container for either: seconds and attempts."""
+    check = service.health or HealthCheck()
+    interval = max(_LEAST_INTERVAL_S, check.interval)
+    attempts = min(_MOST_ATTEMPTS, max(2, round(check.interval * check.retries / interval)))
+    return {"interval": interval, "timeout": check.timeout, "unhealthy_threshold": attempts}
 
 
 def _listener(
@@ -133,23 +141,16 @@ def _to_https(names: Names, groups: Groups, balancer: aws.lb.LoadBalancer) -> No
     )
 
 
-def _certificate(names: Names, settings: AwsSettings, groups: Groups) -> tuple[pulumi.Input[str], str | None]:
-    """The certificate's ARN, and the text of its authority where clients have to be given it."""
-    if settings.certificate_arn:
-        return settings.certificate_arn, None
-    config = pulumi.Config()
-    key, certificate, authority = config.get_secret("tlsKey"), config.get("tlsCertificate"), config.get("tlsAuthority")
-    if key is None or certificate is None or authority is None:
-        raise SettingError(
-            f"tlsKey, tlsCertificate or tlsAuthority is not set in {pulumi.get_stack()}; `make stack "
-            f"STACK={pulumi.get_stack()}` makes them, or certificateArn names a certificate of yours in ACM."
+def _publish(
+    topology: Topology, names: Names, settings: AwsSettings, groups: Groups, balancer: aws.lb.LoadBalancer
+) -> None:
+    """The names of public services in the public zone, if there is one; inside the VPC its own zone comes first."""
+    for service in public_services(topology) if settings.hosted_zone else ():
+        aws.route53.Record(
+            service.name,
+            zone_id=settings.hosted_zone,
+            name=names.host(service),
+            type="A",
+            aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": False}],
+            opts=groups.within("Service", service.name),
         )
-    imported = aws.acm.Certificate(
-        EDGE,
-        private_key=key,
-        certificate_body=certificate,
-        certificate_chain=authority,
-        tags=names.tags(EDGE),
-        opts=groups.within("Edge", EDGE),
-    )
-    return imported.arn, authority

@@ -42,7 +42,7 @@ def _to_services(topology: Topology) -> Iterator[Opening]:
             for port in service.ports:
                 yield Opening(service.name, source, port.number, port.number, f"{source} uses {port.name}")
         if service.name != NOTEBOOK and (port_number := service.public_port):
-            yield Opening(service.name, EDGE, port_number, port_number, "The load balancer forwards people's requests")
+            yield Opening(service.name, EDGE, port_number, port_number, "The load balancer forwards requests of people")
 
 
 def _to_stores(topology: Topology, *, endpoints: bool) -> Iterator[Opening]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pulumi
 import pulumi_aws as aws
 
 from infra.aws.names import DATABASE, EDGE, ENDPOINTS, Names
@@ -44,7 +45,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         )
         for kind, cidr, first, step in (("public", "10.20.{}.0/24", 0, 1), ("private", "10.20.{}.0/20", 16, 16))
     )
-    to_private = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
+    to_private, ways = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
     guarded = firewall.groups(topology, endpoints=settings.egress == "endpoints")
     owners = {name: _owner(topology, name) for name in guarded}
     by_group = {
@@ -58,7 +59,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         )
         for name, owner in owners.items()
     }
-    _endpoints(names, settings, groups, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
+    ways += _endpoints(names, settings, groups, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
     for opening in openings(topology, endpoints=settings.egress == "endpoints"):
         _open(names, groups, opening, by_group, owners)
     _outside(names, settings, groups, by_group, owners)
@@ -70,7 +71,14 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         tags=names.tags("zone"),
         opts=opts,
     )
-    return Network(vpc=vpc, public_subnets=public, private_subnets=private, groups=by_group, namespace=namespace)
+    return Network(
+        vpc=vpc,
+        public_subnets=public,
+        private_subnets=private,
+        groups=by_group,
+        namespace=namespace,
+        ways=tuple(ways),
+    )
 
 
 def _owner(topology: Topology, group: str) -> tuple[str, str]:
@@ -88,16 +96,21 @@ def _routes(
     vpc: aws.ec2.Vpc,
     public: tuple[aws.ec2.Subnet, ...],
     private: tuple[aws.ec2.Subnet, ...],
-) -> aws.ec2.RouteTable:
-    """The tables of both kinds of subnet; gives the private one."""
+) -> tuple[aws.ec2.RouteTable, list[pulumi.Resource]]:
+    """The tables of both kinds of subnet; gives the private one, and what makes it lead somewhere."""
     opts = groups.within("Network", "network")
     internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"), opts=opts)
     to_public, to_private = (
         aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=names.tags(name), opts=opts) for name in ("public", "private")
     )
+    ways: list[pulumi.Resource] = []
     for number, (outer, inner) in enumerate(zip(public, private, strict=True), start=1):
         aws.ec2.RouteTableAssociation(f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id, opts=opts)
-        aws.ec2.RouteTableAssociation(f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id, opts=opts)
+        ways.append(
+            aws.ec2.RouteTableAssociation(
+                f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id, opts=opts
+            )
+        )
     anywhere: Any = {"destination_cidr_block": ANYWHERE, "opts": opts}
     aws.ec2.Route("public", route_table_id=to_public.id, gateway_id=internet.id, **anywhere)
     if settings.egress == "nat":
@@ -106,8 +119,8 @@ def _routes(
         nat = aws.ec2.NatGateway(
             "nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"), opts=opts
         )
-        aws.ec2.Route("private", route_table_id=to_private.id, nat_gateway_id=nat.id, **anywhere)
-    return to_private
+        ways.append(aws.ec2.Route("private", route_table_id=to_private.id, nat_gateway_id=nat.id, **anywhere))
+    return to_private, ways
 
 
 def _endpoints(
@@ -119,10 +132,10 @@ def _endpoints(
     private: tuple[aws.ec2.Subnet, ...],
     to_private: aws.ec2.RouteTable,
     by_group: dict[str, aws.ec2.SecurityGroup],
-) -> None:
+) -> list[pulumi.Resource]:
     """Ways to AWS that leave the internet out: to S3 always, since it costs nothing; to the rest by setting."""
     opts = groups.within("Network", "network")
-    aws.ec2.VpcEndpoint(
+    storage = aws.ec2.VpcEndpoint(
         "s3",
         vpc_id=vpc.id,
         service_name=f"com.amazonaws.{settings.region}.s3",
@@ -131,19 +144,23 @@ def _endpoints(
         tags=names.tags("s3"),
         opts=opts,
     )
+    made: list[pulumi.Resource] = [storage]
     for called in _CALLED if settings.egress == "endpoints" else ():
         name = called.replace(".", "-")
-        aws.ec2.VpcEndpoint(
-            name,
-            vpc_id=vpc.id,
-            service_name=f"com.amazonaws.{settings.region}.{called}",
-            vpc_endpoint_type="Interface",
-            private_dns_enabled=True,
-            subnet_ids=[subnet.id for subnet in private],
-            security_group_ids=[by_group[ENDPOINTS].id],
-            tags=names.tags(name),
-            opts=opts,
+        made.append(
+            aws.ec2.VpcEndpoint(
+                name,
+                vpc_id=vpc.id,
+                service_name=f"com.amazonaws.{settings.region}.{called}",
+                vpc_endpoint_type="Interface",
+                private_dns_enabled=True,
+                subnet_ids=[subnet.id for subnet in private],
+                security_group_ids=[by_group[ENDPOINTS].id],
+                tags=names.tags(name),
+                opts=opts,
+            )
         )
+    return made
 
 
 def _open(

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 Text = pulumi.Input[str]
-_ELB, _ECS, _RDS = "AWS/ApplicationELB", "AWS/ECS", "AWS/RDS"
+_ELB, _ECS, _RDS, _INSIGHTS = "AWS/ApplicationELB", "AWS/ECS", "AWS/RDS", "ECS/ContainerInsights"
 
 
 def dashboard(
@@ -18,6 +18,7 @@ def dashboard(
     services: Mapping[str, Text],
     database: Text,
     alarms: Sequence[Text],
+    insights: bool,
 ) -> dict[str, Any]:
     """What `put-dashboard` takes; target groups and ECS services go by the topology's names."""
 
@@ -41,7 +42,7 @@ def dashboard(
         ("Answers 5xx", "Sum", of_targets("HTTPCode_Target_5XX_Count")),
         ("Seconds to an answer, 95 %", "p95", of_targets("TargetResponseTime")),
         ("Healthy containers", "Minimum", of_targets("HealthyHostCount")),
-        ("Running tasks", "Average", of_services("RunningTaskCount", "ECS/ContainerInsights")),
+        *([("Running tasks", "Average", of_services("RunningTaskCount", _INSIGHTS))] if insights else []),
         ("Processor, % of what is reserved", "Average", of_services("CPUUtilization")),
         ("Memory, % of what is reserved", "Maximum", of_services("MemoryUtilization")),
         ("Database: processor, %", "Average", of_database("CPUUtilization")),

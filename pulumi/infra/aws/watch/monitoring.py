@@ -53,7 +53,10 @@ def build(
             alarm_actions=[topic.arn],
             ok_actions=[topic.arn],
             tags=names.tags(name),
-            opts=groups.within("Service", alarm.service) if alarm.service else opts,
+            # Not before the service runs: without a container it would ring at every first `up`.
+            opts=groups.within("Service", alarm.service, depends_on=[compute.services[alarm.service]])
+            if alarm.service
+            else opts,
         )
         for name, alarm in alarms(watched).items()
     }
@@ -69,6 +72,7 @@ def build(
                 services={name: service.name for name, service in compute.services.items()},
                 database=watched.database,
                 alarms=[alarm.arn for alarm in made.values()],
+                insights=settings.environment.insights,
             )
         ),
         opts=opts,

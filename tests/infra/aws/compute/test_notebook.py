@@ -141,8 +141,8 @@ def test_its_profile_trains_on_the_cluster_by_names_of_the_zone(login: bool):
     }
     assert profile == {
         "EXECUTION_ENVIRONMENT": "cloud",
-        "MLFLOW_TRACKING_URI_CLOUD": "http://mlflow.hm-mlflow.local:5000",
-        "RAY_ADDRESS": "http://ray.hm-mlflow.local:8265",
+        "MLFLOW_TRACKING_URI_CLOUD": "http://mlflow.hm-mlflow.internal:5000",
+        "RAY_ADDRESS": "http://ray.hm-mlflow.internal:8265",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray-token",
         "DATA_URI": f"s3://hm-mlflow-data-{ACCOUNT}-us-east-1",
@@ -272,7 +272,7 @@ def test_who_logs_in_finds_the_profile_with_the_secrets_of_today(cloud: None, tm
     command = f". {tmp_path}/etc/profile.d/hm-mlflow.sh && env"
     done = subprocess.run(["bash", "-c", command], env=variables(tmp_path), capture_output=True, text=True, check=True)
     assert "MLFLOW_TRACKING_PASSWORD=another" in done.stdout.splitlines()
-    assert "RAY_ADDRESS=http://ray.hm-mlflow.local:8265" in done.stdout.splitlines()
+    assert "RAY_ADDRESS=http://ray.hm-mlflow.internal:8265" in done.stdout.splitlines()
 
 
 def test_a_secret_that_is_refused_leaves_a_notebook_and_the_last_profile(cloud: None, tmp_path: Path):

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import boto3
 import pytest
 
 from infra.settings import ROOT
+from tests.serve.support.waiting import until
 
 PROGRAM = ROOT / "compose" / "images" / "database-password"
 
@@ -37,11 +37,7 @@ def secret(password: str) -> str:
 
 
 def until_it_says(file: Path, line: str) -> None:
-    for _ in range(600):
-        if file.exists() and file.read_text() == line:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"it says {file.read_text()!r}")
+    until(lambda: file.exists() and file.read_text() == line)  # it asks for the secret now and then
 
 
 def test_once_it_writes_what_postgres_reads_for_its_owner_alone(manager, tmp_path: Path):

@@ -6,7 +6,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from infra.aws.network import certificate
 
-DOMAIN = "hm-mlflow.local"
+DOMAIN = "hm-mlflow.internal"
 HOSTS = [f"{label}.{DOMAIN}" for label in ("mlflow", "ray", "app")]
 
 
@@ -17,12 +17,12 @@ def test_a_certificate_is_for_every_host_and_verified_by_its_authority():
     for host in HOSTS:
         policy = PolicyBuilder().store(Store([authority])).build_server_verifier(x509.DNSName(host))
         assert policy.verify(leaf, [])[0] == leaf
-    stranger = PolicyBuilder().store(Store([authority])).build_server_verifier(x509.DNSName("www.hm-mlflow.local"))
+    stranger = PolicyBuilder().store(Store([authority])).build_server_verifier(x509.DNSName("www.hm-mlflow.internal"))
     with pytest.raises(x509.verification.VerificationError):
         stranger.verify(leaf, [])
     assert "PRIVATE KEY" in made.key
     assert not certificate.is_due(made.certificate, DOMAIN, HOSTS[::-1])
-    assert certificate.is_due(made.certificate, "hm-mlflow-try.local", HOSTS)
+    assert certificate.is_due(made.certificate, "hm-mlflow-try.internal", HOSTS)
 
 
 def test_a_certificate_is_made_again_when_a_public_service_comes_or_goes():

@@ -1,0 +1,39 @@
+"""How much of AWS's quotas a stack takes, before anything is created: a new account has little."""
+
+from infra.aws.environment import Environment
+from infra.aws.lower import NOTEBOOK, lower
+from infra.aws.names import Names
+from infra.spec import Service, Topology
+from infra.topology import topology
+
+# The vCPUs that Fargate gives a new account at least; Service Quotas calls it "Fargate On-Demand vCPU resource count".
+NEW_ACCOUNT_VCPUS = 5
+VCPU_QUOTA = "L-3032A538"
+
+
+def lowered(environment: Environment) -> Topology:
+    """The topology as an environment has it on AWS, in no account yet."""
+    names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
+    whole = topology(workers=environment.idle_workers, login=True, stack="aws")
+    return lower(whole, names=names, replicas=environment.replicas, sizes=environment.sizes)
+
+
+def most_vcpus(environment: Environment, *, workers: int) -> float:
+    """Most vCPUs at once: every worker, every page, an update of both, and the training task."""
+    return sum(service.cpu * _most(service, environment, workers) for service in _running(environment)) / 1024
+
+
+def least_vcpus(environment: Environment) -> float:
+    """The vCPUs without which nothing can be trained: what always runs, one worker, and the training task."""
+    return sum(service.cpu * max(1, service.replicas) for service in _running(environment)) / 1024
+
+
+def _running(environment: Environment) -> list[Service]:
+    return [service for service in lowered(environment).services if service.name != NOTEBOOK]
+
+
+def _most(service: Service, environment: Environment, workers: int) -> int:
+    if not service.scaling:
+        return service.replicas
+    most = environment.most_replicas if service.scaling.follows == "load" else workers
+    return most * (2 if environment.spare else 1)
