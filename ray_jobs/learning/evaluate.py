@@ -60,7 +60,13 @@ METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier", "calibratio
 
 
 def evaluate(
-    labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, *, threshold: float, seed: int = 0
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    patients: np.ndarray,
+    *,
+    threshold: float,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Evaluate probabilities of shape (N,) against labels (N,) of 0 and 1, patients (N,) being any identifiers.
 
@@ -77,7 +83,8 @@ def evaluate(
         raise ValueError(f"All {len(labels)} X-rays are of one class; an evaluation needs both, add the other.")
     codes = np.unique(patients, return_inverse=True)[1]
     numbers = _numbers(labels, probabilities, threshold)
-    samples = np.array([numbers(weights) for weights in patient_weights(labels, codes, seed=seed)])
+    weighted = patient_weights(labels, codes, seed=seed, resamples=resamples)
+    samples = np.array([numbers(weights) for weights in weighted])
     values = numbers(np.ones(len(labels)))
     # Chance alone opens gaps between share and probability, once more in each sample: what it adds is taken off.
     added = samples[:, -1].mean() - values[-1]
@@ -106,11 +113,13 @@ def evaluate_views(
     return evaluate(np.repeat(labels, views), probabilities.ravel(), np.repeat(patients, views), threshold=threshold)
 
 
-def patient_weights(labels: np.ndarray, codes: np.ndarray, *, seed: int) -> list[np.ndarray]:
+def patient_weights(
+    labels: np.ndarray, codes: np.ndarray, *, seed: int, resamples: int = RESAMPLES
+) -> list[np.ndarray]:
     """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out."""
     random = np.random.default_rng(seed)
     count = int(codes.max()) + 1
-    draws = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, codes].astype(float)
+    draws = random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, codes].astype(float)
     return [weights for weights in draws if len(np.unique(labels[weights > 0])) == 2]
 
 
