@@ -13,9 +13,9 @@ import ray
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.errors import TooLittleData
-from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.evaluate import Evaluation, description, evaluate
 from ray_jobs.learning.fit import Fitted, fit
 from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates, fit_detector
 from ray_jobs.learning.plots import plots
@@ -84,9 +84,13 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             evaluation=_card(prepared, best, evaluations, rates),
             golden_images=golden_images(),
         )
-        metrics = {name: getattr(evaluations["held_out"], name).value for name in ("auc", "sensitivity", "specificity")}
-        tags = lineage_tags(prepared, reference=reference)
-        return register(prepared.settings, run_id=run.run_id, bundle_folder=folder, metrics=metrics, tags=tags)
+        return register(
+            prepared.settings,
+            run_id=run.run_id,
+            bundle_folder=folder,
+            description=description(evaluations),
+            tags=lineage_tags(prepared, reference=reference),
+        )
 
 
 @ray.remote
@@ -147,6 +151,7 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], r
         },
         "model": str(best.candidate),
         "data": {
+            "kind": kind_of(prepared.manifest.uri),
             "digest": prepared.manifest.digest,
             "pictures": dict(prepared.manifest.pictures),
             "patients": dict(prepared.manifest.patients),
@@ -159,6 +164,7 @@ def summary(settings: Settings, result: TrainingResult) -> str:
     held_out, serves = result.evaluation, result.production
     serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     lines = [
+        *_test_lines(result.test),
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
@@ -170,6 +176,16 @@ def summary(settings: Settings, result: TrainingResult) -> str:
         f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
     ]
     return "\n".join(lines)
+
+
+def _test_lines(test: Evaluation | None) -> list[str]:
+    if test is None:
+        return []
+    return [
+        f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
+        f"            AUC {test.auc}, accuracy {test.accuracy},",
+        f"            sensitivity {test.sensitivity}, specificity {test.specificity}",
+    ]
 
 
 def _shifted_lines(shifted: Evaluation | None) -> list[str]:

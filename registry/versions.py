@@ -99,12 +99,12 @@ def register(
     *,
     run_id: str,
     bundle_folder: Path,
-    metrics: dict[str, float],
+    description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> ModelVersion:
     """Store the model of a run and make it a version, once: a run that has a version already gets that one.
 
-    `tags` say where it came from.
+    `tags` say where it came from, `description` how good it is.
 
     The files are complete in the artefact store before the version is created, and the version is created with all its
     tags in one transaction. Whatever moment a job dies at, no version lacks its files, and running it again adds none.
@@ -133,13 +133,12 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    described = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
     entry = mlflow_client.create_model_version(
         settings.model_name,
         source=logged.artifact_location,
         run_id=run_id,
         tags=tags,
-        description=f"Held-out patients: {described}" if described else None,
+        description=description,
         model_id=logged.model_id,
     )
     return _describe(entry)

@@ -24,9 +24,13 @@ from registry.versions import ModelVersion, fetch, production, set_tags
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training came to: `production` is what serves after the gate has spoken."""
+    """What a training came to: `production` is what serves after the gate has spoken.
+
+    `test` is of the X-rays of `test/`, None where there are none of both classes.
+    """
 
     version: ModelVersion
+    test: Evaluation | None
     evaluation: Evaluation
     shifted: Evaluation | None
     decision: GateDecision
@@ -48,6 +52,7 @@ def judge(
         probabilities = bundle.probability(held_out.features)
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
         shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
+        test = _test_evaluation(sides.test, bundle)
         candidate = Challenger(
             prepared=prepared,
             sides=sides,
@@ -71,8 +76,19 @@ def judge(
     gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
     set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
     return TrainingResult(
-        version=version, evaluation=evaluation, shifted=shifted, decision=decision, production=production(settings)
+        version=version,
+        test=test,
+        evaluation=evaluation,
+        shifted=shifted,
+        decision=decision,
+        production=production(settings),
     )
+
+
+def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
+    if len(np.unique(table.labels)) < 2:
+        return None
+    return evaluate(table.labels, bundle.probability(table.features), table.patients, threshold=bundle.threshold)
 
 
 def shifted_evaluation(

@@ -26,7 +26,7 @@ def register_one(settings: Settings, tmp_path: Path, make_bundle):
         folder = tmp_path / f"bundle-{threshold}"
         shutil.rmtree(folder, ignore_errors=True)
         make_bundle(folder, threshold=threshold)
-        return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=folder, metrics={"auc": 0.97})
+        return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=folder)
 
     return register_one
 
@@ -52,8 +52,8 @@ def test_mlflow_s_own_loader_gives_the_same_probabilities(settings, register_one
 
 def test_registering_a_run_twice_gives_the_same_version(settings, tmp_path, make_bundle, run_id):
     make_bundle(tmp_path / "bundle")
-    first = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle", metrics={})
-    second = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle", metrics={})
+    first = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle")
+    second = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle")
     assert first == second
     assert len(client(settings).search_model_versions(f"name='{first.name}'")) == 1
 

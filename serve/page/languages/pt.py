@@ -44,6 +44,9 @@ WORDS: dict[str, str] = {
     "about_numbers": (
         "Medido em pacientes que não foram usados no treino. Entre colchetes: intervalo de confiança de 95%."
     ),
+    "numbers.test": "Em radiografias separadas de tudo (test/)",
+    "numbers.held_out": "Em pacientes separados dos dados de treino",
+    "numbers.held_out_shifted": "Nos mesmos pacientes, com mudanças como outro lugar poderia causar",
     "no_numbers": "Esta versão não tem resultados de avaliação.",
     "auc": "Área sob a curva ROC",
     "accuracy": "Acurácia",
@@ -104,6 +107,9 @@ WORDS: dict[str, str] = {
     "progress": "Radiografias analisadas",
     "send_an_xray": "Envie uma radiografia frontal de tórax de criança, inteira, em pé e sem moldura.",
     "warning.unlike-training": "Esta imagem é incomum para o modelo. Tenha cautela com a resposta.",
+    "warning.generated-model": "O modelo aprendeu com imagens geradas. A resposta nada diz de uma radiografia real.",
+    "generated_model": "Este modelo aprendeu com imagens geradas e nunca viu uma radiografia. É uma demonstração.",
+    "generated_refusal": "Este modelo só viu imagens geradas; esta pode bem ser uma radiografia de tórax.",
     "warning.coloured": "A imagem tem alguma cor, e radiografias são cinzentas. Tenha cautela com a resposta.",
     "failure.registry-unreachable": "O registro de modelos não responde. Esta versão continua em uso.",
     "failure.no-production-version": "Nenhuma versão está em Production no momento. Esta versão continua em uso.",

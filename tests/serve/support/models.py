@@ -118,7 +118,7 @@ class Registry:
         run = client(self.settings).create_run(self.experiment)
         bundle = self.folder / run.info.run_id / "bundle"
         self.training_set.write(bundle, strength=strength)
-        version = register(self.settings, run_id=run.info.run_id, bundle_folder=bundle, metrics={})
+        version = register(self.settings, run_id=run.info.run_id, bundle_folder=bundle)
         self.versions.append(version)
         return version
 
