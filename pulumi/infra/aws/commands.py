@@ -77,8 +77,10 @@ def examine(name: str) -> list[doctor.Finding]:
     """What the account that the credentials belong to refuses a stack."""
     import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
 
+    sdk: Any = boto3  # its types know a service by the literal name alone
+
     def client(service: str, region: str) -> Any:
-        return boto3.client(service, region_name=region)
+        return sdk.client(service, region_name=region)
 
     return doctor.examine(name, stack.settings_of(name), client)
 

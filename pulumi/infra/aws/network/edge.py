@@ -84,18 +84,18 @@ def _targets(service: Service, names: Names, groups: Groups, network: Network) -
         vpc_id=network.vpc.id,
         # No new requests while those under way end; after that the container is given SIGTERM.
         deregistration_delay=service.stop_timeout,
-        health_check={
-            "path": service.health.path if service.health else "/",
-            "matcher": "200",
-            "healthy_threshold": 2,
+        health_check=aws.lb.TargetGroupHealthCheckArgs(
+            path=service.health.path if service.health else "/",
+            matcher="200",
+            healthy_threshold=2,
             **_patience(service),
-        },
+        ),
         tags=names.tags(service.name),
         opts=groups.within("Service", service.name),
     )
 
 
-def _patience(service: Service) -> dict[str, int]:
+def _patience(service: Service) -> dict[str, Any]:
     """As patient as the container's own check, since ECS replaces a container for either: seconds and attempts."""
     check = service.health or HealthCheck()
     interval = max(_LEAST_INTERVAL_S, check.interval)
