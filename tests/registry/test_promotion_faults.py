@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
+from registry.production import production
 from registry.promotion import Change, history, promote, rollback
 from registry.settings import Settings
-from registry.versions import client, production, version_of
+from registry.versions import client, version_of
 from tests.serve.support.fault_proxy import MlflowServer
 from tests.serve.support.waiting import until
 
