@@ -1,4 +1,4 @@
-"""Versions of the registered model: write one, find Production, fetch one that is verified."""
+"""Versions of the registered model: write one, find one, fetch one that is verified."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def client(settings: Settings) -> MlflowClient:
     return connected(settings.tracking_uri, variable=settings.tracking_variable)
 
 
-def production(settings: Settings) -> ModelVersion | None:
+def aliased(settings: Settings) -> ModelVersion | None:
     """The version that the alias `production` names, or None; raises MlflowException if the registry is unreachable."""
     try:
         entry = client(settings).get_model_version_by_alias(settings.model_name, ALIAS)
@@ -63,16 +63,6 @@ def production(settings: Settings) -> ModelVersion | None:
             return None
         raise
     return _describe(entry)
-
-
-def required_production(settings: Settings) -> ModelVersion:
-    """The version that is in Production; raises NoSuchVersionError where there is none."""
-    version = production(settings)
-    if version is None:
-        raise NoSuchVersionError(
-            f"No version of {settings.model_name} is in Production; train one with ray_jobs.train."
-        )
-    return version
 
 
 def version_of(settings: Settings, version: int) -> ModelVersion:

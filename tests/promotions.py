@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from mlflow.exceptions import MlflowException
 
-from registry.promotion import Change, history, promote
+from registry.history import Change
+from registry.production import production
+from registry.promotion import history, promote
 from registry.reach import UnreachableError
 from registry.settings import Settings
-from registry.versions import ModelVersion, production
+from registry.versions import ModelVersion
 
 
 @dataclass

@@ -13,13 +13,13 @@ from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
 from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import FeatureTable, Sides
-from ray_jobs.runtime.cluster import in_turn
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
 from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
+from registry.production import production
 from registry.promotion import history, promote
-from registry.versions import ModelVersion, fetch, production, set_tags
+from registry.versions import ModelVersion, fetch, set_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +126,7 @@ def _promoted(
 ) -> bool:
     """Promote, or finish a promotion that was cut short; False if Production is no longer what was judged against."""
     try:
-        in_turn(
-            prepared.settings.ray_address,
-            promote,
+        promote(
             prepared.settings,
             version,
             why=str(decision),

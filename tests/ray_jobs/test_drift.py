@@ -19,8 +19,9 @@ from ray_jobs.tracking.reference import keep_reference
 from registry.bundle import read_bundle
 from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
+from registry.production import production
 from registry.state import open_state
-from registry.versions import ModelVersion, client, production, set_tags
+from registry.versions import ModelVersion, client, set_tags
 from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 

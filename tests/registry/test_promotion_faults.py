@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from registry.production import production
 from registry.promotion import promote, rollback
 from registry.settings import Settings
-from registry.versions import client, production, version_of
+from registry.versions import client, version_of
 from tests.promotions import promoting
 from tests.serve.support.fault_proxy import MlflowServer
 from tests.serve.support.waiting import until

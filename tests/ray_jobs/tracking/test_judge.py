@@ -22,10 +22,11 @@ from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.train import summary
 from registry.bundle import read_bundle
+from registry.production import production
 from registry.promotion import history
 from registry.state import open_state
 from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion, client, production, set_tags, tags_of
+from registry.versions import ModelVersion, client, set_tags, tags_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 COUNT = 80
