@@ -11,6 +11,8 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Folds, Trial, smallest_fold
 from registry.threads import one_thread
 
+MOST_MISSED = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -29,7 +31,8 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
     Only images as they are calibrate: scores of jittered views are less sure, and would make all answers so. The
     threshold is chosen on the out-of-fold scores of the images as they are and of the views that models are judged by,
     never on the held-out patients: a healthy child called ill and an ill one missed count the same, as if both were
-    equally many. Images alone put it too low for other acquisitions, views alone too high for one's own.
+    equally many. Images alone put it too low for other acquisitions, views alone too high for one's own. Whatever the
+    views say, at most MOST_MISSED of the ill children are missed on images as they are.
     """
     pipeline = trial.candidate.build(smallest_fold(data.folds))
     estimator = CalibratedClassifierCV(pipeline, method="sigmoid", ensemble=False, cv=_fitted(data))
@@ -40,8 +43,11 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
         features = data.features[: data.fitted].astype(np.float64)
         estimator.fit(features, data.labels[: data.fitted], sample_weight=weights)
     calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
-    rows = data.plain | data.judged
-    threshold = best_threshold(data.labels[rows], calibrator.predict(trial.scores[rows]))
+    rows, ill = data.plain | data.judged, data.plain & (data.labels == 1)
+    threshold = min(
+        best_threshold(data.labels[rows], calibrator.predict(trial.scores[rows])),
+        float(np.quantile(calibrator.predict(trial.scores[ill]), MOST_MISSED)),
+    )
     # The folds are rows of a table that the model is stored without.
     return Fitted(estimator=estimator.set_params(cv=None), threshold=threshold)
 

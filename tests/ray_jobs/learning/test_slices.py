@@ -52,6 +52,7 @@ def test_the_advised_threshold_follows_the_data_and_its_interval_holds_it(moved)
     labels = np.tile([0, 1], 150)
     probabilities = np.clip(0.3 + 0.2 * labels + moved + random.normal(0, 0.05, 300), 0, 1)
     advice = advise(labels, probabilities, np.arange(300).astype(str))
+    # The classes lie 0.2 apart with a deviation of 0.05 each, so that any threshold in this gap is as good.
     assert advice.threshold == pytest.approx(0.4 + moved, abs=0.05)
     assert advice.low <= advice.threshold <= advice.high
     assert advice.evaluation.threshold == advice.threshold

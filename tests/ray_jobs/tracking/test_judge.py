@@ -160,6 +160,7 @@ def test_what_test_says_is_told_before_what_held_out_patients_say(place: Place) 
     swapped = replace(sides.held_out.only(np.arange(COUNT) < 40), labels=1 - sides.held_out.labels[:40])
     result = judge(prepared, replace(sides, test=swapped), place.sound)
     assert result.test
+    # Other X-rays with the labels turned round: about the mirrored AUC, but half as many.
     assert (result.test.images, result.test.auc.value) == (40, pytest.approx(1 - result.evaluation.auc.value, abs=0.1))
     lines = summary(prepared.settings, result).splitlines()
     assert lines[0].startswith("test/       40 X-rays of 40 patients that nothing was trained on")
