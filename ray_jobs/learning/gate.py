@@ -11,7 +11,7 @@ AUC_FLOOR = 0.90
 SENSITIVITY_FLOOR = 0.85
 SPECIFICITY_FLOOR = 0.80
 SHIFTED_AUC_FLOOR = 0.85
-SHIFTED_RATE_FLOOR = 0.60  # of sensitivity and of specificity: a threshold that only holds at home misses one of them
+SHIFTED_RATE_FLOOR = 0.50  # of sensitivity and of specificity: a threshold that only holds at home misses one of them
 CALIBRATION_CEILING = 0.10
 # By the name of an evaluation, what each of its numbers must reach. What a shift does to few X-rays is only known
 # roughly, so a floor on shifted ones is missed where the better end of the interval lies below it.
