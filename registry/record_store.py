@@ -32,7 +32,7 @@ class RecordStore:
         self._state: State | None = None
 
     def read(self, *, thorough: bool = False) -> History:
-        """The history as it stands; `thorough` compares every record with the state's, else the newest ones.
+        """The history as it stands; `thorough` compares every record with the state's, else the newest one.
 
         Raises
         ------
@@ -41,7 +41,10 @@ class RecordStore:
         """
         if not thorough:
             tags = self.tags()
-            state = self.copies(name_of(tags), newest=max(tags, default=0))
+            newest = max(tags, default=0)
+            state = self.copies(name_of(tags), newest=newest)
+            if newest in state:  # the digests in the tags lead back from it, so that the older copies need not be read
+                state = {**{number: tag for number, tag in tags.items() if number < newest}, **state}
             found = put_together(tags, state, state_uri=self.home)
             if not found.problems:
                 return found

@@ -15,6 +15,7 @@ from registry.production import production
 from registry.promotion import history, promote, rollback
 from registry.record_store import RecordStore
 from registry.settings import Settings
+from registry.state import State
 from registry.versions import ModelVersion, aliased, client, version_of
 
 
@@ -59,6 +60,19 @@ def test_each_record_has_the_digest_of_the_one_before_and_stands_in_both_places(
     assert [record.change.digest[0] for record in records] == ["1", "2", "3"]
     assert told(whole) == []
     assert history(whole) == [record.change for record in records]
+
+
+def test_a_quick_look_reads_one_record_of_the_state_however_long_the_history_is(whole: Settings, monkeypatch) -> None:
+    asked, read = list[str](), State.read
+
+    def counted(state: State, path: str) -> bytes:
+        asked.append(Path(path).name)
+        return read(state, path)
+
+    monkeypatch.setattr(State, "read", counted)
+    head = RecordStore(whole).read().head
+    assert head
+    assert (head.to_version, asked) == (3, ["000003.json"])
 
 
 def test_a_reason_of_any_length_is_recorded_within_what_a_tag_holds(settings: Settings, versions) -> None:
