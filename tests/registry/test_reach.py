@@ -90,7 +90,7 @@ def test_somebody_who_says_nothing_is_not_waited_for():
     with listener() as port:
         with pytest.raises(UnreachableError, match="takes connections and says nothing for"):
             reach_tracking(f"http://127.0.0.1:{port}")
-        with pytest.raises(UnreachableError, match="takes connections there who is no Ray"):
+        with pytest.raises(UnreachableError, match="takes connections there that is not Ray"):
             reach_ray(f"127.0.0.1:{port}")
 
 
