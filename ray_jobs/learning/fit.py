@@ -11,7 +11,7 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Folds, Trial, smallest_fold
 from registry.threads import one_thread
 
-MOST_MISSED = 0.10
+MOST_MISSED = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
