@@ -35,7 +35,6 @@ TINY = FeatureSpec(
         Intensity(grid=1),
     ),
     jitter=Jitter(views=0),
-    acquisition=None,
 )
 
 

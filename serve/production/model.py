@@ -7,15 +7,7 @@ from typing import Literal
 from registry.bundle import Bundle
 from registry.versions import ModelVersion
 
-FailureCode = Literal[
-    "registry-unreachable",
-    "no-production-version",
-    "refused",
-    "not-fetched",
-    "alias-moved",
-    "history-damaged",
-    "history-newer",
-]
+FailureCode = Literal["registry-unreachable", "no-production-version", "refused", "not-fetched"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +22,7 @@ class Served:
 
 @dataclass(frozen=True, kw_only=True)
 class SwapFailure:
-    """Why Production is not what is served, or is not to be trusted; `version` is None where it could not be learnt."""
+    """Why Production is not what is served; `version` is None where not even its number could be learnt."""
 
     code: FailureCode
     version: int | None
