@@ -51,11 +51,7 @@ def start_private(init: Callable[[], object], *, forget: Callable[[], object], t
         except Exception as error:  # Ray raises a bare one where the machine is too busy
             end_processes(_descendants() - before)
             forget()
-            # Such as a folder that cannot be written, or an option that is none; a lost connection is an OSError too.
-            lasting = isinstance(error, (OSError, ValueError)) and not isinstance(
-                error, (ConnectionError, TimeoutError)
-            )
-            if final or lasting:
+            if final or _lasts(error):
                 again = " A second try failed as well." if final else ""
                 raise RayStartError(
                     f"Ray did not start on this machine: {_brief(error)}.{again} Close what keeps the machine busy or "
@@ -67,7 +63,7 @@ def start_private(init: Callable[[], object], *, forget: Callable[[], object], t
 
 
 def _lasts(error: Exception) -> bool:
-    """Whether it is such as a folder that cannot be written or an option that is none; a lost connection is not."""
+    """Whether a second try cannot change it: a folder that cannot be written, say. A lost connection may come back."""
     return isinstance(error, (OSError, ValueError)) and not isinstance(error, (ConnectionError, TimeoutError))
 
 

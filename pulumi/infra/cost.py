@@ -5,13 +5,12 @@ others, mostly higher. A test holds what is counted here against what the progra
 """
 
 import argparse
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from infra.aws.environment import ENVIRONMENTS, Environment
 from infra.aws.lower import NOTEBOOK, public_services
-from infra.aws.quota import NEW_ACCOUNT_VCPUS, VCPU_QUOTA, lowered, most_vcpus
+from infra.aws.quota import NEW_ACCOUNT_VCPUS, lowered, most_vcpus, request_for
 from infra.aws.watch.alarms import Watched, alarms
 from infra.spec import Service, Topology
 from infra.stack import settings_of
@@ -94,7 +93,7 @@ def _services(environment: Environment, use: Use) -> Iterator[Line]:
                 how=f"{service.replicas} x {size}, all month",
                 dollars=service.replicas * hourly(service) * HOURS,
             )
-        if service.scaling and service.scaling.follows == "work":
+        if service.follows("work"):
             yield Line(
                 what=f"{service.name} on Fargate, while it works",
                 how=f"{use.worker_hours:g} hours of {size}, ${hourly(service):.3f} each",
@@ -167,7 +166,7 @@ def _alarms(whole: Topology) -> int:
         database="",
         database_gib=0,
     )
-    return len(alarms(watched)) + 2 * sum(bool(one.scaling and one.scaling.follows == "work") for one in whole.services)
+    return len(alarms(watched)) + 2 * sum(one.follows("work") for one in whole.services)
 
 
 def table(environment: Environment, lines: list[Line], budget: int, workers: int = 1) -> str:
@@ -201,11 +200,7 @@ def _of_quota(environment: Environment, workers: int) -> str:
     said = f"It runs at most {most:g} vCPUs on Fargate at once"
     if most <= NEW_ACCOUNT_VCPUS:
         return f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more."
-    return (
-        f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: aws service-quotas "
-        f"request-service-quota-increase --service-code fargate --quota-code {VCPU_QUOTA} "
-        f"--desired-value {math.ceil(most)}"
-    )
+    return f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: {request_for(most)}"
 
 
 def main() -> None:

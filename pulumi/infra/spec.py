@@ -192,6 +192,10 @@ class Service:
         """The port that people reach."""
         return next((port.number for port in self.ports if port.public), None)
 
+    def follows(self, what: Literal["load", "work"]) -> bool:
+        """Whether the number of its containers follows its load, or the work that waits."""
+        return self.scaling is not None and self.scaling.follows == what
+
     @property
     def label(self) -> str:
         """The first label of its host's name."""

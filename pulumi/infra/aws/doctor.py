@@ -3,13 +3,12 @@
 Each check asks AWS for what it is about. Where the credentials may not even ask, that is said, and it stops nothing.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from infra.aws.environment import ENVIRONMENTS
-from infra.aws.quota import VCPU_QUOTA, least_vcpus, most_vcpus
+from infra.aws.quota import VCPU_QUOTA, least_vcpus, most_vcpus, request_for
 
 # Services that are asked in one region for all of them.
 _GLOBAL = "us-east-1"
@@ -80,8 +79,7 @@ def _quota(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> It
         least = least_vcpus(environment)
         yield Finding(
             what=f"Fargate gives this account {there:g} vCPUs in {region}; the stack needs {least:g} to {most:g}.",
-            remedy=f"aws service-quotas request-service-quota-increase --region {region} --service-code fargate "
-            f"--quota-code {VCPU_QUOTA} --desired-value {math.ceil(most)}, and wait until it is granted",
+            remedy=f"{request_for(most, region=region)}, and wait until it is granted",
             stops=there < least,
         )
 

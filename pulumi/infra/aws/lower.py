@@ -43,7 +43,7 @@ def lower(
         services=tuple(
             replace(
                 _lowered(whole, service, names, scheme=scheme),
-                replicas=replicas if service.scaling and service.scaling.follows == "load" else service.replicas,
+                replicas=replicas if service.follows("load") else service.replicas,
             )
             for service in whole.services
         ),

@@ -1,5 +1,7 @@
 """How much of AWS's quotas a stack takes, before anything is created: a new account has little."""
 
+import math
+
 from infra.aws.environment import Environment
 from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
@@ -28,6 +30,15 @@ def least_vcpus(environment: Environment) -> float:
     return sum(service.cpu * max(1, service.replicas) for service in _running(environment)) / 1024
 
 
+def request_for(vcpus: float, *, region: str = "") -> str:
+    """The command that asks AWS for so many vCPUs, in the region of the person's own settings where none is named."""
+    where = f"--region {region} " if region else ""
+    return (
+        f"aws service-quotas request-service-quota-increase {where}--service-code fargate "
+        f"--quota-code {VCPU_QUOTA} --desired-value {math.ceil(vcpus)}"
+    )
+
+
 def _running(environment: Environment) -> list[Service]:
     return [service for service in lowered(environment).services if service.name != NOTEBOOK]
 
@@ -35,5 +46,5 @@ def _running(environment: Environment) -> list[Service]:
 def _most(service: Service, environment: Environment, workers: int) -> int:
     if not service.scaling:
         return service.replicas
-    most = environment.most_replicas if service.scaling.follows == "load" else workers
+    most = environment.most_replicas if service.follows("load") else workers
     return most * (2 if environment.spare else 1)

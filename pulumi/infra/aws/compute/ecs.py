@@ -102,7 +102,7 @@ def service_arguments(service: Service, *, name: str, spare: bool = True) -> dic
         "deployment_minimum_healthy_percent": 100 if overlapping else 0,
         "deployment_maximum_percent": 200 if overlapping else 100,
         # Spreading tasks again over the zones starts one before it stops one, which may be at work.
-        "availability_zone_rebalancing": "ENABLED" if overlapping and not _works(service) else "DISABLED",
+        "availability_zone_rebalancing": "ENABLED" if overlapping and not service.follows("work") else "DISABLED",
         "deployment_circuit_breaker": {"enable": True, "rollback": True},
         "enable_execute_command": False,
         "enable_ecs_managed_tags": True,
@@ -110,10 +110,6 @@ def service_arguments(service: Service, *, name: str, spare: bool = True) -> dic
         "wait_for_steady_state": True,
     }
     return arguments | ({"health_check_grace_period_seconds": GRACE_S} if service.public_port else {})
-
-
-def _works(service: Service) -> bool:
-    return bool(service.scaling and service.scaling.follows == "work")
 
 
 def variable(secret: str) -> str:

@@ -19,7 +19,7 @@ _MOST_STEPS = 20
 def build(topology: Topology, names: Names, settings: AwsSettings, groups: Groups, *, compute: Compute) -> None:
     """Declare for each service that scales how it does."""
     for service in topology.services:
-        if service.scaling and service.scaling.follows == "load":
+        if service.follows("load"):
             _by_load(service, names, settings, groups, compute)
         elif service.scaling:
             _by_work(service, service.scaling.counted_beside, names, settings, groups, compute=compute)
