@@ -40,7 +40,11 @@ def facts(served: Served, language: Language) -> list[tuple[str, str]]:
     for side in ("train", "held-out"):
         pictures, patients = data.get("pictures", {}).get(side), data.get("patients", {}).get(side)
         if pictures and patients:
-            values = {"pictures": sum(pictures.values()), "patients": patients, "pneumonia": pictures["PNEUMONIA"]}
+            values = {
+                "pictures": sum(pictures.values()),
+                "patients": sum(patients.values()),
+                "pneumonia": pictures["PNEUMONIA"],
+            }
             counts = {name: language.count(value) for name, value in values.items()}
             rows.append((f"fact.{side}", language.words["of_patients"].format(**counts)))
     rates = evaluation.get("scope", {}).get("held_out", {})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,9 @@ from ray_jobs.dataset.sources import open_source
 from registry.promotion import history
 from registry.settings import ROOT, Settings
 from registry.versions import client, fetch, production, tags_of, version_of
+from serve.page.language import languages
+from serve.page.numbers import facts
+from serve.production.model import Served
 
 DATA = "synthetic:90"
 
@@ -59,7 +63,10 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     assert "gate        promoted: no version was in Production" in done.stdout
     assert "production  pneumonia version 1" in done.stdout
     version = production(settings)
-    assert fetch(settings, version, tmp_path / "bundle").evaluation["held_out"]["auc"]["value"] > 0.5
+    bundle = fetch(settings, version, tmp_path / "bundle")
+    assert bundle.evaluation["held_out"]["auc"]["value"] > 0.5
+    told = dict(facts(Served(version=version, bundle=bundle, since=version.created, source="disk"), languages()["en"]))
+    assert re.fullmatch(r"\d+ of \d+ patients \(\d+ pneumonia\)", told["fact.train"])  # as the page says it
     tags = tags_of(settings, version)
     assert (tags["dataset.uri"], tags["dataset.kind"]) == (DATA, "generated")
     assert int(tags["dataset.held_out_patients"]) > 3

@@ -66,6 +66,7 @@ def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_dev
     assert "Não é um dispositivo médico" in portuguese
     assert "pneumonia, version 7" in english
     assert "[0.961, 0.984]" in english
+    assert "1,500 of 800 patients (900 pneumonia)" in english
 
 
 def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient, training_set: GeneratedXrays) -> None:

@@ -36,7 +36,7 @@ EVALUATION = {
     "scope": {"held_out": {"refused": {"value": 0.004, "low": 0.0, "high": 0.01}}},
     "data": {
         "pictures": {"train": {"NORMAL": 600, "PNEUMONIA": 900}, "held-out": {"NORMAL": 150, "PNEUMONIA": 230}},
-        "patients": {"train": 800, "held-out": 210},
+        "patients": {"train": {"NORMAL": 300, "PNEUMONIA": 500}, "held-out": {"NORMAL": 80, "PNEUMONIA": 130}},
     },
 }
 
