@@ -35,6 +35,7 @@ TINY = FeatureSpec(
         Intensity(grid=1),
     ),
     jitter=Jitter(views=0),
+    acquisition=None,
 )
 
 

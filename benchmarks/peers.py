@@ -23,8 +23,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
+from registry.production import production
 from registry.settings import ROOT, Settings, load_settings
-from registry.versions import fetch, production
+from registry.versions import fetch
 from serve.__main__ import end_session
 from tests.serve.support.waiting import until
 

@@ -31,7 +31,7 @@ from ray_jobs.learning.trial import cross_validate
 from registry.state import State, open_state
 
 SMALL, LARGER = 500, (1_000, 5_000)
-FEATURE_BYTES = (1 + DEFAULT_SPEC.jitter.views) * len(DEFAULT_SPEC.names) * 4
+FEATURE_BYTES = DEFAULT_SPEC.rows.count * len(DEFAULT_SPEC.names) * 4
 MIB = 2**20
 
 

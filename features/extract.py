@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from features.acquisition import other_acquisitions
 from features.augment import views
 from features.normalise import Normalised, normalise
 from features.reading.decode import decode
@@ -28,21 +29,23 @@ def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
 
 
 def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
-    """float32 (1 + spec.jitter.views, len(spec.names)): `extract`, then a row for each jittered view.
+    """float32 (spec.rows.count, len(spec.names)): `extract`, then a row for each view, in the order of `spec.rows`.
 
-    The views follow from the bytes alone, so that a second run gives the same. They are for training:
-    a picture is judged by its first row. Raises as `extract` does.
+    The views follow from the bytes alone, so that a second run gives the same. They are for training and for judging
+    models: a picture is answered by its first row. Raises as `extract` does.
 
     >>> import cv2
     >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     >>> data = cv2.imencode(".png", ramp)[1].tobytes()
     >>> rows = extract_views(data)
-    >>> len(rows) == 1 + DEFAULT_SPEC.jitter.views, np.array_equal(rows[0], extract(data))
+    >>> len(rows) == DEFAULT_SPEC.rows.count, np.array_equal(rows[0], extract(data))
     (True, True)
     """
-    pixels = decode(data)
-    jittered = views(pixels, hashlib.sha256(data).digest(), spec.jitter)
-    return np.stack([describe(picture, spec) for picture in (pixels, *jittered)])
+    pixels, seed = decode(data), hashlib.sha256(data).digest()
+    others = views(pixels, seed, spec.jitter)
+    if spec.acquisition is not None:
+        others += other_acquisitions(pixels, seed, spec.acquisition)
+    return np.stack([describe(picture, spec) for picture in (pixels, *others)])
 
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:

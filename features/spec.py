@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from features.acquisition import Acquisition
 from features.augment import Jitter
 from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
@@ -34,12 +35,29 @@ class SpecMismatch(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows:
+    """How many rows of features an image has: its own, then those of views that models are fitted on and judged by."""
+
+    fitted: int
+    judged: int
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return 1 + self.fitted + self.judged
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """Normalisation, the families in the order of the vector, and the jitter of training views."""
+    """Normalisation, the families in the order of the vector, and the views of training and of judging.
+
+    Older models have no ``acquisition``: they were neither trained nor judged on such views. Their JSON names none.
+    """
 
     normalise: Normalise = field(default_factory=Normalise)
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
     jitter: Jitter = field(default_factory=Jitter)
+    acquisition: Acquisition | None = field(default_factory=Acquisition)
     version: int = CODE_VERSION
 
     def __post_init__(self) -> None:
@@ -59,12 +77,18 @@ class FeatureSpec:
     def places(self) -> np.ndarray:
         """float64 (len(names), 4), read-only: top, left, bottom and right of where each number was measured.
 
-        They are shares of the sides of what was normalised to the square, which today is the whole picture. A row of
-        NaN stands for a number of all of it.
+        They are shares of the sides of what was normalised to the square. A row of NaN
+        stands for a number of all of it.
         """
         places = np.concatenate([family.places(self.normalise.side) for family in self.families])
         places.flags.writeable = False
         return places
+
+    @property
+    def rows(self) -> Rows:
+        """How many rows of features an image has, with its views."""
+        more = self.acquisition
+        return Rows(fitted=self.jitter.views + (more.fitted if more else 0), judged=more.judged if more else 0)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -74,6 +98,8 @@ class FeatureSpec:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
         parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
+        if self.acquisition is not None:
+            parts["acquisition"] = asdict(self.acquisition)
         return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
 
     @classmethod
@@ -85,6 +111,7 @@ class FeatureSpec:
                 normalise=_part(Normalise, document["normalise"]),
                 families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
                 jitter=_part(Jitter, document["jitter"]),
+                acquisition=_part(Acquisition, document["acquisition"]) if "acquisition" in document else None,
                 version=document["version"],
             )
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)

@@ -17,9 +17,10 @@ from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from ray_jobs.tracking.runs import experiment_of
 from registry.feedback import read_feedback
 from registry.predictions import matrix, read
+from registry.production import required_production
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, client, feature_names, required_production
+from registry.versions import ModelVersion, client, feature_names
 
 DRIFT = 3
 MOST = 5_000  # pictures compared; more would tell no more and take gigabytes

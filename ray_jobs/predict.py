@@ -30,9 +30,10 @@ from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from registry.bundle import Bundle
 from registry.errors import UsageError
+from registry.production import required_production
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import fetch, required_production, version_of
+from registry.versions import fetch, version_of
 
 BATCH = 64
 _FOLDER = "scores"

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 from ray_jobs.runtime.cli import positive, run_job
-from ray_jobs.runtime.cluster import in_turn
 from registry.promotion import promote
 from registry.settings import Settings
 from registry.versions import fetch, version_of
@@ -25,7 +24,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     version = version_of(settings, options.version)
     with tempfile.TemporaryDirectory() as scratch:
         fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
-    change = in_turn(settings.ray_address, promote, settings, version, why=options.why)
+    change = promote(settings, version, why=options.why)
     if change is None:
         print(f"{version} is in Production already.")
         return

@@ -3,7 +3,6 @@
 import argparse
 
 from ray_jobs.runtime.cli import run_job
-from ray_jobs.runtime.cluster import in_turn
 from registry.promotion import rollback
 from registry.settings import Settings
 
@@ -18,7 +17,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    change = in_turn(settings.ray_address, rollback, settings, why=options.why)
+    change = rollback(settings, why=options.why)
     print(
         f"{settings.model_name} version {change.to_version} is in Production again, "
         f"in place of version {change.from_version}."

@@ -60,7 +60,7 @@ def run_sweep(
 
 
 def rank(trials: list[Trial]) -> list[Trial]:
-    """Best first; of equals, the smaller key, so that the order of arrival decides nothing."""
+    """Best first on views to judge by; of equals, the smaller key, so that the order of arrival decides nothing."""
     return sorted(trials, key=lambda trial: (-trial.auc, trial.candidate.key))
 
 
@@ -80,7 +80,7 @@ def _on_workers(
 
 @ray.remote(max_retries=3)
 def _trial(candidate: Candidate, data: TrainingSet, state: State, path: str) -> Trial:
-    trial = cross_validate(candidate, data.features, data.labels, data.folds)
+    trial = cross_validate(candidate, data.features, data.labels, data.folds, judged=data.judged, plain=data.plain)
     state.write(path, json.dumps(trial_to_json(trial)).encode())
     return trial
 
@@ -110,7 +110,11 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         tried = candidates(options.trials, seed=options.seed)
         ranked = run_sweep(data, tried, state=prepared.state, run=run, ray_address=settings.ray_address)
     for place, trial in enumerate(ranked, 1):
-        print(f"{place:3d}. AUC {trial.auc:.4f} ± {trial.spread:.4f}  {trial.seconds:6.1f} s  {trial.candidate}")
+        plain = sum(trial.plain_auc) / len(trial.plain_auc)
+        print(
+            f"{place:3d}. AUC shifted {trial.auc:.4f} ± {trial.spread:.4f}, plain {plain:.4f}  {trial.seconds:6.1f} s  "
+            f"{trial.candidate}"
+        )
     print(f"run {run.run_id}")
 
 

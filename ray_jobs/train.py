@@ -13,9 +13,9 @@ import ray
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.errors import TooLittleData
-from ray_jobs.dataset.sources import open_source
+from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.evaluate import Evaluation, description, evaluate
 from ray_jobs.learning.fit import Fitted, fit
 from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates, fit_detector
 from ray_jobs.learning.plots import plots
@@ -28,7 +28,7 @@ from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import gather
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
-from ray_jobs.tracking.judge import TrainingResult, judge
+from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
@@ -84,9 +84,13 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             evaluation=_card(prepared, best, evaluations, rates),
             golden_images=golden_images(),
         )
-        metrics = {name: getattr(evaluations["held_out"], name).value for name in ("auc", "sensitivity", "specificity")}
-        tags = lineage_tags(prepared, reference=reference)
-        return register(prepared.settings, run_id=run.run_id, bundle_folder=folder, metrics=metrics, tags=tags)
+        return register(
+            prepared.settings,
+            run_id=run.run_id,
+            bundle_folder=folder,
+            description=description(evaluations),
+            tags=lineage_tags(prepared, reference=reference),
+        )
 
 
 @ray.remote
@@ -107,7 +111,7 @@ def golden_images() -> list[bytes]:
 
 
 def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluation]:
-    """Evaluate on the held-out patients, and on `test/` where there is one; log the pictures."""
+    """Evaluate on the held-out patients, plain and shifted, and on `test/` where there is one; log the pictures."""
     found = {}
     for name, table in (("held_out", sides.held_out), ("test", sides.test)):
         if len(np.unique(table.labels)) < 2:
@@ -117,11 +121,19 @@ def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluat
         probabilities = probability(fitted.estimator, table.features)
         found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)
         run.log_figures(plots(table.labels, probabilities, found[name]), name)
-    return found
+    shifted = shifted_evaluation(
+        sides.held_out, lambda features: probability(fitted.estimator, features), fitted.threshold
+    )
+    return found | ({"held_out_shifted": shifted} if shifted else {})
 
 
 def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> dict[str, float]:
-    flat = {"cv_auc": best.auc, "cv_auc_standard_error": best.spread, "threshold": fitted.threshold}
+    flat = {
+        "cv_auc": best.auc,
+        "cv_auc_standard_error": best.spread,
+        "cv_plain_auc": float(np.mean(best.plain_auc)),
+        "threshold": fitted.threshold,
+    }
     for name, evaluation in evaluations.items():
         flat |= evaluation.metrics(name)
     return flat
@@ -131,9 +143,15 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], r
     return {
         **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
         "scope": {"held_out": asdict(rates)},
-        "cross_validation": {"auc": best.auc, "standard_error": best.spread, "folds": FOLDS},
+        "cross_validation": {
+            "auc": best.auc,
+            "standard_error": best.spread,
+            "plain_auc": float(np.mean(best.plain_auc)),
+            "folds": FOLDS,
+        },
         "model": str(best.candidate),
         "data": {
+            "kind": kind_of(prepared.manifest.uri),
             "digest": prepared.manifest.digest,
             "pictures": dict(prepared.manifest.pictures),
             "patients": dict(prepared.manifest.patients),
@@ -146,16 +164,38 @@ def summary(settings: Settings, result: TrainingResult) -> str:
     held_out, serves = result.evaluation, result.production
     serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     lines = [
+        *_test_lines(result.test),
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
+        *_shifted_lines(result.shifted),
         f"registered  {result.version}, run {result.version.run_id}",
         f"gate        {'promoted' if result.decision.promote else 'kept back'}: {result.decision}",
         f"production  {serves if serves else 'nothing'}",
         f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
     ]
     return "\n".join(lines)
+
+
+def _test_lines(test: Evaluation | None) -> list[str]:
+    if test is None:
+        return []
+    return [
+        f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
+        f"            AUC {test.auc}, accuracy {test.accuracy},",
+        f"            sensitivity {test.sensitivity}, specificity {test.specificity}",
+    ]
+
+
+def _shifted_lines(shifted: Evaluation | None) -> list[str]:
+    if shifted is None:
+        return []
+    return [
+        "shifted     the same as another place might have framed, exposed and processed them:",
+        f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
+        f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
+    ]
 
 
 def main() -> None:

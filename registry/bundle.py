@@ -15,7 +15,7 @@ from features.extract import describe_normalised, extract
 from features.normalise import Normalised, normalise
 from features.reading.colour import colourfulness
 from features.reading.decode import decode
-from features.reading.errors import ImageError
+from features.reading.errors import ImageError, NotAChestXray
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
 from registry.estimator import probability, read_estimator
@@ -26,6 +26,10 @@ FORMAT = 2  # 1 had no out-of-distribution detector
 # OpenCV or scikit-learn, which golden answers are there to notice.
 GOLDEN_TOLERANCE = 1e-4
 POSITIVE, NEGATIVE = "PNEUMONIA", "NORMAL"
+FROM_GENERATED = Doubt(
+    code="generated-model",
+    detail="The model learnt from generated pictures, never from an X-ray. Its answer says nothing of a real one.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,11 @@ class Bundle:
     evaluation: dict[str, Any]
     golden: tuple[Golden, ...]
 
+    @property
+    def generated(self) -> bool:
+        """Whether the model learnt from generated pictures; versions of before this was kept count as real ones."""
+        return bool(self.evaluation.get("data", {}).get("kind") == "generated")
+
     def probability(self, features: np.ndarray) -> np.ndarray:
         """Probability of pneumonia, float64 of shape (N,), for features of shape (N, D)."""
         if features.ndim != 2 or features.shape[1] != len(self.spec.names):
@@ -91,6 +100,8 @@ class Bundle:
     def examine(self, image: bytes) -> ExaminedImage:
         """Decode a picture, extract its features, and check that it is like those of the training side.
 
+        A model that learnt from generated pictures says so, whatever it says: it refuses real X-rays as well.
+
         Raises
         ------
         features.reading.errors.ImageError
@@ -99,7 +110,14 @@ class Bundle:
         pixels = decode(image)
         pictures = normalise(pixels, self.spec.normalise)
         features = describe_normalised(pictures, self.spec)
-        doubts = self.detector.judge(pictures, features, colourfulness(image), self.spec)
+        try:
+            doubts = self.detector.judge(pictures, features, colourfulness(image), self.spec)
+        except NotAChestXray as refusal:
+            if not self.generated or refusal.reason is None:
+                raise
+            detail = f"{refusal}. The model learnt from generated pictures, so this may well be a chest X-ray"
+            raise NotAChestXray(detail, refusal.reason) from None
+        doubts += (FROM_GENERATED,) if self.generated else ()
         return ExaminedImage(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
 
     def score(self, image: bytes) -> ScoredImage:

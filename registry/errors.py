@@ -29,3 +29,7 @@ class PromotionError(FixableError):
 
 class ProductionMovedError(PromotionError):
     """Somebody changed Production while a candidate was being judged against what was there."""
+
+
+class HistoryError(FixableError):
+    """The history of Production does not say what serves: records are lost, changed, or newer than MLflow's."""

@@ -35,7 +35,7 @@ _ARRAYS = ("mean", "scale", "components", "normal", "limits")
 class Doubt:
     """Why an answer should be taken with caution."""
 
-    code: Literal["unlike-training", "coloured"]
+    code: Literal["unlike-training", "coloured", "generated-model"]
     detail: str
 
 

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     state_uri: str = str(LOCAL / "state")
     model_name: str = Field("pneumonia", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     ray_address: str | None = None
+    promoted_by: str | None = Field(None, max_length=200)
+    alias_guard: Literal["report", "restore"] = "restore"
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem, S3FileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
 
 from registry.addresses import local_path
 from registry.settings import LOCAL, SettingsError
@@ -32,6 +32,12 @@ class State:
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path that `path()` gave."""
         return bool(self.filesystem.get_file_info(path).type == FileType.File)
+
+    def names(self, path: str) -> list[str]:
+        """The names of the files and folders in a folder, sorted; empty where there is none."""
+        return sorted(
+            info.base_name for info in self.filesystem.get_file_info(FileSelector(path, allow_not_found=True))
+        )
 
     def read(self, path: str) -> bytes:
         """The whole content of a file."""

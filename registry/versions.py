@@ -1,4 +1,4 @@
-"""Versions of the registered model: write one, find Production, fetch one that is verified."""
+"""Versions of the registered model: write one, find one, fetch one that is verified."""
 
 import json
 import shutil
@@ -54,7 +54,7 @@ def client(settings: Settings) -> MlflowClient:
     return connected(settings.tracking_uri, variable=settings.tracking_variable)
 
 
-def production(settings: Settings) -> ModelVersion | None:
+def aliased(settings: Settings) -> ModelVersion | None:
     """The version that the alias `production` names, or None; raises MlflowException if the registry is unreachable."""
     try:
         entry = client(settings).get_model_version_by_alias(settings.model_name, ALIAS)
@@ -63,16 +63,6 @@ def production(settings: Settings) -> ModelVersion | None:
             return None
         raise
     return _describe(entry)
-
-
-def required_production(settings: Settings) -> ModelVersion:
-    """The version that is in Production; raises NoSuchVersionError where there is none."""
-    version = production(settings)
-    if version is None:
-        raise NoSuchVersionError(
-            f"No version of {settings.model_name} is in Production; train one with ray_jobs.train."
-        )
-    return version
 
 
 def version_of(settings: Settings, version: int) -> ModelVersion:
@@ -99,12 +89,12 @@ def register(
     *,
     run_id: str,
     bundle_folder: Path,
-    metrics: dict[str, float],
+    description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> ModelVersion:
     """Store the model of a run and make it a version, once: a run that has a version already gets that one.
 
-    `tags` say where it came from.
+    `tags` say where it came from, `description` how good it is.
 
     The files are complete in the artefact store before the version is created, and the version is created with all its
     tags in one transaction. Whatever moment a job dies at, no version lacks its files, and running it again adds none.
@@ -133,13 +123,12 @@ def register(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    described = ", ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
     entry = mlflow_client.create_model_version(
         settings.model_name,
         source=logged.artifact_location,
         run_id=run_id,
         tags=tags,
-        description=f"Held-out patients: {described}" if described else None,
+        description=description,
         model_id=logged.model_id,
     )
     return _describe(entry)

@@ -63,7 +63,7 @@ def detector_of(features: np.ndarray, labels: np.ndarray) -> OutOfDistributionDe
     """The detector of pictures without views, each of a patient of its own; features (N, D), labels (N,)."""
     count = len(labels)
     parts = folds(labels, np.arange(count), FOLDS)
-    return fit_detector(TrainingSet(features=features, labels=labels, folds=parts, images=count))
+    return fit_detector(TrainingSet(features=features, labels=labels, folds=parts, images=count, fitted=len(features)))
 
 
 @pytest.fixture(scope="session")

@@ -40,19 +40,22 @@ class Minimum:
     held_out_patients: int = 2
 
 
+FOR_TRAINING = Minimum()
+
+
 def build_manifest(
     source: Source,
     *,
     filesystem: FileSystem,
     base: str,
-    minimum: Minimum = Minimum(),
+    minimum: Minimum | None = FOR_TRAINING,
     threads: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """List ``source``, hash what is new since its last manifest below ``base``, and write manifest and report.
 
-    ``on_progress`` is called with (entries hashed, entries to hash). Both files are written even where too little is
-    left, so that the report can be read.
+    ``on_progress`` is called with (entries hashed, entries to hash). Without a ``minimum`` nothing has to be left, for
+    data that are not trained on. Both files are written even where too little is left, so that the report can be read.
 
     Raises
     ------
@@ -73,7 +76,8 @@ def build_manifest(
         publish(
             catalogue.used(), SCHEMA, filesystem=filesystem, path=manifest.path, metadata=summary_metadata(manifest)
         )
-    _enough(manifest, minimum)
+    if minimum is not None:
+        _enough(manifest, minimum)
     return replace(manifest, hashed=hashed)
 
 

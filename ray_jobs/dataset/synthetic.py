@@ -25,7 +25,7 @@ from ray_jobs.dataset.synthetic_anatomy import (
     vessels,
 )
 
-VERSION = f"chest-1/opencv-{cv2.__version__}"
+VERSION = f"chest-2/opencv-{cv2.__version__}"
 """Changes whenever the same index may give other bytes."""
 
 _SEED = 20_180_109
@@ -68,7 +68,7 @@ def _haze(random: np.random.Generator) -> Field:
 
 def _severity(random: np.random.Generator) -> float:
     """How marked the disease is: mostly clear, in some hardly to be seen."""
-    return float(0.30 + 0.70 * random.beta(2.0, 1.2))
+    return float(0.55 + 0.45 * random.beta(2.0, 1.2))
 
 
 def _consolidation(chest: Chest, body: np.random.Generator, shot: np.random.Generator) -> Field:
@@ -91,7 +91,7 @@ def _interstitial(body: np.random.Generator, shot: np.random.Generator) -> Field
     severity = _severity(body)
     net = np.exp(-np.abs(_cloud(body, 9)) * 3) + np.exp(-np.abs(_cloud(body, 5)) * 3)
     spread = np.exp(-(((COLUMNS - 0.5) / 0.27) ** 2)) * np.exp(-(((ROWS - 0.48) / 0.24) ** 2))
-    found: Field = severity * (0.13 * net * (0.4 + 0.6 * spread) + 0.07 * spread * (1 + 0.3 * _cloud(shot, 32)))
+    found: Field = severity * (0.19 * net * (0.4 + 0.6 * spread) + 0.10 * spread * (1 + 0.3 * _cloud(shot, 32)))
     return found
 
 

@@ -92,7 +92,7 @@ def load_shard(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features of those of the images, given as (path, sha256) of one shard, that have any.
 
-    Returns float32 of shape (n, 1 + views, D), an image's own features first and then those of its jittered views, and
+    Returns float32 of shape (n, spec.rows.count, D), an image's own features first and then those of its views, and
     bool of shape (N,) that says which of the N images those n are.
 
     Raises
@@ -147,7 +147,7 @@ def _matrix(table: pa.Table, spec: FeatureSpec) -> np.ndarray:
 
 
 def _shape(spec: FeatureSpec) -> tuple[int, int]:
-    return 1 + spec.jitter.views, len(spec.names)
+    return spec.rows.count, len(spec.names)
 
 
 def _read(state: State, spec: FeatureSpec, path: str, columns: list[str] | None) -> pa.Table:

@@ -88,7 +88,8 @@ def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> FeatureTa
     matrix = np.concatenate(features)
     return FeatureTable(
         features=matrix[:, 0],
-        views=matrix[:, 1:],
+        views=matrix[:, 1 : 1 + spec.rows.fitted],
+        judged=matrix[:, 1 + spec.rows.fitted :],
         sha256=np.asarray(table.column("sha256").to_pylist()),
         labels=(np.asarray(table.column("label").to_pylist()) == "PNEUMONIA").astype(np.int64),
         patients=np.asarray(table.column("patient").to_pylist()),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from features.spec import DEFAULT_SPEC, FeatureSpec
-from ray_jobs.dataset.build import build_manifest
+from ray_jobs.dataset.build import FOR_TRAINING, Minimum, build_manifest
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
@@ -51,8 +51,8 @@ class Prepared:
         return Sides.of(table)
 
 
-def prepare(settings: Settings) -> Prepared:
-    """Open the dataset that DATA_URI names and build its manifest.
+def prepare(settings: Settings, *, minimum: Minimum | None = FOR_TRAINING) -> Prepared:
+    """Open the dataset that DATA_URI names and build its manifest; `minimum` is what training needs of it.
 
     Raises
     ------
@@ -66,6 +66,7 @@ def prepare(settings: Settings) -> Prepared:
             source,
             filesystem=state.filesystem,
             base=state.path("datasets"),
+            minimum=minimum,
             on_progress=lambda done, total: progress.reach(done, total=total),
         )
     write_line(describe(manifest))

@@ -1,6 +1,6 @@
 """How good a model is on patients that it has not seen, with intervals that know that a patient has several X-rays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,11 +56,35 @@ class Evaluation:
         return flat
 
 
+# By the name of an evaluation, what its X-rays are; those that say most of X-rays from elsewhere come first.
+XRAYS: Mapping[str, str] = {
+    "test": "X-rays in test/, which nothing was trained on or chosen by",
+    "held_out": "X-rays of held-out patients",
+    "held_out_shifted": "views of held-out patients, as another place might have taken them",
+}
+
+
+def description(evaluations: Mapping[str, Evaluation]) -> str:
+    """How good a model is, in lines for MLflow's pages, by evaluations of the names in XRAYS; with 95 % intervals."""
+    return "\n\n".join(
+        f"{evaluations[name].images} {xrays}: AUC {evaluations[name].auc}, accuracy {evaluations[name].accuracy}, "
+        f"sensitivity {evaluations[name].sensitivity}, specificity {evaluations[name].specificity}."
+        for name, xrays in XRAYS.items()
+        if name in evaluations
+    )
+
+
 METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier", "calibration_error")
 
 
 def evaluate(
-    labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, *, threshold: float, seed: int = 0
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    patients: np.ndarray,
+    *,
+    threshold: float,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Evaluate probabilities of shape (N,) against labels (N,) of 0 and 1, patients (N,) being any identifiers.
 
@@ -77,7 +101,8 @@ def evaluate(
         raise ValueError(f"All {len(labels)} X-rays are of one class; an evaluation needs both, add the other.")
     codes = np.unique(patients, return_inverse=True)[1]
     numbers = _numbers(labels, probabilities, threshold)
-    samples = np.array([numbers(weights) for weights in patient_weights(labels, codes, seed=seed)])
+    weighted = patient_weights(labels, codes, seed=seed, resamples=resamples)
+    samples = np.array([numbers(weights) for weights in weighted])
     values = numbers(np.ones(len(labels)))
     # Chance alone opens gaps between share and probability, once more in each sample: what it adds is taken off.
     added = samples[:, -1].mean() - values[-1]
@@ -96,11 +121,23 @@ def evaluate(
     )
 
 
-def patient_weights(labels: np.ndarray, codes: np.ndarray, *, seed: int) -> list[np.ndarray]:
+def evaluate_views(
+    labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, *, threshold: float
+) -> Evaluation | None:
+    """Evaluate probabilities (N, J) of J views of N images, each as an X-ray of the image's patient; None without J."""
+    views = probabilities.shape[1]
+    if views == 0:
+        return None
+    return evaluate(np.repeat(labels, views), probabilities.ravel(), np.repeat(patients, views), threshold=threshold)
+
+
+def patient_weights(
+    labels: np.ndarray, codes: np.ndarray, *, seed: int, resamples: int = RESAMPLES
+) -> list[np.ndarray]:
     """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out."""
     random = np.random.default_rng(seed)
     count = int(codes.max()) + 1
-    draws = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)[:, codes].astype(float)
+    draws = random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, codes].astype(float)
     return [weights for weights in draws if len(np.unique(labels[weights > 0])) == 2]
 
 

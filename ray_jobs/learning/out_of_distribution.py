@@ -36,7 +36,7 @@ def fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
         pictures = valid[valid < data.images]
         detector = _fit(data.features[train], count, normal=mean, limits=(0.0, 0.0))
         distances[pictures] = detector.distance(data.features[pictures])
-    return _fit(data.features, count, normal=mean, limits=limits_of(distances))
+    return _fit(data.features[: data.fitted], count, normal=mean, limits=limits_of(distances))
 
 
 def limits_of(distances: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,6 @@
-"""The pictures of an evaluation: ROC curve, calibration and confusion matrix."""
+"""The pictures of an evaluation: ROC curve, calibration, confusion matrix, thresholds and parts of the data."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,6 +9,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from ray_jobs.learning.evaluate import Evaluation
+from ray_jobs.learning.slices import Slice
 
 
 def plots(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> dict[str, Figure]:
@@ -16,6 +19,42 @@ def plots(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation)
         "calibration.png": _calibration(labels, probabilities, evaluation),
         "confusion.png": _confusion(labels, probabilities, evaluation),
     }
+
+
+def part_plots(
+    labels: np.ndarray, probabilities: np.ndarray, slices: Sequence[Slice], evaluation: Evaluation
+) -> dict[str, Figure]:
+    """What every threshold would give, and the AUC of each part of the data; labels and probabilities (N,)."""
+    return {
+        "thresholds.png": _thresholds(labels, probabilities, evaluation),
+        "slices.png": _slices(slices, evaluation),
+    }
+
+
+def _thresholds(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> Figure:
+    figure, axes = _empty(f"Thresholds, {_group(evaluation)}")
+    limits = np.linspace(0, 1, 201)
+    said = probabilities[None] >= limits[:, None]
+    axes.plot(limits, (said == (labels == 1)).mean(axis=1), label="accuracy")
+    axes.plot(limits, said[:, labels == 1].mean(axis=1), label="sensitivity")
+    axes.plot(limits, 1 - said[:, labels == 0].mean(axis=1), label="specificity")
+    axes.axvline(evaluation.threshold, color="grey", linestyle=":", label=f"in use, {evaluation.threshold:.2f}")
+    axes.set(xlabel="threshold", ylim=(0, 1.02))
+    axes.legend(loc="lower center")
+    return figure
+
+
+def _slices(slices: Sequence[Slice], evaluation: Evaluation) -> Figure:
+    shown = [(f"{part.property}: {part.value}", part.evaluation) for part in slices if part.evaluation]
+    shown = [("all", evaluation), *shown]
+    figure = Figure(figsize=(7, 1.2 + 0.3 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    places = -np.arange(len(shown))
+    values = np.array([(part.auc.value, part.auc.low, part.auc.high) for _, part in shown])
+    axes.errorbar(values[:, 0], places, xerr=np.maximum(np.abs(values[:, 1:] - values[:, :1]).T, 0), fmt="o", capsize=3)
+    axes.set_yticks(places, [name for name, _ in shown])
+    axes.set(xlabel="AUC, 95 % interval", title="Parts of the data")
+    return figure
 
 
 def _roc(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> Figure:

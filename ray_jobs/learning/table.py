@@ -11,11 +11,13 @@ from ray_jobs.dataset.split import sides
 class FeatureTable:
     """Features of a dataset in memory, and of each row, (N,), its image's sha256, label (0 or 1), patient and role.
 
-    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, which are for training only.
+    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, for training only, and
+    `judged`, float32 (N, J, D), as another place might have taken them, to judge models by.
     """
 
     features: np.ndarray
     views: np.ndarray
+    judged: np.ndarray
     sha256: np.ndarray
     labels: np.ndarray
     patients: np.ndarray

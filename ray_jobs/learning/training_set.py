@@ -13,27 +13,45 @@ FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """What models are fitted on: rows (M,) of images as they are, then of their jittered views; folds by patient.
+    """Rows (M,) of images as they are, of their jittered views, and of views to judge by; folds by patient.
 
-    A fold scores its images and their views alike. Views stand for what another hospital's exposure and framing would
-    make of a picture, and a model that is only good on pictures as they are would win where it does not matter.
+    Models are fitted on the first `fitted` rows, so a fold's training part holds none beyond them, and are ranked by
+    what they make of unseen patients in the rest: these stand for another hospital's framing, exposure and processing,
+    and a model that is only good on pictures as they are would win where it does not matter.
     """
 
     features: np.ndarray
     labels: np.ndarray
     folds: Folds
     images: int
+    fitted: int
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Bool (M,): the images as they are."""
+        return np.arange(len(self.labels)) < self.images
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Bool (M,): the rows that models are ranked by; without views to judge by, all of them."""
+        none = self.fitted == len(self.labels)
+        return np.full(len(self.labels), True) if none else np.arange(len(self.labels)) >= self.fitted
 
     @classmethod
     def of(cls, table: FeatureTable, *, seed: int) -> "TrainingSet":
         """The training set of a table; raises TooLittleData where its patients are too few for the folds."""
-        count, views, width = table.views.shape
-        repeat = 1 + views
+        count, fitted = len(table), len(table) * (1 + table.views.shape[1])
+        repeat = 1 + table.views.shape[1] + table.judged.shape[1]
         labels, patients = np.tile(table.labels, repeat), np.tile(table.patients, repeat)
-        jittered = table.views.transpose(1, 0, 2).reshape(count * views, width)
         return cls(
-            features=np.concatenate([table.features, jittered]),
+            features=np.concatenate([table.features, _stacked(table.views), _stacked(table.judged)]),
             labels=labels,
-            folds=folds(labels, patients, FOLDS, seed=seed),
+            folds=[(train[train < fitted], valid) for train, valid in folds(labels, patients, FOLDS, seed=seed)],
             images=count,
+            fitted=fitted,
         )
+
+
+def _stacked(views: np.ndarray) -> np.ndarray:
+    """Views (N, V, D) as rows (V·N, D): all first ones, then all second ones."""
+    return views.transpose(1, 0, 2).reshape(-1, views.shape[2])

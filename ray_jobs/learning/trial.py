@@ -18,11 +18,15 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a candidate scored: out-of-fold decision scores (M,), the AUC of each fold, and seconds of one core."""
+    """What a candidate scored: out-of-fold decision scores (M,), AUCs a fold, and seconds of one core.
+
+    `fold_auc` is of the rows that candidates are ranked by, `plain_auc` of the images as they are.
+    """
 
     candidate: Candidate
     scores: np.ndarray
     fold_auc: tuple[float, ...]
+    plain_auc: tuple[float, ...]
     seconds: float
 
     @property
@@ -37,8 +41,18 @@ class Trial:
 
 
 @one_thread()
-def cross_validate(candidate: Candidate, features: np.ndarray, labels: np.ndarray, folds: Folds) -> Trial:
+def cross_validate(
+    candidate: Candidate,
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    *,
+    judged: np.ndarray | None = None,
+    plain: np.ndarray | None = None,
+) -> Trial:
     """Fit on each fold's training rows and score its others; features (M, D), labels (M,) of 0 and 1.
+
+    `judged` and `plain`, bool (M,), are the rows that the two AUCs of each fold are taken over; None means all.
 
     In float32, of which the features are, the last bits that processors differ in grow until a tree splits elsewhere.
     In float64 they stay last bits.
@@ -52,8 +66,18 @@ def cross_validate(candidate: Candidate, features: np.ndarray, labels: np.ndarra
             warnings.simplefilter("ignore", ConvergenceWarning)
             pipeline.fit(features[train].astype(np.float64), labels[train])
         scores[valid] = decision(pipeline, features[valid].astype(np.float64))
-    fold_auc = tuple(float(roc_auc_score(labels[valid], scores[valid])) for _, valid in folds)
-    return Trial(candidate=candidate, scores=scores, fold_auc=fold_auc, seconds=time.process_time() - started)
+    return Trial(
+        candidate=candidate,
+        scores=scores,
+        fold_auc=_fold_auc(labels, scores, folds, judged),
+        plain_auc=_fold_auc(labels, scores, folds, plain),
+        seconds=time.process_time() - started,
+    )
+
+
+def _fold_auc(labels: np.ndarray, scores: np.ndarray, folds: Folds, rows: np.ndarray | None) -> tuple[float, ...]:
+    parts = [valid if rows is None else valid[rows[valid]] for _, valid in folds]
+    return tuple(float(roc_auc_score(labels[part], scores[part])) for part in parts)
 
 
 def smallest_fold(folds: Folds) -> int:
@@ -75,6 +99,7 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
         "parameters": dict(trial.candidate.parameters),
         "scores": trial.scores.tolist(),
         "fold_auc": list(trial.fold_auc),
+        "plain_auc": list(trial.plain_auc),
         "seconds": trial.seconds,
     }
 
@@ -85,5 +110,6 @@ def trial_from_json(document: dict[str, Any]) -> Trial:
         candidate=Candidate(family=document["family"], parameters=document["parameters"]),
         scores=np.array(document["scores"]),
         fold_auc=tuple(document["fold_auc"]),
+        plain_auc=tuple(document["plain_auc"]),
         seconds=float(document["seconds"]),
     )

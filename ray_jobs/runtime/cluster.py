@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 from filelock import FileLock, Timeout
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from ray_jobs.runtime.progress import write_line
 from registry.errors import FixableError
@@ -21,7 +21,6 @@ from registry.state import local_folder
 
 T = TypeVar("T")
 _NAMESPACE = "hm-mlflow"
-_TURN = "production"
 
 
 class AlreadyRunningError(FixableError):
@@ -113,27 +112,6 @@ def cpus() -> int:
 def cause_of(error: Exception) -> Exception:
     """What went wrong on a worker, without the traceback that Ray makes part of its message."""
     return error.cause if isinstance(error, RayTaskError) and isinstance(error.cause, Exception) else error
-
-
-def in_turn(address: str | None, function: Callable[..., T], *args: Any, **options: Any) -> T:
-    """Run a change of Production on the one actor of the cluster that makes them, one after another.
-
-    MLflow has no compare-and-set. A file lock inside the change keeps processes of one machine apart, and without a
-    cluster that is enough; this actor keeps the machines of a cluster apart. It lives as long as the job that made it,
-    so it never runs an older job's code.
-    """
-    if not address:
-        return function(*args, **options)
-    connect(address)
-    for _ in range(5):
-        actor = _Turn.options(name=_TURN, namespace=_NAMESPACE, get_if_exists=True).remote()  # type: ignore[attr-defined]
-        try:
-            return ray.get(actor.run.remote(function, args, options))
-        except RayActorError:
-            continue  # the job that held the actor ended between the two calls: take its place
-        except RayTaskError as error:
-            raise cause_of(error) from None
-    raise RuntimeError("The actor that changes Production died 5 times; look at Ray's logs for why.")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import time
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from registry.errors import FixableError
+from registry.identity import SUBMITTER, whoever
 from registry.reach import reach_jobs_api
 from registry.settings import ROOT, Settings
 
@@ -34,7 +35,7 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     """
     address = settings.ray_address or ""
     if address.startswith(("http://", "https://")):
-        _on_cluster(address, shlex.join(("python", "-m", module, *arguments)))
+        _on_cluster(settings, address, shlex.join(("python", "-m", module, *arguments)))
     elif code := _here(settings, module, *arguments):
         raise JobError(f"{module} ended with code {code}.")
 
@@ -45,10 +46,10 @@ def _here(settings: Settings, module: str, *arguments: str) -> int:
     return subprocess.run(command, cwd=ROOT, env=os.environ | profile, check=False).returncode  # noqa: S603
 
 
-def _on_cluster(address: str, entrypoint: str) -> None:
+def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
     reach_jobs_api(address)
     client = JobSubmissionClient(address)
-    name = client.submit_job(entrypoint=entrypoint)
+    name = client.submit_job(entrypoint=entrypoint, metadata={SUBMITTER: whoever(settings)})
     print(f"{name} runs on {address}", flush=True)
     seen = 0
     while True:

@@ -3,28 +3,36 @@
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ray_jobs.feature_table.prepare import Prepared
-from ray_jobs.learning.evaluate import Evaluation, evaluate
+from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
 from ray_jobs.learning.gate import Footprint, GateDecision, decide
-from ray_jobs.learning.table import Sides
-from ray_jobs.runtime.cluster import in_turn
+from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
 from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
+from registry.production import production
 from registry.promotion import history, promote
-from registry.versions import ModelVersion, fetch, production, set_tags
+from registry.versions import ModelVersion, fetch, set_tags
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training came to: `production` is what serves after the gate has spoken."""
+    """What a training came to: `production` is what serves after the gate has spoken.
+
+    `test` is of the X-rays of `test/`, None where there are none of both classes.
+    """
 
     version: ModelVersion
+    test: Evaluation | None
     evaluation: Evaluation
+    shifted: Evaluation | None
     decision: GateDecision
     production: ModelVersion | None
 
@@ -43,6 +51,8 @@ def judge(
         bundle = fetch(settings, version, folder)
         probabilities = bundle.probability(held_out.features)
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
+        shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
+        test = _test_evaluation(sides.test, bundle)
         candidate = Challenger(
             prepared=prepared,
             sides=sides,
@@ -57,7 +67,7 @@ def judge(
                 decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
                 decision = decide(
-                    {"held-out": evaluation},
+                    {"held-out": evaluation} | ({"shifted": shifted} if shifted else {}),
                     footprint=_footprint(bundle, folder),
                     champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
@@ -65,7 +75,29 @@ def judge(
                 break
     gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
     set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
-    return TrainingResult(version=version, evaluation=evaluation, decision=decision, production=production(settings))
+    return TrainingResult(
+        version=version,
+        test=test,
+        evaluation=evaluation,
+        shifted=shifted,
+        decision=decision,
+        production=production(settings),
+    )
+
+
+def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
+    if len(np.unique(table.labels)) < 2:
+        return None
+    return evaluate(table.labels, bundle.probability(table.features), table.patients, threshold=bundle.threshold)
+
+
+def shifted_evaluation(
+    table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], threshold: float
+) -> Evaluation | None:
+    """How good a model is on a table's X-rays as another place might have taken them; None where there are none."""
+    count, views, width = table.judged.shape
+    probabilities = probability(table.judged.reshape(count * views, width)) if views else np.empty(0)
+    return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
 def _footprint(bundle: Bundle, folder: Path) -> Footprint:
@@ -94,9 +126,7 @@ def _promoted(
 ) -> bool:
     """Promote, or finish a promotion that was cut short; False if Production is no longer what was judged against."""
     try:
-        in_turn(
-            prepared.settings.ray_address,
-            promote,
+        promote(
             prepared.settings,
             version,
             why=str(decision),

@@ -69,7 +69,9 @@ class ParentRun:
             else self.mlflow.create_run(self.experiment_id, run_name=f"{trial.candidate.family} {key[:6]}", tags=tags)
         )
         folds = {f"fold_{index}_auc": auc for index, auc in enumerate(trial.fold_auc)}
-        metrics = {"auc": trial.auc, "auc_standard_error": trial.spread, "seconds": trial.seconds, **folds}
+        plain = sum(trial.plain_auc) / len(trial.plain_auc)
+        metrics = {"auc": trial.auc, "auc_standard_error": trial.spread, "plain_auc": plain, "seconds": trial.seconds}
+        metrics |= folds
         params = {"family": trial.candidate.family, **trial.candidate.parameters}
         _log(self.mlflow, nested.info.run_id, params, metrics)
         self.mlflow.set_terminated(nested.info.run_id)

@@ -5,16 +5,23 @@ from typing import Any
 from serve.page.language import Language
 from serve.production.model import Served
 
+Rows = list[tuple[str, str, str]]
+TOLD = ("test", "held_out", "held_out_shifted")
 SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
 _SHARES = ("sensitivity", "specificity", "accuracy")
 
 
-def evaluation_rows(evaluation: dict[str, Any], language: Language) -> list[tuple[str, str, str]]:
-    """(name, value, interval or an empty text) of each metric on held-out patients that the page shows."""
-    held_out = evaluation.get("held_out", {})
-    rows = []
+def evaluation_groups(evaluation: dict[str, Any], language: Language) -> list[tuple[str, Rows]]:
+    """(name, rows) of each evaluation that a version carries, the one that says most of other places first."""
+    groups = [(name, evaluation_rows(evaluation.get(name), language)) for name in TOLD]
+    return [(name, rows) for name, rows in groups if rows]
+
+
+def evaluation_rows(numbers: Any, language: Language) -> Rows:
+    """(name, value, interval or an empty text) of each metric of one evaluation that the page shows."""
+    rows: Rows = []
     for name in SHOWN:
-        number = _number(held_out, name)
+        number = _number(numbers, name) if isinstance(numbers, dict) else None
         if number is None:
             continue
         value, low, high = number

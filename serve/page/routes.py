@@ -15,7 +15,7 @@ from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.service import PredictionService
 from serve.page.api_page import describe
 from serve.page.language import choose_language, languages
-from serve.page.numbers import evaluation_rows, facts
+from serve.page.numbers import evaluation_groups, facts
 from serve.production.model import FailureCode
 from serve.schemas import Prediction, Problem
 
@@ -103,7 +103,7 @@ class _Page:
             failures=_FAILURES,
             remembers=self._remembers,
             facts=facts(served, language) if served else [],
-            numbers=evaluation_rows(served.bundle.evaluation, language) if served else [],
+            numbers=evaluation_groups(served.bundle.evaluation, language) if served else [],
             mlflow=page_of_version(self._mlflow, served.version if served else None),
             base=str(request.base_url).rstrip("/"),
             percent=language.percent,

@@ -7,7 +7,15 @@ from typing import Literal
 from registry.bundle import Bundle
 from registry.versions import ModelVersion
 
-FailureCode = Literal["registry-unreachable", "no-production-version", "refused", "not-fetched"]
+FailureCode = Literal[
+    "registry-unreachable",
+    "no-production-version",
+    "refused",
+    "not-fetched",
+    "alias-moved",
+    "history-damaged",
+    "history-newer",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +30,7 @@ class Served:
 
 @dataclass(frozen=True, kw_only=True)
 class SwapFailure:
-    """Why Production is not what is served; `version` is None where not even its number could be learnt."""
+    """Why Production is not what is served, or is not to be trusted; `version` is None where it could not be learnt."""
 
     code: FailureCode
     version: int | None

@@ -9,11 +9,12 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 
 from registry.bundle import Bundle
-from registry.errors import ArtefactError
+from registry.errors import ArtefactError, HistoryError
 from registry.settings import Settings
 from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion, production
+from registry.versions import ModelVersion
 from serve.metrics import Metrics
+from serve.production.lookout import Lookout, Trouble
 from serve.production.model import Holder, Served, SwapFailure
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ class Watcher:
     """Keeps a `Holder` on the version that Production names; what is served never gets worse on any failure.
 
     `lookup` names the version in Production; `cache` obtains a version verified, or recalls the last one that was.
-    Promotion and rollback reach traffic in the same way: both only change what `lookup` answers.
+    Promotion and rollback reach traffic in the same way: both only change what `lookup` answers. `trouble` is what was
+    done to alias or history from outside, which is told and not followed.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Watcher:
         *,
         lookup: Callable[[], ModelVersion | None],
         cache: VerifiedCache,
+        trouble: Callable[[], Trouble | None] = lambda: None,
         metrics: Metrics | None = None,
         poll_s: float = POLL_S,
     ) -> None:
@@ -44,6 +47,7 @@ class Watcher:
         self._metrics.version.set(0)
         self._metrics.following.set(0)
         self._lookup = lookup
+        self._trouble = trouble
         self._cache = cache
         self._poll_s = poll_s
         self._stopped = threading.Event()
@@ -87,6 +91,11 @@ class Watcher:
         """Look once and act on it."""
         try:
             wanted = self._lookup()
+        except HistoryError as error:
+            trouble = self._trouble()
+            self._fail(trouble.code if trouble else "history-damaged", None, str(error))
+            self._recall()
+            return
         except (MlflowException, OSError, RuntimeError, ValueError) as error:
             self._fail("registry-unreachable", None, f"The registry did not answer: {_brief(error)}")
             self._recall()
@@ -133,7 +142,7 @@ class Watcher:
         """Whether Production moved on while this version was fetched: a slow replica must not go back to it."""
         try:
             now = self._lookup()
-        except (MlflowException, OSError, RuntimeError, ValueError):
+        except (HistoryError, MlflowException, OSError, RuntimeError, ValueError):
             return False  # nothing newer is known
         return now is not None and _identity(now) != _identity(wanted)
 
@@ -155,11 +164,15 @@ class Watcher:
         log.info("Serving %s (from %s). Before: %s.", version, source, before.version if before else "none")
 
     def _follows(self) -> None:
-        """What Production names is what serves."""
+        """What Production names is what serves; whether it is also what the alias names is another question."""
+        self._refused = None
+        if trouble := self._trouble():
+            served = self.holder.served
+            self._fail(trouble.code, served.version if served else None, trouble.detail)
+            return
         if self.holder.failure:
             log.info("Production is followed again. The failure was: %s.", self.holder.failure.code)
         self.holder.failure = None
-        self._refused = None
         self._metrics.following.set(1)
 
     def _fail(self, code: str, version: ModelVersion | None, detail: str) -> None:
@@ -188,6 +201,10 @@ _REMEDIES = {
     "registry-unreachable": "Start the MLflow server, or correct MLFLOW_TRACKING_URI. It is asked again in seconds.",
     "no-production-version": "Train and promote one with `make run`, or promote one with `python -m ray_jobs.promote`.",
     "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `make run`.",
+    "alias-moved": "Change Production with `python -m ray_jobs.promote`, which checks and records it; "
+    "`python -m ray_jobs.history --repair` puts the alias back.",
+    "history-damaged": "`python -m ray_jobs.history --verify` shows it, `--repair` mends what can be mended.",
+    "history-newer": "`python -m ray_jobs.history --verify` shows what MLflow's database lacks, `--repair` writes it.",
     "not-fetched": "Check the artefact store and the disk's free space. The server tries again within a minute.",
 }
 
@@ -201,7 +218,8 @@ def warm_up(bundle: Bundle) -> None:
 def watch(holder: Holder, settings: Settings, metrics: Metrics) -> Watcher:
     """A watcher, not yet started, of the registry that the settings name."""
     cache = VerifiedCache(settings, cache_folder(settings))
-    return Watcher(holder, lookup=lambda: production(settings), cache=cache, metrics=metrics)
+    lookout = Lookout(settings)
+    return Watcher(holder, lookup=lookout.wanted, trouble=lambda: lookout.trouble, cache=cache, metrics=metrics)
 
 
 def _identity(version: ModelVersion) -> tuple[int, str]:

@@ -33,14 +33,17 @@ def model_of(paths: Sequence[str], images: Sequence[bytes]) -> Bundle:
     vectors = np.stack([extract_views(image, DEFAULT_SPEC) for image in images])
     table = FeatureTable(
         features=vectors[:, 0],
-        views=vectors[:, 1:],
+        views=vectors[:, 1 : 1 + DEFAULT_SPEC.rows.fitted],
+        judged=vectors[:, 1 + DEFAULT_SPEC.rows.fitted :],
         sha256=np.array(paths),
         labels=labels_of(paths),
         patients=np.array([patient_of(Path(path).name) for path in paths]),
         roles=np.full(len(paths), "train"),
     )
     data = TrainingSet.of(table, seed=0)
-    fitted = fit(cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds), data)
+    fitted = fit(
+        cross_validate(candidates(1, seed=0)[0], data.features, data.labels, data.folds, judged=data.judged), data
+    )
     return Bundle(
         estimator=fitted.estimator,
         spec=DEFAULT_SPEC,
@@ -78,12 +81,18 @@ def fresh() -> tuple[list[bytes], np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def real_model(real_xrays: Path) -> Bundle:
-    """A model of real X-rays at 224 pixels, none of them of a patient whose original is looked at."""
+def real_chosen(real_xrays: Path) -> list[str]:
+    """Real X-rays at 224 pixels to learn from, none of them of a patient whose original is looked at."""
     looked_at = {patient_of(path.name) for path in (real_xrays / "chest-xray-original").rglob("*.jpeg")}
     chosen = []
     for label in ("NORMAL", "PNEUMONIA"):
         files = sorted((real_xrays / "chest-xray-224" / "train" / label).iterdir())
         others = [path for path in files if patient_of(path.name) not in looked_at]
         chosen += others[:: len(others) // REAL_PER_CLASS][:REAL_PER_CLASS]
-    return model_of([str(path) for path in chosen], [path.read_bytes() for path in chosen])
+    return [str(path) for path in chosen]
+
+
+@pytest.fixture(scope="session")
+def real_model(real_chosen: list[str]) -> Bundle:
+    """A model of them."""
+    return model_of(real_chosen, [Path(path).read_bytes() for path in real_chosen])

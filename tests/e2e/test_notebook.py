@@ -11,8 +11,8 @@ from nbclient import NotebookClient
 
 from features.spec import DEFAULT_SPEC
 from registry.bundle import Bundle
+from registry.production import production
 from registry.settings import ROOT, Settings
-from registry.versions import production
 from tests.behaviour.not_xrays import generated
 
 NOTEBOOK = ROOT / "notebooks" / "train.ipynb"

@@ -51,11 +51,11 @@ def test_each_family_stands_under_its_own_names() -> None:
 def test_the_first_view_is_the_picture_and_the_others_differ_a_little() -> None:
     data = jpeg(picture(300, 260))
     rows = extract_views(data)
-    assert rows.shape == (1 + DEFAULT_SPEC.jitter.views, len(DEFAULT_SPEC.names))
+    assert rows.shape == (DEFAULT_SPEC.rows.count, len(DEFAULT_SPEC.names))
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows[0], extract(data))
     for row in rows[1:]:
-        assert 0.3 < np.corrcoef(row, rows[0])[0, 1] < 0.999
+        assert 0.1 < np.corrcoef(row, rows[0])[0, 1] < 0.999
 
 
 def test_views_of_other_bytes_are_jittered_otherwise() -> None:

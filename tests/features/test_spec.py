@@ -18,7 +18,7 @@ from features.spec import DEFAULT_SPEC, FAMILIES, FeatureSpec, SpecMismatch
 from tests.features.images import picture
 
 # The first spec, and the document that the first code wrote for it: models and caches on disk carry it and its digest.
-FIRST = FeatureSpec(families=(Lbp(), Hog(), FilterBank(), Intensity()))
+FIRST = FeatureSpec(families=(Lbp(), Hog(), FilterBank(), Intensity()), acquisition=None)
 WRITTEN = Path(__file__).with_name("spec.json").read_text().strip()
 FINGERPRINT = "4267dc05522af6812327da7327349f4b672257c856914a58cb71808d79760b3d"
 SUMS = [-0.40217, 5.6015, -0.11, 0.89261]  # of a generated picture's numbers, weighted, a family each
@@ -28,6 +28,7 @@ PARAMETERS = [
     for name, part in [
         ("normalise", DEFAULT_SPEC.normalise),
         ("jitter", DEFAULT_SPEC.jitter),
+        ("acquisition", DEFAULT_SPEC.acquisition),
         *(("", family) for family in DEFAULT_SPEC.families),
     ]
     for parameter in fields(part)
@@ -43,7 +44,7 @@ def other(value: object) -> object:
 @pytest.mark.parametrize(("family", "parameter"), PARAMETERS)
 def test_any_parameter_changes_the_fingerprint(family: str, parameter: str) -> None:
     changed = FeatureSpec.from_json(DEFAULT_SPEC.to_json())
-    for part in (changed.normalise, changed.jitter, *changed.families):
+    for part in (changed.normalise, changed.jitter, changed.acquisition, *changed.families):
         if family in (getattr(part, "key", None), type(part).__name__.lower()):
             object.__setattr__(part, parameter, other(getattr(part, parameter)))
     assert changed.fingerprint != DEFAULT_SPEC.fingerprint
@@ -72,7 +73,7 @@ def test_json_there_and_back_is_the_same_spec() -> None:
     small = FeatureSpec(
         normalise=replace(DEFAULT_SPEC.normalise, side=64), families=(Lbp(radii=(2.0,)), Hog(cells=(16, 32)))
     )
-    for spec in (DEFAULT_SPEC, small):
+    for spec in (DEFAULT_SPEC, FIRST, small):
         again = FeatureSpec.from_json(spec.to_json())
         assert again == spec
         assert again.fingerprint == spec.fingerprint

@@ -19,8 +19,9 @@ from ray_jobs.tracking.reference import keep_reference
 from registry.bundle import read_bundle
 from registry.feedback import record_feedback
 from registry.predictions import Record, find, path_of, write
+from registry.production import production
 from registry.state import open_state
-from registry.versions import ModelVersion, client, production, set_tags
+from registry.versions import ModelVersion, client, set_tags
 from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
@@ -163,6 +164,7 @@ def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_r
     table = FeatureTable(
         features=reference[:, mine],
         views=np.zeros((120, 0, len(mine)), np.float32),
+        judged=np.zeros((120, 0, len(mine)), np.float32),
         sha256=np.arange(120).astype(str),
         labels=np.arange(120) % 2,
         patients=np.arange(120).astype(str),

@@ -28,7 +28,7 @@ def data() -> TrainingSet:
     features = random.standard_normal((80, 400)).astype(np.float32)
     features[:, :10] += labels[:, None]
     patients = np.array([f"p{index // 2 * 2 + index % 2}" for index in range(80)])
-    return TrainingSet(features=features, labels=labels, folds=folds(labels, patients, 5, seed=0), images=80)
+    return TrainingSet(features=features, labels=labels, folds=folds(labels, patients, 5, seed=0), images=80, fitted=80)
 
 
 def test_every_candidate_is_tried_once_and_ranked_as_in_one_process(settings, cluster, data):
@@ -97,6 +97,7 @@ def test_a_killed_worker_s_trial_is_done_again(settings, cluster, data, tmp_path
         labels=DiesOnce(data.labels, tmp_path / "died", os.getpid()),  # type: ignore[arg-type]
         folds=data.folds,
         images=data.images,
+        fitted=data.fitted,
     )
     state, tried = open_state(settings.state_uri), candidates(2, seed=0)
     with parent_run(settings, key="k", kind="sweep", tags={}) as run:
@@ -108,7 +109,7 @@ def test_a_killed_worker_s_trial_is_done_again(settings, cluster, data, tmp_path
 
 
 def test_a_trial_that_fails_stops_the_sweep_with_its_reason_and_no_file(settings, cluster, data):
-    one_class = TrainingSet(features=data.features, labels=np.zeros(80), folds=data.folds, images=80)
+    one_class = TrainingSet(features=data.features, labels=np.zeros(80), folds=data.folds, images=80, fitted=80)
     state, tried = open_state(settings.state_uri), candidates(1, seed=0)
     with (
         pytest.raises(ray.exceptions.RayTaskError, match="class"),

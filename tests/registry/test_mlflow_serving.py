@@ -21,7 +21,7 @@ from tests.tolerances import ANSWER
 @pytest.fixture
 def version(settings: Settings, tmp_path, make_bundle):
     make_bundle(tmp_path / "bundle")
-    return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=tmp_path / "bundle", metrics={})
+    return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=tmp_path / "bundle")
 
 
 @pytest.fixture

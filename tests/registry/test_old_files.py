@@ -13,10 +13,9 @@ import skops.io
 from pyarrow.fs import LocalFileSystem
 
 from features.extract import extract
-from features.spec import DEFAULT_SPEC
+from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.manifest import load_manifest
 from ray_jobs.feature_table.cache import load_shard, shard_path
-from ray_jobs.learning.trial import trial_from_json
 from registry.bundle import read_bundle
 from registry.feedback import read_feedback
 from registry.predictions import find, matrix, read
@@ -25,6 +24,7 @@ from registry.state import open_state
 from registry.verified_cache import VerifiedCache, cache_folder
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
+OLD = FeatureSpec(acquisition=None)  # as all specs were before there were views of other acquisitions
 
 
 def write_old_bundle(folder: Path, estimator, detector, images: list[bytes]) -> str:
@@ -97,23 +97,23 @@ def test_a_manifest_and_a_feature_cache_are_found(tmp_path: Path):
     assert manifest
     assert (manifest.digest, manifest.table().to_pylist()[0]["patient"]) == ("d", "a")
 
-    width = (1 + DEFAULT_SPEC.jitter.views) * len(DEFAULT_SPEC.names)
+    width = (1 + OLD.jitter.views) * len(OLD.names)
     vectors = np.arange(width, dtype=np.float32)
     schema = pa.schema(
         [("sha256", pa.string()), ("error", pa.string()), ("features", pa.list_(pa.float32(), width))],
-        metadata={b"hm-mlflow.spec": DEFAULT_SPEC.fingerprint.encode()},
+        metadata={b"hm-mlflow.spec": OLD.fingerprint.encode()},
     )
     state = open_state(str(tmp_path))
-    shard = Path(shard_path(state, DEFAULT_SPEC, sha256[:2]))
+    shard = Path(shard_path(state, OLD, sha256[:2]))
     shard.parent.mkdir(parents=True)
     table = {"sha256": [sha256], "error": [""], "features": [vectors.tolist()]}
     pq.write_table(pa.Table.from_pydict(table, schema=schema), shard)
-    found, usable = load_shard(state, DEFAULT_SPEC, sha256[:2], [("NORMAL/a.png", sha256)])
+    found, usable = load_shard(state, OLD, sha256[:2], [("NORMAL/a.png", sha256)])
     assert usable.tolist() == [True]
     np.testing.assert_array_equal(found.reshape(-1), vectors)
 
 
-def test_records_feedback_and_trials_are_read(tmp_path: Path):
+def test_records_and_feedback_are_read(tmp_path: Path):
     state = open_state(str(tmp_path))
     table = pa.table(
         {
@@ -142,12 +142,3 @@ def test_records_feedback_and_trials_are_read(tmp_path: Path):
     given.write_text(json.dumps(told | times))
     (feedback,) = read_feedback(state)
     assert (feedback.prediction_id, feedback.confirms, feedback.predicted_at) == ("abc.0", False, WHEN)
-
-    trial = {
-        "family": "logistic-regression",
-        "parameters": {"C": 0.1},
-        "scores": [0.1],
-        "fold_auc": [0.9],
-        "seconds": 1,
-    }
-    assert trial_from_json(trial).auc == 0.9

@@ -79,7 +79,7 @@ def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_
         files.append(shard_path(prepared.state, DEFAULT_SPEC, prefix))
     assert there.state.read(files[1]) == here.state.read(files[0])
     matrix, found = load_shard(there.state, DEFAULT_SPEC, prefix, [*images, ("absent.png", prefix + "f" * 62)])
-    assert matrix.shape == (len(images), 1 + DEFAULT_SPEC.jitter.views, len(DEFAULT_SPEC.names))
+    assert matrix.shape == (len(images), DEFAULT_SPEC.rows.count, len(DEFAULT_SPEC.names))
     assert found.tolist() == [True] * len(images) + [False]
 
 

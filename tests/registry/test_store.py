@@ -13,9 +13,10 @@ from filelock import FileLock
 
 from registry import store
 from registry.addresses import sqlite_address
+from registry.production import production
 from registry.settings import Settings
 from registry.store import StoreError, connected
-from registry.versions import client, production
+from registry.versions import client
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 

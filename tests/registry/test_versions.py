@@ -13,9 +13,11 @@ import skops.io
 from features.spec import DEFAULT_SPEC
 from registry.bundle import digest_of, read_bundle
 from registry.errors import ArtefactError, PromotionError
+from registry.journal import Journal
+from registry.production import production
 from registry.promotion import history, promote, rollback
 from registry.settings import Settings
-from registry.versions import client, fetch, production, register, version_of
+from registry.versions import aliased, client, fetch, register, version_of
 from tests.conftest import new_run
 from tests.tolerances import ANSWER
 
@@ -26,7 +28,7 @@ def register_one(settings: Settings, tmp_path: Path, make_bundle):
         folder = tmp_path / f"bundle-{threshold}"
         shutil.rmtree(folder, ignore_errors=True)
         make_bundle(folder, threshold=threshold)
-        return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=folder, metrics={"auc": 0.97})
+        return register(settings, run_id=new_run(settings, tmp_path), bundle_folder=folder)
 
     return register_one
 
@@ -52,8 +54,8 @@ def test_mlflow_s_own_loader_gives_the_same_probabilities(settings, register_one
 
 def test_registering_a_run_twice_gives_the_same_version(settings, tmp_path, make_bundle, run_id):
     make_bundle(tmp_path / "bundle")
-    first = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle", metrics={})
-    second = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle", metrics={})
+    first = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle")
+    second = register(settings, run_id=run_id, bundle_folder=tmp_path / "bundle")
     assert first == second
     assert len(client(settings).search_model_versions(f"name='{first.name}'")) == 1
 
@@ -98,23 +100,36 @@ def test_a_promotion_after_a_rollback_can_be_rolled_back_itself(settings, regist
     assert rollback(settings, why="undo again").to_version == 1
 
 
-def test_a_record_whose_change_never_happened_is_not_rolled_back_to(settings, register_one, monkeypatch):
+def test_a_change_on_record_counts_though_the_job_died_before_the_alias_moved(settings, register_one, monkeypatch):
     versions = [register_one(threshold=threshold) for threshold in (0.4, 0.5, 0.6)]
     promote(settings, versions[0], why="first")
     promote(settings, versions[1], why="second")
     with monkeypatch.context() as patch:
-        patch.setattr("registry.promotion._point", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Journal, "point", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             promote(settings, versions[2], why="killed before the alias moved")
-    assert production(settings).version == 2
-    assert rollback(settings, why="undo the second").to_version == 1
+    assert (production(settings).version, aliased(settings).version) == (3, 2)
+    assert rollback(settings, why="undo the third").to_version == 2
+    assert production(settings) == aliased(settings) == versions[1]
+    assert [model.name for model in client(settings).search_registered_models()] == ["pneumonia"]
 
 
-def test_rollback_refuses_to_guess_where_the_alias_was_moved_by_hand(settings, register_one):
-    first, second = register_one(threshold=0.4), register_one(threshold=0.5)
+def test_an_alias_moved_by_hand_changes_nothing_and_follows_the_next_change(settings, register_one):
+    first, second, _ = (register_one(threshold=threshold) for threshold in (0.4, 0.5, 0.6))
     promote(settings, first, why="first")
-    client(settings).set_registered_model_alias(second.name, "production", "2")
-    with pytest.raises(PromotionError, match=r"No record says how pneumonia version 2 became Production"):
+    promote(settings, second, why="second")
+    client(settings).set_registered_model_alias(second.name, "production", "3")
+    assert production(settings) == second
+    change = rollback(settings, why="undo the second")
+    assert (change.from_version, change.to_version) == (2, 1)
+    assert production(settings) == aliased(settings) == first
+
+
+def test_without_a_history_the_alias_says_what_is_in_production_and_rollback_does_not_guess(settings, register_one):
+    version = register_one()
+    client(settings).set_registered_model_alias(version.name, "production", "1")
+    assert production(settings) == version
+    with pytest.raises(PromotionError, match=r"No record says how pneumonia version 1 became Production"):
         rollback(settings, why="undo")
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from ray_jobs.learning.evaluate import METRICS, best_threshold, calibration_error, evaluate, weighted_auc
+from ray_jobs.learning.evaluate import (
+    METRICS,
+    best_threshold,
+    calibration_error,
+    description,
+    evaluate,
+    weighted_auc,
+)
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 PROBABILITIES = np.array([0.1, 0.2, 0.7, 0.6, 0.8, 0.9])
@@ -85,3 +92,14 @@ def test_the_flat_metrics_carry_the_ends_of_the_intervals():
 
 def test_the_best_threshold_lies_between_the_two_probabilities_that_it_separates():
     assert best_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.3, 0.7, 0.9])) == pytest.approx(0.5)
+
+
+def test_the_description_of_a_version_begins_with_what_says_most_of_x_rays_from_elsewhere():
+    found = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65)
+    text = description({"held_out": found, "held_out_shifted": found, "test": found})
+    first, second, third = text.split("\n\n")
+    assert first.startswith(f"{found.images} X-rays in test/")
+    assert f"AUC {found.auc}, accuracy {found.accuracy}, sensitivity {found.sensitivity}" in first
+    assert "of held-out patients: AUC" in second
+    assert "another place" in third
+    assert description({"held_out": found}) == second

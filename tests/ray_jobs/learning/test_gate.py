@@ -131,6 +131,14 @@ def test_each_floor_keeps_a_candidate_back(number, value, said):
     assert decision.reasons == (said,)
 
 
+def test_a_model_that_does_not_hold_under_shift_keeps_a_candidate_back():
+    shifted = replace(SOUND, auc=around(0.74))
+    champion = Champion(name="pneumonia version 1", recorded_auc=0.5)
+    decision = decide({"held-out": SOUND, "shifted": shifted}, footprint=SMALL, champion=champion)
+    assert not decision.promote
+    assert decision.reasons == ("shifted AUC 0.770 at best is below the floor of 0.8",)
+
+
 def test_a_calibration_error_that_chance_may_have_made_keeps_nothing_back():
     assert judged(replace(SOUND, calibration_error=around(0.129)), recorded_auc=0.5).promote
 

@@ -25,7 +25,8 @@ def table(xrays) -> FeatureTable:
     vectors = np.stack([extract_views(image, DEFAULT_SPEC) for image in images])
     return FeatureTable(
         features=vectors[:, 0],
-        views=vectors[:, 1:],
+        views=vectors[:, 1 : 1 + DEFAULT_SPEC.rows.fitted],
+        judged=vectors[:, 1 + DEFAULT_SPEC.rows.fitted :],
         sha256=np.array([f"{index:064x}" for index in range(len(images))]),
         labels=labels,
         patients=np.array([f"patient{index // 2}" for index in range(len(images))]),
@@ -68,10 +69,11 @@ def test_the_key_follows_from_family_and_parameters_alone():
 
 
 def test_no_patient_stands_on_two_sides_of_a_fold_though_views_are_added(table, data):
-    patients = np.tile(table.patients, 2)
-    assert len(data.labels) == 2 * len(table)
+    patients = np.tile(table.patients, DEFAULT_SPEC.rows.count)
+    assert len(data.labels) == DEFAULT_SPEC.rows.count * len(table)
     for train, valid in data.folds:
         assert not set(patients[train]) & set(patients[valid])
+        assert train.max() < data.fitted  # what is judged by is never fitted
 
 
 def test_a_trial_gives_the_same_scores_again_and_survives_json(data):
@@ -92,7 +94,9 @@ def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
     # Both minimise by steps that end when the next would be about this small.
     assert (sigmoid.a_, sigmoid.b_) == pytest.approx(_sigmoid_calibration(scores, labels), rel=1e-6)
     probabilities = sigmoid.predict(scores)
-    assert fitted.threshold == best_threshold(labels, probabilities)
+    rows = data.plain | data.judged
+    balanced = best_threshold(data.labels[rows], sigmoid.predict(trial.scores[rows]))
+    assert fitted.threshold == min(balanced, np.quantile(probabilities[labels == 1], 0.05))
     # A sigmoid that is fitted to targets which are not quite 0 and 1 (Platt) has not quite the mean of the labels.
     assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.02)
 

@@ -21,7 +21,9 @@ def training(features: np.ndarray, views: int = 0) -> TrainingSet:
     count = len(features) // (1 + views)
     labels, patients = np.arange(count) % 2, np.arange(count) // 4
     labels, patients = np.tile(labels, 1 + views), np.tile(patients, 1 + views)
-    return TrainingSet(features=features, labels=labels, folds=folds(labels, patients, 5), images=count)
+    return TrainingSet(
+        features=features, labels=labels, folds=folds(labels, patients, 5), images=count, fitted=len(features)
+    )
 
 
 def test_limits_are_quantiles_and_never_closer_than_a_tail_of_few_would_put_them():

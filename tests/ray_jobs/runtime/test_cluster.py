@@ -1,17 +1,10 @@
-"""Who may do a piece of work, and in what order Production changes; on one machine and on a cluster."""
+"""Who may do a piece of work, on one machine and on a cluster."""
 
 import pytest
 import ray
 
-from ray_jobs.runtime.cluster import AlreadyRunningError, cause_of, cpus, in_turn, sole_owner
-from registry.errors import PromotionError
+from ray_jobs.runtime.cluster import AlreadyRunningError, cause_of, cpus, sole_owner
 from registry.settings import Settings
-
-
-def refuse(number: int, *, why: str) -> int:
-    if number < 0:
-        raise PromotionError(f"{number} is refused: {why}")
-    return 2 * number
 
 
 @pytest.fixture(params=["one machine", "cluster"])
@@ -35,13 +28,6 @@ def test_work_that_ended_or_failed_may_be_done_again(anywhere):
         raise ZeroDivisionError
     with sole_owner("train-3", anywhere):
         pass
-
-
-def test_a_change_in_turn_gives_its_result_and_its_error_as_if_made_here(anywhere):
-    assert in_turn(anywhere.ray_address, refuse, 3, why="three") == 6
-    with pytest.raises(PromotionError) as caught:
-        in_turn(anywhere.ray_address, refuse, -1, why="below zero")
-    assert str(caught.value) == "-1 is refused: below zero"
 
 
 def test_an_error_on_a_worker_is_told_without_ray_s_traceback(cluster):

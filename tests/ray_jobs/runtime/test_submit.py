@@ -22,7 +22,9 @@ def test_a_job_here_runs_under_the_profile_of_its_settings(monkeypatch: pytest.M
 def test_a_cluster_s_shell_reads_the_arguments_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "my x-rays; $(exit 7)"
     sent: list[str] = []
-    monkeypatch.setattr("ray_jobs.runtime.submit._on_cluster", lambda _, entrypoint: sent.append(entrypoint))
+    monkeypatch.setattr(
+        "ray_jobs.runtime.submit._on_cluster", lambda _settings, _address, entrypoint: sent.append(entrypoint)
+    )
     submit(Settings(ray_address="http://127.0.0.1:8265"), "ray_jobs.train", "--data", str(folder), "it's")
     # Ray gives an entrypoint to a shell.
     read = subprocess.run(["sh", "-c", f"printf '%s\\n' {sent[0]}"], capture_output=True, text=True, check=True)

@@ -20,11 +20,13 @@ from ray_jobs.tracking.champion import Challenger, champion_of
 from ray_jobs.tracking.judge import judge
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
+from ray_jobs.train import summary
 from registry.bundle import read_bundle
+from registry.production import production
 from registry.promotion import history
 from registry.state import open_state
 from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion, client, production, set_tags, tags_of
+from registry.versions import ModelVersion, client, set_tags, tags_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 COUNT = 80
@@ -71,6 +73,7 @@ class Place:
         return FeatureTable(
             features=self.features,
             views=np.zeros((COUNT, 0, self.features.shape[1]), np.float32),
+            judged=np.zeros((COUNT, 0, self.features.shape[1]), np.float32),
             sha256=np.array([f"{number:064d}" for number in range(first, first + COUNT)]),
             labels=self.labels,
             patients=np.array([f"person{number}" for number in range(first, first + COUNT)]),
@@ -146,6 +149,22 @@ def test_a_model_of_generated_pictures_never_replaces_one_of_real_ones(place: Pl
     checks = {check["name"]: check for check in json.loads(tags["gate.json"])["checks"]}
     assert checks["data"]["passed"] is False
     assert checks["held-out AUC"]["passed"]
+
+
+def test_what_test_says_is_told_before_what_held_out_patients_say(place: Place) -> None:
+    prepared, sides = place.data("/clinic/xrays")
+    without = judge(prepared, sides, place.sound)
+    assert without.test is None
+    told = [line.split()[0] for line in summary(prepared.settings, without).splitlines() if line[0] != " "]
+    assert told[0] == "held"
+    swapped = replace(sides.held_out.only(np.arange(COUNT) < 40), labels=1 - sides.held_out.labels[:40])
+    result = judge(prepared, replace(sides, test=swapped), place.sound)
+    assert result.test
+    # Other X-rays with the labels turned round: about the mirrored AUC, but half as many.
+    assert (result.test.images, result.test.auc.value) == (40, pytest.approx(1 - result.evaluation.auc.value, abs=0.1))
+    lines = summary(prepared.settings, result).splitlines()
+    assert lines[0].startswith("test/       40 X-rays of 40 patients that nothing was trained on")
+    assert lines[1].endswith(f"AUC {result.test.auc}, accuracy {result.test.accuracy},")
 
 
 def test_a_model_of_another_dataset_replaces_only_with_a_reason_that_goes_on_record(place: Place, tmp_path) -> None:

@@ -21,7 +21,13 @@ from registry.versions import client
 
 def trial_of(number: int = 0, *, auc: float = 0.9) -> Trial:
     candidate = candidates(number + 1, seed=0)[number]
-    return Trial(candidate=candidate, scores=np.array([0.1, 0.9]), fold_auc=(auc - 0.02, auc + 0.02), seconds=1.5)
+    return Trial(
+        candidate=candidate,
+        scores=np.array([0.1, 0.9]),
+        fold_auc=(auc - 0.02, auc + 0.02),
+        plain_auc=(auc, auc),
+        seconds=1.5,
+    )
 
 
 def runs_of(settings: Settings, *, parent: str | None = None):

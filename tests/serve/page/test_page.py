@@ -14,7 +14,7 @@ from registry.settings import Settings
 from serve.api import create_app
 from serve.http.problems import KINDS
 from serve.page.language import languages
-from serve.page.numbers import evaluation_rows
+from serve.page.numbers import evaluation_groups
 from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
 from tests.serve.support.models import GeneratedXrays
@@ -50,11 +50,48 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
 
 def test_numbers_are_shown_with_their_interval_and_left_out_where_there_are_none() -> None:
     numbers = {"auc": {"value": 0.9731, "low": 0.961, "high": 0.984}, "accuracy": 0.5}
-    assert evaluation_rows({"held_out": numbers}, ENGLISH) == [
-        ("auc", "0.973", "[0.961, 0.984]"),
-        ("accuracy", "50.0%", ""),
-    ]
-    assert evaluation_rows({}, ENGLISH) == []
+    rows = [("auc", "0.973", "[0.961, 0.984]"), ("accuracy", "50.0%", "")]
+    assert evaluation_groups({"held_out": numbers}, ENGLISH) == [("held_out", rows)]
+    assert evaluation_groups({}, ENGLISH) == []
+
+
+def test_numbers_on_test_come_first_then_held_out_then_shifted(settings: Settings, holder: Holder) -> None:
+    assert holder.served
+    numbers = {"auc": {"value": 0.9, "low": 0.8, "high": 0.95}}
+    evaluation = {"held_out": numbers, "held_out_shifted": numbers, "test": numbers, "model": "svm"}
+    holder.served = replace(holder.served, bundle=replace(holder.served.bundle, evaluation=evaluation))
+    with TestClient(create_app(holder, settings=settings)) as client:
+        for words, tag in ((ENGLISH.words, "en"), (PORTUGUESE.words, "pt-BR")):
+            page = client.get("/", headers={"Accept-Language": tag}).text
+            places = [page.index(words[f"numbers.{name}"]) for name in ("test", "held_out", "held_out_shifted")]
+            assert places == sorted(places)
+        assert list(client.get("/model").json()["evaluation"])[:3] == ["test", "held_out", "held_out_shifted"]
+
+
+@pytest.mark.parametrize("learnt_from", ["generated", "folder"])
+def test_a_model_of_generated_pictures_says_so_on_the_page_in_every_answer_and_in_each_refusal(
+    settings: Settings, holder: Holder, training_set: GeneratedXrays, learnt_from: str
+) -> None:
+    assert holder.served
+    evaluation = {"data": {"kind": learnt_from}}
+    holder.served = replace(holder.served, bundle=replace(holder.served.bundle, evaluation=evaluation))
+    says_so = learnt_from == "generated"
+    (hand,) = generated("hand", 1)
+    with TestClient(create_app(holder, settings=settings)) as client:
+        for words, tag in ((ENGLISH.words, "en"), (PORTUGUESE.words, "pt-BR")):
+            spoken = {"Accept-Language": tag}
+            assert (words["generated_model"] in client.get("/", headers=spoken).text) is says_so
+            files = {"file": ("a.jpeg", training_set.images[0])}
+            card = client.post("/page/result", files=files, headers=spoken).text
+            assert (words["warning.generated-model"] in card) is says_so
+            for shape in ("card", "row"):
+                refusal = client.post(f"/page/result?as={shape}", files={"file": ("h.png", hand)}, headers=spoken).text
+                assert (words["generated_refusal"] in refusal) is says_so
+        answer = client.post("/predict", files={"file": ("a.jpeg", training_set.images[0])}).json()
+        assert ("generated-model" in [warning["code"] for warning in answer["warnings"]]) is says_so
+        refused = client.post("/predict", files={"file": ("h.png", hand)}).json()
+        assert refused["code"] == "not-a-chest-xray"
+        assert ("learnt from generated pictures" in refused["detail"]) is says_so
 
 
 def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_device(client: TestClient) -> None:

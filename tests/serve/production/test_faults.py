@@ -19,10 +19,11 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.load import closed, paced, post
 from registry.bundle import digest_of, read_bundle
+from registry.production import production
 from registry.promotion import promote, rollback
 from registry.settings import Settings
 from registry.verified_cache import VerifiedCache
-from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, production
+from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client
 from serve.api import create_app
 from serve.http.limits import RequestLimits
 from serve.production.model import Holder

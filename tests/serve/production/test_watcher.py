@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from registry.bundle import read_bundle
+from registry.production import production
 from registry.settings import Settings
 from registry.verified_cache import VerifiedCache
-from registry.versions import ModelVersion, production
+from registry.versions import ModelVersion
 from serve.lifecycle.mlflow_ui import MlflowUi
 from serve.metrics import Metrics
 from serve.production.model import Holder

@@ -1,0 +1,145 @@
+"""Labelled X-rays that a version has not learnt from: their features, and what it says of them."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from features.spec import FeatureSpec
+from ray_jobs.dataset.errors import TooLittleData
+from ray_jobs.dataset.layout import LABELS, Label
+from ray_jobs.dataset.manifest import Manifest, load_manifest
+from ray_jobs.dataset.split import sides
+from ray_jobs.feature_table.extraction import load_table
+from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.runtime.progress import write_line
+from ray_jobs.tracking.lineage import Lineage, lineage_of
+from ray_jobs.tracking.reference import NoReferenceError, load_reference
+from registry.bundle import POSITIVE, Bundle
+from registry.settings import Settings
+from registry.state import State
+from registry.versions import ModelVersion, fetch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledXrays:
+    """X-rays of a dataset in the features of a version's spec, with their file names, (N,), and its probabilities (N,).
+
+    `left_out` counts those of the dataset that the version was trained on. `known_patients`, bool (N,), tells whose
+    patient has the id of one that it was trained on, and may be the same person.
+    """
+
+    version: ModelVersion
+    bundle: Bundle
+    prepared: Prepared
+    spec: FeatureSpec
+    table: FeatureTable
+    names: np.ndarray
+    probabilities: np.ndarray
+    known_patients: np.ndarray
+    left_out: int
+
+
+def labelled_xrays(settings: Settings, version: ModelVersion, *, least: tuple[int, int], purpose: str) -> LabelledXrays:
+    """The X-rays that DATA_URI names, for a version.
+
+    `least` is how many X-rays, of how many patients, of each class are needed for a `purpose` such as "an evaluation".
+
+    Raises
+    ------
+    ray_jobs.dataset.errors.DatasetError
+        If the data cannot be opened, lack a class, or are fewer.
+    """
+    prepared = prepare(settings, minimum=None)
+    _enough(_counts(prepared.manifest), prepared, least, purpose)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = fetch(settings, version, Path(scratch) / "bundle")
+    spec = without_views(bundle.spec)
+    write_line(str(prepared.extract(spec)))
+    whole = load_table(prepared.manifest, prepared.state, spec)
+    learnt, patients = _learnt(settings, prepared, version, whole)
+    table = whole.only(~learnt)
+    rows = {label: table.labels == int(label == POSITIVE) for label in LABELS}
+    counts = {label: (int(mine.sum()), len(set(table.patients[mine]))) for label, mine in rows.items()}
+    _enough(counts, prepared, least, purpose, left_out=int(learnt.sum()))
+    paths = prepared.manifest.table("sha256", "path")
+    name = dict(zip(paths.column("sha256").to_pylist(), paths.column("path").to_pylist(), strict=True))
+    return LabelledXrays(
+        version=version,
+        bundle=bundle,
+        prepared=prepared,
+        spec=spec,
+        table=table,
+        names=np.array([name[sha256].rpartition("/")[2] for sha256 in table.sha256]),
+        probabilities=bundle.probability(table.features),
+        known_patients=np.isin(table.patients, list(patients)),
+        left_out=int(learnt.sum()),
+    )
+
+
+def without_views(spec: FeatureSpec) -> FeatureSpec:
+    """The same numbers of X-rays as they are, without views, which only a training needs."""
+    return replace(spec, jitter=replace(spec.jitter, views=0), acquisition=None)
+
+
+def _counts(manifest: Manifest) -> dict[Label, tuple[int, int]]:
+    """(X-rays, patients) of each label, as far as files can be told before they are decoded."""
+    return {
+        label: (
+            sum(side[label] for side in manifest.pictures.values()),
+            sum(side[label] for side in manifest.patients.values()),
+        )
+        for label in LABELS
+    }
+
+
+def _enough(
+    counts: Mapping[Label, tuple[int, int]],
+    prepared: Prepared,
+    least: tuple[int, int],
+    purpose: str,
+    *,
+    left_out: int = 0,
+) -> None:
+    images, patients = least
+    if all(has >= images and of >= patients for has, of in counts.values()):
+        return
+    found = ", ".join(f"{has} X-rays of {of} patients with {label}" for label, (has, of) in counts.items())
+    trained = f", without {left_out} that the version was trained on" if left_out else ""
+    raise TooLittleData(
+        f"too little data in {prepared.manifest.uri} for {purpose}: {found}{trained}; at least {images} of {patients} "
+        "patients are needed of each. Add X-rays, or name other data with --data"
+    )
+
+
+def _learnt(
+    settings: Settings, prepared: Prepared, version: ModelVersion, table: FeatureTable
+) -> tuple[np.ndarray, set[str]]:
+    """Which rows (N,) a version was trained on, and the ids of the patients it was trained on, as far as is known.
+
+    The manifest of its data says so. Where that is gone, a dataset with X-rays that the version was judged by is taken
+    for the one that it was trained on.
+    """
+    origin = lineage_of(settings, version)
+    base = prepared.state.path("datasets")
+    known = load_manifest(origin.uri, filesystem=prepared.state.filesystem, base=base) if origin.uri else None
+    if known:
+        rows = known.table("sha256", "patient", "role")
+        sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
+        trained = sides(roles, patients) == "train"
+        return np.isin(table.sha256, sha256[trained]), set(patients[trained].tolist())
+    if origin.digest == prepared.manifest.digest or _judged_by_these(prepared.state, origin, table):
+        return sides(table.roles, table.patients) == "train", set()
+    return np.zeros(len(table), bool), set()
+
+
+def _judged_by_these(state: State, origin: Lineage, table: FeatureTable) -> bool:
+    try:
+        return origin.reference is not None and bool(
+            np.isin(load_reference(state, origin.reference).sha256, table.sha256).any()
+        )
+    except NoReferenceError:
+        return False

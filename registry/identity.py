@@ -1,0 +1,65 @@
+"""Who changes Production: the name that goes on record."""
+
+import getpass
+import json
+import os
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from registry.settings import Settings
+
+# Users of our images and of those that people build notebooks from: they are no one's name.
+_NOBODY = {"app", "root", "jovyan", "sagemaker-user", "nobody", ""}
+_METADATA_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+SUBMITTER = "submitted_by"
+_ASK = Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 1})
+
+
+def whoever(settings: Settings) -> str:
+    """PROMOTED_BY, else who submitted this job, else who is logged in here, else who AWS says that the caller is.
+
+    An account that many share, such as a container's, is nobody's name.
+    """
+    return settings.promoted_by or submitter() or _person() or _caller() or f"nobody by name (uid {os.getuid()})"
+
+
+def submitter() -> str:
+    """Who submitted the Ray job that this process belongs to, as far as its metadata say; else empty."""
+    try:
+        return str(json.loads(os.environ.get(_METADATA_VARIABLE, "{}")).get("metadata", {}).get(SUBMITTER, ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _person() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return ""
+    return "" if name in _NOBODY else name
+
+
+def _caller() -> str:
+    """The caller's ARN where AWS gives this process credentials; of a role, with the name of the session."""
+    if os.environ.get("AWS_ENDPOINT_URL_S3") or not _has_credentials():
+        return ""  # a store of one's own knows no callers
+    try:
+        return str(boto3.session.Session().client("sts", config=_ASK).get_caller_identity()["Arn"])
+    except (BotoCoreError, ClientError):
+        return ""
+
+
+def _has_credentials() -> bool:
+    """Whether the environment has credentials or names a container's role: no metadata service is asked."""
+    return any(
+        os.environ.get(name)
+        for name in (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_PROFILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        )
+    )
