@@ -59,6 +59,7 @@ class Evaluation:
 # By the name of an evaluation, what its X-rays are; those that say most of X-rays from elsewhere come first.
 XRAYS: Mapping[str, str] = {
     "test": "X-rays in test/, which nothing was trained on or chosen by",
+    "site": "X-rays of the site that it was recalibrated for, by calibrations that had not seen their patients",
     "held_out": "X-rays of held-out patients",
     "held_out_shifted": "views of held-out patients, as another place might have taken them",
 }

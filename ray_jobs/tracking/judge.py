@@ -19,6 +19,7 @@ from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
 from registry.production import production
 from registry.promotion import history, promote
+from registry.settings import Settings
 from registry.versions import ModelVersion, fetch, set_tags
 
 
@@ -68,13 +69,12 @@ def judge(
             else:
                 decision = decide(
                     {"held-out": evaluation} | ({"shifted": shifted} if shifted else {}),
-                    footprint=_footprint(bundle, folder),
+                    footprint=footprint_of(bundle, folder),
                     champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
             if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
-    gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
-    set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
+    tag_decision(settings, version, decision)
     return TrainingResult(
         version=version,
         test=test,
@@ -100,7 +100,13 @@ def shifted_evaluation(
     return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
-def _footprint(bundle: Bundle, folder: Path) -> Footprint:
+def tag_decision(settings: Settings, version: ModelVersion, decision: GateDecision) -> None:
+    """Put what the gate said on a version, for people and for programs."""
+    gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
+    set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
+
+
+def footprint_of(bundle: Bundle, folder: Path) -> Footprint:
     """The size of a model's files, and its quickest answer: whatever else the machine does can only add to it."""
     seconds = []
     for golden in bundle.golden:

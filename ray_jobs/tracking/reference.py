@@ -68,6 +68,17 @@ def keep_reference(state: State, held_out: FeatureTable, scores: np.ndarray, spe
             "features": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]),
         }
     ).replace_schema_metadata({_SPEC: spec.to_json()})
+    return _keep(state, table)
+
+
+def keep_scores(state: State, digest: str, scores: np.ndarray) -> str:
+    """Keep the reference of a sha256 once more, with the scores (M,) of another model; return its sha256."""
+    table = pq.read_table(BytesIO(state.read(_path(state, digest))))
+    column = table.schema.get_field_index("probability")
+    return _keep(state, table.set_column(column, "probability", pa.array(scores, pa.float64())))
+
+
+def _keep(state: State, table: pa.Table) -> str:
     file = BytesIO()
     pq.write_table(table, file, compression="zstd", use_byte_stream_split=["features.list.element"])
     content = file.getvalue()

@@ -6,7 +6,7 @@ from serve.page.language import Language
 from serve.production.model import Served
 
 Rows = list[tuple[str, str, str]]
-TOLD = ("test", "held_out", "held_out_shifted")
+TOLD = ("test", "site", "held_out", "held_out_shifted")
 SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
 _SHARES = ("sensitivity", "specificity", "accuracy")
 

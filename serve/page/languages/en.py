@@ -41,6 +41,7 @@ WORDS: dict[str, str] = {
     "about_model": "How good is this model?",
     "about_numbers": "Measured on patients that were not used for training. In brackets: 95% confidence interval.",
     "numbers.test": "On X-rays kept apart from everything (test/)",
+    "numbers.site": "On X-rays of the site that it was recalibrated for",
     "numbers.held_out": "On held-out patients of the training data",
     "numbers.held_out_shifted": "On the same patients, changed as another place might take and process them",
     "no_numbers": "This version has no evaluation results.",

@@ -45,6 +45,7 @@ WORDS: dict[str, str] = {
         "Medido em pacientes que não foram usados no treino. Entre colchetes: intervalo de confiança de 95%."
     ),
     "numbers.test": "Em radiografias separadas de tudo (test/)",
+    "numbers.site": "Em radiografias do local para o qual foi recalibrado",
     "numbers.held_out": "Em pacientes separados dos dados de treino",
     "numbers.held_out_shifted": "Nos mesmos pacientes, com mudanças como outro lugar poderia causar",
     "no_numbers": "Esta versão não tem resultados de avaliação.",

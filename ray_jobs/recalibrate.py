@@ -1,0 +1,314 @@
+"""Fit calibration and threshold to a site's own labels: `python -m ray_jobs.recalibrate --data URI | --feedback`.
+
+What the model has learnt stays. The new version is judged, promoted and undone like any other.
+"""
+
+import argparse
+import copy
+import hashlib
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ray_jobs.dataset.errors import TooLittleData
+from ray_jobs.dataset.sources import kind_of
+from ray_jobs.learning.evaluate import Evaluation, description, evaluate
+from ray_jobs.learning.gate import Champion, Comparison, GateDecision, decide
+from ray_jobs.learning.recalibrate import LEAST, Gain, Recalibration, gain, log_odds_of, recalibrate, resample
+from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.cluster import sole_owner
+from ray_jobs.runtime.progress import write_line
+from ray_jobs.tracking.judge import footprint_of, tag_decision
+from ray_jobs.tracking.labelled import labelled_xrays
+from ray_jobs.tracking.lineage import REFERENCE_TAG, lineage_of
+from ray_jobs.tracking.reference import NoReferenceError, keep_scores, load_reference
+from ray_jobs.tracking.runs import ParentRun, parent_run
+from registry.bundle import POSITIVE, Bundle, write_bundle
+from registry.errors import UsageError
+from registry.feedback import read_feedback
+from registry.production import required_production
+from registry.promotion import promote
+from registry.settings import Settings
+from registry.state import open_state
+from registry.versions import ModelVersion, fetch, register, tags_of, version_of_run
+
+NOTHING_GAINED = 4
+FEEDBACK = "feedback"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """Labels (N,) of a site, what the version in Production said of these X-rays, (N,), and their patients, (N,).
+
+    `name` says where they come from, `digest` stands for all of it.
+    """
+
+    version: ModelVersion
+    bundle: Bundle
+    name: str
+    digest: str
+    labels: np.ndarray
+    probabilities: np.ndarray
+    patients: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecalibrationResult:
+    """What was found: the new numbers, how good they are on patients that they had not seen, and what they win."""
+
+    recalibration: Recalibration
+    before: Evaluation
+    after: Evaluation
+    gain: Gain
+
+
+def labels_of_data(settings: Settings, version: ModelVersion, bundle: Bundle) -> Site:
+    """The labelled X-rays that DATA_URI names; raises DatasetError where they are too few."""
+    if kind_of(settings.data_uri) == "generated" and not bundle.generated:
+        raise UsageError(
+            f"{settings.data_uri} are generated pictures, and {version} learnt from real X-rays. Name a folder or "
+            "bucket of the site's own X-rays with --data, or use --feedback"
+        )
+    found = labelled_xrays(settings, version, least=(LEAST, LEAST // 2), purpose="a recalibration")
+    manifest = found.prepared.manifest
+    return Site(
+        version=version,
+        bundle=bundle,
+        name=manifest.uri,
+        digest=manifest.digest,
+        labels=found.table.labels,
+        probabilities=found.probabilities,
+        patients=found.table.patients,
+    )
+
+
+def labels_of_feedback(settings: Settings, version: ModelVersion, bundle: Bundle) -> Site:
+    """What people said of a version's answers; raises TooLittleData where they said too little."""
+    given = [item for item in read_feedback(open_state(settings.state_uri)) if item.version == version.version]
+    labels = np.array([int(item.label == POSITIVE) for item in given], dtype=int)
+    counts = {"NORMAL": int((labels == 0).sum()), "PNEUMONIA": int((labels == 1).sum())}
+    if min(counts.values()) < LEAST:
+        found = ", ".join(f"{count} {label}" for label, count in counts.items())
+        raise TooLittleData(
+            f"people have judged too few answers of {version} for a recalibration: {found}; at least {LEAST} of each "
+            "are needed. Collect more on the page, or name labelled X-rays with --data"
+        )
+    ids = [item.prediction_id for item in given]
+    text = "\n".join(sorted(f"{item.prediction_id} {item.label}" for item in given))
+    return Site(
+        version=version,
+        bundle=bundle,
+        name=FEEDBACK,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        labels=labels,
+        probabilities=np.array([item.probability for item in given]),
+        patients=np.array(ids),  # whose X-ray it was is not kept
+    )
+
+
+def fit_site(site: Site) -> RecalibrationResult:
+    """Recalibrate, and measure it on patients that each recalibration had not seen."""
+    log_odds, threshold = log_odds_of(site.probabilities), site.bundle.threshold
+    found = recalibrate(site.labels, log_odds)
+    unseen = resample(site.labels, log_odds, site.patients)
+    return RecalibrationResult(
+        recalibration=found,
+        before=evaluate(site.labels, site.probabilities, site.patients, threshold=threshold),
+        after=evaluate(site.labels, unseen.probabilities, site.patients, threshold=found.threshold),
+        gain=gain(site.labels, site.probabilities, site.patients, unseen, threshold=threshold),
+    )
+
+
+def moved(estimator: BaseEstimator, recalibration: Recalibration) -> BaseEstimator:
+    """A copy of a `CalibratedClassifierCV` whose sigmoid is followed by a recalibration: one sigmoid again."""
+    changed = copy.deepcopy(estimator)
+    for classifier in changed.calibrated_classifiers_:
+        for sigmoid in classifier.calibrators:  # probability = 1 / (1 + exp(a_ * score + b_))
+            sigmoid.a_ *= recalibration.slope
+            sigmoid.b_ = sigmoid.b_ * recalibration.slope - recalibration.intercept
+    return changed
+
+
+def summary(site: Site, result: RecalibrationResult) -> str:
+    """The result in words, for a terminal."""
+    before, after, won = result.before, result.after, result.gain
+    counts = f"{before.images} X-rays of {before.patients} patients, {before.pneumonia} with pneumonia"
+    lines = [
+        f"version     {site.version}",
+        f"labels      {counts}, from {site.name}",
+        *_numbers("before", before),
+        *_numbers("after", after),
+        "            each X-ray judged by recalibrations that had not seen its patient",
+        f"gain        balanced accuracy {won.accuracy}, Brier score {won.brier}",
+    ]
+    if site.name == FEEDBACK:
+        lines.append("            people choose which answers they judge, so all this holds for such answers")
+    return "\n".join(lines)
+
+
+def _numbers(name: str, numbers: Evaluation) -> list[str]:
+    return [
+        f"{name:12}accuracy {numbers.accuracy}, sensitivity {numbers.sensitivity},",
+        f"            specificity {numbers.specificity}, calibration error {numbers.calibration_error},",
+        f"            at threshold {numbers.threshold:.3f}",
+    ]
+
+
+def _card(site: Site, result: RecalibrationResult) -> dict[str, Any]:
+    """The evaluation of the new version: what was measured with the old calibration is left out."""
+    still_true = ("scope", "cross_validation", "model", "data")
+    kept = {name: value for name, value in site.bundle.evaluation.items() if name in still_true}
+    return kept | {
+        "site": asdict(result.after),
+        "recalibration": {
+            "of_version": site.version.version,
+            "labels": site.name,
+            "digest": site.digest,
+            "gain": asdict(result.gain),
+        },
+    }
+
+
+def _new_version(settings: Settings, site: Site, result: RecalibrationResult, run: ParentRun) -> ModelVersion:
+    """Register the same estimator with the new sigmoid and threshold, and with the lineage of the old version."""
+    version, bundle, found = site.version, site.bundle, result.recalibration
+    run.log(
+        params={"of_version": version.version, "labels": site.name, "images": len(site.labels)},
+        metrics=result.after.metrics("site")
+        | result.before.metrics("site_before")
+        | {"gain_accuracy": result.gain.accuracy.value, "gain_brier": result.gain.brier.value},
+    )
+    evaluation = _card(site, result)
+    tags = {name: value for name, value in tags_of(settings, version).items() if name.startswith("dataset.")}
+    reference, at_home = moved_reference(settings, version, found)
+    if reference:
+        tags[REFERENCE_TAG] = reference
+    if at_home:
+        run.log(metrics=at_home.metrics("held_out"))
+        evaluation["held_out"] = asdict(at_home)
+    evaluations = {"site": result.after} | ({"held_out": at_home} if at_home else {})
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        write_bundle(
+            folder,
+            estimator=moved(bundle.estimator, found),
+            spec=bundle.spec,
+            threshold=found.threshold,
+            detector=bundle.detector,
+            evaluation=evaluation,
+            golden_images=[golden.image for golden in bundle.golden],
+        )
+        return register(
+            settings,
+            run_id=run.run_id,
+            bundle_folder=folder,
+            description=description(evaluations),
+            tags=tags | {"recalibrated.of": str(version.version), "recalibrated.labels": site.name},
+        )
+
+
+def moved_reference(
+    settings: Settings, version: ModelVersion, recalibration: Recalibration
+) -> tuple[str | None, Evaluation | None]:
+    """What the version was judged by, with the new probabilities, and the evaluation on it; None where it was not kept.
+
+    Drift compares these probabilities with those of answers, and challengers are compared on them.
+    """
+    digest = lineage_of(settings, version).reference
+    if digest is None:
+        return None, None
+    state = open_state(settings.state_uri)
+    try:
+        reference = load_reference(state, digest)
+    except NoReferenceError as error:
+        write_line(f"the held-out patients of {version} are not evaluated again: {error}")
+        return None, None
+    scores = recalibration.probability(log_odds_of(reference.scores))
+    found = evaluate(reference.labels, scores, reference.groups, threshold=recalibration.threshold)
+    return keep_scores(state, digest, scores), found
+
+
+def judge_on_site(settings: Settings, version: ModelVersion, site: Site, result: RecalibrationResult) -> GateDecision:
+    """Let the gate decide by the site's X-rays, and promote; raises ProductionMovedError if Production has changed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "candidate"
+        bundle = fetch(settings, version, folder)
+        footprint = footprint_of(bundle, folder)
+    same = Comparison(
+        xrays=f"the same {len(site.labels)} X-rays",
+        labels=site.labels,
+        patients=site.patients,
+        candidate=result.recalibration.probability(log_odds_of(site.probabilities)),
+        champion=site.probabilities,
+    )
+    decision = decide(
+        {"site": result.after},
+        footprint=footprint,
+        champion=Champion(name=str(site.version), comparisons=(same,), notes=(f"gain {result.gain.accuracy}",)),
+    )
+    if decision.promote:
+        promote(
+            settings,
+            version,
+            why=str(decision),
+            metrics=result.after.metrics("site"),
+            judged_against=site.version.version,
+        )
+    tag_decision(settings, version, decision)
+    return decision
+
+
+def run(settings: Settings, *, feedback: bool) -> bool:
+    """Recalibrate what is in Production, and say so; False if nothing is gained, so that nothing was registered."""
+    version = required_production(settings)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = fetch(settings, version, Path(scratch) / "bundle")
+    site = (labels_of_feedback if feedback else labels_of_data)(settings, version, bundle)
+    key = f"recalibrate-{hashlib.sha256(f'{version.digest} {site.digest}'.encode()).hexdigest()[:16]}"
+    result = fit_site(site)
+    print(summary(site, result))
+    if not result.gain.gained:
+        print("verdict     nothing is surely gained, so nothing is registered; more labels would tell more")
+        return False
+    tags = {"spec_fingerprint": version.spec_fingerprint, "model.version": str(version.version)}
+    with sole_owner(key, settings), parent_run(settings, key=key, kind="recalibrate", tags=tags) as run:
+        new = version_of_run(settings, run.run_id) or _new_version(settings, site, result, run)
+        decision = judge_on_site(settings, new, site, result)
+    print(f"registered  {new}, run {new.run_id}")
+    print(f"gate        {'promoted' if decision.promote else 'kept back'}: {decision}")
+    if decision.promote:
+        print("next        the webapp follows by itself; undo with python -m ray_jobs.rollback")
+    return True
+
+
+def main() -> None:
+    """The job."""
+    run_job(
+        _job,
+        module="ray_jobs.recalibrate",
+        description=f"Fit calibration and threshold to a site's own labels; exit code {NOTHING_GAINED} where that "
+        "gains nothing.",
+        arguments=_arguments,
+    )
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--feedback", action="store_true", help="use what people said of answers instead of labelled X-rays"
+    )
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    if options.feedback and options.data:
+        raise UsageError("--feedback and --data are two sources of labels; name one of them")
+    if not run(settings, feedback=options.feedback):
+        sys.exit(NOTHING_GAINED)
+
+
+if __name__ == "__main__":
+    main()
