@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from features.acquisition import other_acquisitions
-from features.augment import Jitter
+from features.acquisition import Acquisition, other_acquisitions
 from features.extract import describe, extract_views
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
@@ -30,10 +29,12 @@ from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 
+_ACQUISITION = Acquisition()
 SPECS = {
-    "plain": replace(DEFAULT_SPEC, jitter=Jitter(views=0), acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
-    "jittered": replace(DEFAULT_SPEC, acquisition=replace(DEFAULT_SPEC.acquisition, fitted=0)),
-    "other acquisitions": DEFAULT_SPEC,
+    "whole frame": replace(DEFAULT_SPEC, lungs=None),
+    "lungs, no views": replace(DEFAULT_SPEC, acquisition=replace(_ACQUISITION, fitted=0)),
+    "lungs, one view": replace(DEFAULT_SPEC, acquisition=replace(_ACQUISITION, fitted=1)),
+    "default": DEFAULT_SPEC,
 }
 SHIFTED = "other acquisition"
 
@@ -45,7 +46,7 @@ def rows_of(job: tuple[Path, FeatureSpec, bool]) -> np.ndarray:
     if not held_out:
         return extract_views(path.read_bytes(), spec)
     pixels = decode(path.read_bytes())
-    other = other_acquisitions(pixels, path.name.encode(), replace(DEFAULT_SPEC.acquisition, fitted=0))
+    other = other_acquisitions(pixels, path.name.encode(), replace(_ACQUISITION, fitted=0))
     return np.stack(
         [describe(seen, spec) for seen in (pixels, *other, *(change(pixels) for change in CHANGES.values()))]
     )

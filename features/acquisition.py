@@ -1,20 +1,22 @@
 """An X-ray as another place might have taken, processed and sent it: views for training, and others for judging by.
 
-A judged view has the changes of a training view (place, exposure, sharpness), with the same bounds, and some that
-training never sees: local contrast, noise, compression, shading, frames, markers. A model that only knows its own
-training views does badly there.
+All views differ in place, exposure and sharpness, and every second training view in local contrast, noise, frames and
+compression too. A judged view has all of these at once, and some that training never sees: shading and markers.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-CANVAS = 224
-"""Height and width of a view, in pixels: every X-ray is brought to it first, whatever its aspect."""
+from features.lungs import CANVAS, canvas_of
 
-_CHANCE = 0.5  # of each kind of change that only judged views have
+_CHANCE = 0.5  # of each kind of change beyond place, exposure and sharpness
+
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Acquisition:
     side, ``blur`` the standard deviation of a Gaussian in pixels of a 224-pixel square, or the strength of sharpening.
     """
 
-    fitted: int = 1
+    fitted: int = 2
     judged: int = 1
     zoom: float = 0.2
     aspect: float = 0.2
@@ -40,7 +42,7 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
 
     >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     >>> [view.shape for view in other_acquisitions(ramp, b"seed", Acquisition())]
-    [(224, 224), (224, 224)]
+    [(224, 224), (224, 224), (224, 224)]
     """
     canvas = canvas_of(pixels)
     views = []
@@ -49,21 +51,12 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
             digest = hashlib.sha256(seed + f"{kind}{view}".encode()).digest()
             random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
             taken = _exposed(_placed(canvas, random, settings), random, settings)
-            views.append(_processed(taken, random) if kind == "judged" else taken)
+            if kind == "judged":
+                taken = _processed(taken, random, _ALL)
+            elif view % 2:
+                taken = _processed(taken, random, _PRACTISED)
+            views.append(taken)
     return views
-
-
-def canvas_of(pixels: np.ndarray) -> np.ndarray:
-    """float32 (CANVAS, CANVAS) in 0…1, of grey pixels, 2-D uint8, uint16, or float32 that is in 0…1 already.
-
-    >>> canvas = canvas_of(np.full((300, 200), 255, np.uint8))
-    >>> canvas.shape, round(float(canvas.max()), 3)
-    ((224, 224), 1.0)
-    """
-    full = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
-    # The mean in floating point, so that a picture in eight and in sixteen bits gives the same view.
-    square = cv2.resize(pixels.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
-    return np.asarray(square * np.float32(1 / full))
 
 
 def _placed(canvas: np.ndarray, random: np.random.Generator, settings: Acquisition) -> np.ndarray:
@@ -98,9 +91,8 @@ def sharpened(canvas: np.ndarray, strength: float) -> np.ndarray:
     return np.asarray(np.clip(canvas + np.float32(strength) * (canvas - soft), 0.0, 1.0), np.float32)
 
 
-def _processed(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _processed(canvas: np.ndarray, random: np.random.Generator, changes: tuple[Change, ...]) -> np.ndarray:
     """Each kind of change with an even chance."""
-    changes = (_local_contrast, _shaded, _noisy, _framed, _marked, _compressed)
     for change in changes:
         if random.random() < _CHANCE:
             canvas = change(canvas, random)
@@ -130,10 +122,14 @@ def _noisy(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _framed(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A border of one grey, to 8 % a side."""
-    top, bottom, left, right = (int(width) for width in random.integers(0, CANVAS * 8 // 100, 4))
-    grey = float(random.choice([0.0, 0.0, 1.0, 0.5]))
-    framed = cv2.copyMakeBorder(canvas, top, bottom, left, right, cv2.BORDER_CONSTANT, value=grey)
+    """A border of one grey to 8 % a side, or black bars on two sides to 20 %, as letterboxes have."""
+    if random.random() < _CHANCE:
+        bar = int(random.integers(CANVAS // 20, CANVAS // 5))
+        widths, grey = (bar, bar, 0, 0) if random.random() < _CHANCE else (0, 0, bar, bar), 0.0
+    else:
+        top, bottom, left, right = (int(width) for width in random.integers(0, CANVAS * 8 // 100, 4))
+        widths, grey = (top, bottom, left, right), float(random.choice([0.0, 0.0, 1.0, 0.5]))
+    framed = cv2.copyMakeBorder(canvas, *widths, cv2.BORDER_CONSTANT, value=grey)
     return np.asarray(cv2.resize(framed, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA))
 
 
@@ -150,3 +146,8 @@ def _compressed(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
     quality = int(random.integers(30, 90))
     _, data = cv2.imencode(".jpg", _grey(canvas), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32) / 255
+
+
+# In the order in which they happen to a picture.
+_ALL: tuple[Change, ...] = (_local_contrast, _shaded, _noisy, _framed, _marked, _compressed)
+_PRACTISED: tuple[Change, ...] = (_local_contrast, _noisy, _framed, _compressed)

@@ -32,6 +32,15 @@ class Box(NamedTuple):
             outer.top + self.bottom * high,
         )
 
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """The pixels of a picture inside the box, which lies within the picture."""
+        height, width = pixels.shape
+        rows, columns = (
+            slice(round(self.top * height), round(self.bottom * height)),
+            slice(round(self.left * width), round(self.right * width)),
+        )
+        return pixels[rows, columns]
+
 
 def cut(picture: np.ndarray, box: Box, side: int) -> np.ndarray:
     """float32 (side, side): what the box shows of a float32 picture; beyond its rim the rim's pixels go on.

@@ -6,7 +6,8 @@ import numpy as np
 
 from features.acquisition import other_acquisitions
 from features.augment import views
-from features.normalise import Normalised, normalise
+from features.look import look
+from features.normalise import Normalised
 from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
@@ -56,12 +57,13 @@ def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray
     >>> vector["intensity.plain.mean.r0c0"] < vector["intensity.plain.mean.r0c7"]  # dark on the left
     True
     """
-    return describe_normalised(normalise(pixels, spec.normalise), spec)
+    return describe_normalised(look(pixels, spec).pictures, spec)
 
 
 def describe_normalised(pictures: Normalised, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 vector (len(spec.names),) of pictures that are normalised already.
 
+    >>> from features.normalise import normalise
     >>> flat = normalise(np.full((64, 64), 7, np.uint8), DEFAULT_SPEC.normalise)
     >>> float(describe_normalised(flat)[-1])
     0.0

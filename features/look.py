@@ -1,11 +1,11 @@
 """What the descriptors see of a picture: the box of its lungs, or, for models of before there were boxes, all of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from features.crop import Box, cut
-from features.lungs import Found, canvas_of, locate
+from features.lungs import Found, canvas_of, inner, locate
 from features.normalise import Normalised, normalise, standardise
 from features.spec import DEFAULT_SPEC, FeatureSpec
 
@@ -30,8 +30,10 @@ def look(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> Look:
     """
     if spec.lungs is None:
         return Look(pictures=normalise(pixels, spec.normalise), frame=WHOLE, lungs=None)
-    canvas = canvas_of(pixels)
+    shown = inner(pixels, spec.lungs.flat)
+    canvas = canvas_of(shown.of(pixels))
     lungs = locate(canvas, spec.lungs)
     frame = lungs.box.grown(spec.lungs.margin)
     pictures = standardise(cut(canvas, frame, spec.normalise.side), spec.normalise)
-    return Look(pictures=pictures, frame=frame, lungs=lungs)
+    whole = replace(lungs, box=lungs.box.within(shown))
+    return Look(pictures=pictures, frame=frame.within(shown), lungs=whole)

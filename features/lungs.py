@@ -39,10 +39,15 @@ _EXACT = 4096  # boxes are rounded to such parts of a side, so that the last bit
 
 @dataclass(frozen=True, kw_only=True)
 class Lungs:
-    """The numbers of the locator, by their SHA-256, and the margin around the box, as a share of its sides."""
+    """How lungs are found: by which numbers (their SHA-256), and how much around them is described.
+
+    ``margin`` is a share of the box's sides. Rows and columns at the rim whose greys differ by less than ``flat``, a
+    share of the full range, are no part of the X-ray, and nothing looks at them.
+    """
 
     numbers: str = DIGEST
-    margin: float = 0.03
+    margin: float = 0.2
+    flat: float = 0.06
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,27 @@ class Found:
         left, top, right, bottom = self.box
         large = min(right - left, bottom - top) >= _LEAST
         return self.score >= _SURE and large and min(left, top) >= -_BEYOND and max(right, bottom) <= 1 + _BEYOND
+
+
+def inner(pixels: np.ndarray, flat: float) -> Box:
+    """What is left of grey pixels, 2-D, without borders and bars of one grey; all of it where nothing would be left.
+
+    >>> inner(np.pad(np.arange(600, dtype=np.uint8).reshape(20, 30), ((10, 10), (0, 0))), 0.06)
+    Box(left=0.0, top=0.25, right=1.0, bottom=0.75)
+    """
+    least = flat * (1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max))
+    ends = []
+    for axis in (1, 0):
+        # Of what is between the bars that were found already: a bar's own columns would show no flat row.
+        picture = pixels if axis == 1 else pixels[slice(*ends[0])]
+        spread = picture.max(axis=axis).astype(np.float64) - picture.min(axis=axis)
+        shown = np.flatnonzero(spread >= least)
+        if len(shown) < _LEAST * len(spread):
+            return Box(0.0, 0.0, 1.0, 1.0)
+        ends.append((int(shown[0]), int(shown[-1]) + 1))
+    (top, bottom), (left, right) = ends
+    height, width = pixels.shape
+    return Box(left / width, top / height, right / width, bottom / height)
 
 
 def canvas_of(pixels: np.ndarray) -> np.ndarray:

@@ -43,7 +43,15 @@ def normalise(pixels: np.ndarray, settings: Normalise) -> Normalised:
     ((64, 64), 1.0)
     """
     size = (settings.side, settings.side)
-    square: np.ndarray = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return standardise(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32), settings)
+
+
+def standardise(square: np.ndarray, settings: Normalise) -> Normalised:
+    """The same for a float32 picture that has the settings' size already.
+
+    >>> standardise(np.zeros((64, 64), np.float32), Normalise(side=64)).plain.any().item()
+    False
+    """
     square = cv2.GaussianBlur(square, (0, 0), settings.blur)
     spread = float(square.max()) - float(square.min())
     # Relative to the level: a flat picture's spread is rounding, not contrast.

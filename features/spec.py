@@ -16,6 +16,7 @@ from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
 from features.descriptors.lbp import Lbp
+from features.lungs import DIGEST, Lungs
 from features.normalise import Normalise
 
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.
@@ -49,14 +50,16 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """Normalisation, the families in the order of the vector, and the views of training and of judging.
+    """Lungs, normalisation, the families in the order of the vector, and the views of training and of judging.
 
-    Older models have no ``acquisition``: they were neither trained nor judged on such views. Their JSON names none.
+    Older models have neither ``lungs`` nor ``acquisition``: they see the whole picture, and learnt from the mild views
+    of ``jitter``, of which newer ones have none. Their JSON names neither.
     """
 
+    lungs: Lungs | None = field(default_factory=Lungs)
     normalise: Normalise = field(default_factory=Normalise)
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
-    jitter: Jitter = field(default_factory=Jitter)
+    jitter: Jitter = field(default_factory=lambda: Jitter(views=0))
     acquisition: Acquisition | None = field(default_factory=Acquisition)
     version: int = CODE_VERSION
 
@@ -77,7 +80,7 @@ class FeatureSpec:
     def places(self) -> np.ndarray:
         """float64 (len(names), 4), read-only: top, left, bottom and right of where each number was measured.
 
-        They are shares of the sides of what was normalised to the square. A row of NaN
+        They are shares of the sides of what was normalised to the square (`features.look.Look.frame`). A row of NaN
         stands for a number of all of it.
         """
         places = np.concatenate([family.places(self.normalise.side) for family in self.families])
@@ -98,9 +101,11 @@ class FeatureSpec:
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
         parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
-        if self.acquisition is not None:
-            parts["acquisition"] = asdict(self.acquisition)
+        parts |= {name: asdict(part) for name, part in self._optional() if part is not None}
         return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
+
+    def _optional(self) -> tuple[tuple[str, Any], ...]:
+        return ("lungs", self.lungs), ("acquisition", self.acquisition)
 
     @classmethod
     def from_json(cls, text: str) -> "FeatureSpec":
@@ -111,10 +116,18 @@ class FeatureSpec:
                 normalise=_part(Normalise, document["normalise"]),
                 families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
                 jitter=_part(Jitter, document["jitter"]),
+                lungs=_part(Lungs, document["lungs"]) if "lungs" in document else None,
                 acquisition=_part(Acquisition, document["acquisition"]) if "acquisition" in document else None,
                 version=document["version"],
             )
+            if spec.lungs and spec.lungs.numbers != DIGEST:
+                raise SpecMismatch(
+                    f"the feature spec finds lungs by numbers {spec.lungs.numbers[:12]}, this code has {DIGEST[:12]}; "
+                    "use the code that made it, or extract the features again"
+                )
             same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
+        except SpecMismatch:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
             raise SpecMismatch(
                 f"this is not a feature spec of this code ({error!r}); extract the features again"

@@ -29,7 +29,7 @@ from ray_jobs.tracking.lineage import REFERENCE_TAG, lineage_of
 from ray_jobs.tracking.reference import NoReferenceError, keep_scores, load_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import POSITIVE, Bundle, write_bundle
-from registry.errors import UsageError
+from registry.errors import ArtefactError, UsageError
 from registry.feedback import read_feedback
 from registry.production import required_production
 from registry.promotion import promote
@@ -125,12 +125,21 @@ def fit_site(site: Site) -> RecalibrationResult:
 
 
 def moved(estimator: BaseEstimator, recalibration: Recalibration) -> BaseEstimator:
-    """A copy of a `CalibratedClassifierCV` whose sigmoid is followed by a recalibration: one sigmoid again."""
+    """A copy of a `CalibratedClassifierCV` whose sigmoid is followed by a recalibration: one sigmoid again.
+
+    Raises ArtefactError for any other classifier: it has no sigmoid of its own that could be changed.
+    """
     changed = copy.deepcopy(estimator)
-    for classifier in changed.calibrated_classifiers_:
-        for sigmoid in classifier.calibrators:  # probability = 1 / (1 + exp(a_ * score + b_))
-            sigmoid.a_ *= recalibration.slope
-            sigmoid.b_ = sigmoid.b_ * recalibration.slope - recalibration.intercept
+    classifiers = getattr(changed, "calibrated_classifiers_", ())
+    sigmoids = [sigmoid for classifier in classifiers for sigmoid in classifier.calibrators if hasattr(sigmoid, "a_")]
+    if len(sigmoids) != 1:
+        raise ArtefactError(
+            f"a {type(estimator).__name__} with {len(sigmoids)} sigmoids cannot be recalibrated, it takes a classifier "
+            "with one; train a version with ray_jobs.train"
+        )
+    (sigmoid,) = sigmoids  # probability = 1 / (1 + exp(a_ * score + b_))
+    sigmoid.a_ *= recalibration.slope
+    sigmoid.b_ = sigmoid.b_ * recalibration.slope - recalibration.intercept
     return changed
 
 

@@ -14,7 +14,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.search_space import Candidate, candidates
 from ray_jobs.learning.training_set import TrainingSet
-from ray_jobs.learning.trial import Trial, cross_validate, trial_from_json, trial_to_json
+from ray_jobs.learning.trial import FoldScores, Trial, fit_fold, fold_from_json, fold_to_json, trial_of
 from ray_jobs.runtime.cli import positive, run_job, seed
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import wait
@@ -25,6 +25,7 @@ from registry.settings import Settings
 from registry.state import State
 
 TRIALS = 12
+FINALISTS = 3
 
 
 def training_key(prepared: Prepared, *, kind: str, trials: int, seed: int) -> str:
@@ -35,28 +36,50 @@ def training_key(prepared: Prepared, *, kind: str, trials: int, seed: int) -> st
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def rounds(candidates: int, folds: int) -> list[tuple[int, int]]:
+    """(how many candidates, on how many folds) of each round: after each the worse half is given up, down to three.
+
+    Successive halving (Jamieson and Talwalkar, 2016, "Non-stochastic best arm identification", AISTATS).
+
+    >>> rounds(12, 5)
+    [(12, 1), (6, 2), (3, 5)]
+    >>> rounds(2, 5)
+    [(2, 5)]
+    """
+    found, folds_tried = list[tuple[int, int]](), 1
+    while candidates > FINALISTS and folds_tried < folds:
+        found.append((candidates, folds_tried))
+        candidates, folds_tried = max(FINALISTS, -(-candidates // 2)), folds_tried + 1
+    return [*found, (candidates, folds)]
+
+
 def run_sweep(
     data: TrainingSet, tried: list[Candidate], *, state: State, run: ParentRun, ray_address: str | None
 ) -> list[Trial]:
-    """Every candidate's trial, best first; those that an interrupted run finished are read, not repeated.
+    """Every candidate's trial, best first; folds that an interrupted run finished are read, not repeated.
 
     The matrix goes to the object store once and every worker of a node reads that one copy.
     """
-    trials, waiting = [], []
-    for candidate in tried:
-        path = state.path("sweeps", run.run_id, f"{candidate.key}.json")
-        if state.exists(path):
-            trials.append(trial_from_json(json.loads(state.read(path))))
-        else:
-            waiting.append((candidate, path))
-    with Progress("sweep", unit="trial", total=len(tried), done=len(trials)) as progress:
-        for trial in trials:
-            run.log_trial(trial)
-        for trial in _on_workers(data, waiting, state, ray_address):
-            run.log_trial(trial)
-            trials.append(trial)
-            progress.update(note=f"best AUC {max(trial.auc for trial in trials):.4f}")
-    return rank(trials)
+    fits = _Fits(data=data, state=state, folder=state.path("sweeps", run.run_id), ray_address=ray_address)
+    plan = rounds(len(tried), len(data.folds))
+    left, given_up = list(tried), list[Trial]()
+    with Progress("sweep", unit="fit", total=_total(plan)) as progress:
+        for count, folds in plan:
+            if len(left) > count:
+                ranked = rank([fits.trial(candidate) for candidate in left])
+                left, given_up = [trial.candidate for trial in ranked[:count]], ranked[count:] + given_up
+            for fit in fits.run(left, folds):
+                progress.update(note=f"AUC {fit.auc:.4f}")
+    trials = rank([fits.trial(candidate) for candidate in left]) + given_up
+    for trial in trials:
+        run.log_trial(trial)
+    return trials
+
+
+def _total(plan: list[tuple[int, int]]) -> int:
+    """How many fits rounds have."""
+    before = [0, *(folds for _, folds in plan)]
+    return sum(count * (folds - earlier) for (count, folds), earlier in zip(plan, before, strict=False))
 
 
 def rank(trials: list[Trial]) -> list[Trial]:
@@ -64,25 +87,53 @@ def rank(trials: list[Trial]) -> list[Trial]:
     return sorted(trials, key=lambda trial: (-trial.auc, trial.candidate.key))
 
 
-def _on_workers(
-    data: TrainingSet, waiting: list[tuple[Candidate, str]], state: State, ray_address: str | None
-) -> Iterator[Trial]:
-    """Run trials on the cluster and yield each as it ends."""
-    if not waiting:
-        return
-    connect(ray_address)
-    shared = ray.put(data)
-    running = [_trial.remote(candidate, shared, state, path) for candidate, path in waiting]
-    while running:
-        finished, running = wait(running, "sweep")
-        yield from ray.get(finished)
+class _Fits:
+    """The fits of a sweep, each of a candidate on one fold, kept in the state as they end."""
+
+    def __init__(self, *, data: TrainingSet, state: State, folder: str, ray_address: str | None) -> None:
+        self._data, self._state, self._folder, self._ray_address = data, state, folder, ray_address
+        self._shared: ray.ObjectRef | None = None
+        self._done: dict[str, FoldScores] = {}
+
+    def run(self, left: list[Candidate], folds: int) -> Iterator[FoldScores]:
+        """Fit candidates on the first so many folds where they are not yet; yields each fit as it ends or is read."""
+        running = []
+        for candidate in left:
+            for fold in range(folds):
+                path = self._path(candidate, fold)
+                if path in self._done:
+                    continue
+                if self._state.exists(path):
+                    self._done[path] = fold_from_json(json.loads(self._state.read(path)))
+                    yield self._done[path]
+                else:
+                    running.append(self._begun(candidate, fold))
+        while running:
+            finished, running = wait(running, "sweep")
+            for path, fit in ray.get(finished):
+                self._done[path] = fit
+                yield fit
+
+    def trial(self, candidate: Candidate) -> Trial:
+        """What is known of a candidate by now."""
+        paths = (self._path(candidate, fold) for fold in range(len(self._data.folds)))
+        return trial_of(candidate, self._data.folds, [self._done[path] for path in paths if path in self._done])
+
+    def _begun(self, candidate: Candidate, fold: int) -> ray.ObjectRef:
+        if self._shared is None:
+            connect(self._ray_address)
+            self._shared = ray.put(self._data)
+        return _fit.remote(candidate, self._shared, fold, self._state, self._path(candidate, fold))
+
+    def _path(self, candidate: Candidate, fold: int) -> str:
+        return f"{self._folder}/{candidate.key}-{fold}.json"
 
 
 @ray.remote(max_retries=3)
-def _trial(candidate: Candidate, data: TrainingSet, state: State, path: str) -> Trial:
-    trial = cross_validate(candidate, data.features, data.labels, data.folds, judged=data.judged, plain=data.plain)
-    state.write(path, json.dumps(trial_to_json(trial)).encode())
-    return trial
+def _fit(candidate: Candidate, data: TrainingSet, fold: int, state: State, path: str) -> tuple[str, FoldScores]:
+    found = fit_fold(candidate, data.features, data.labels, data.folds, fold=fold, judged=data.judged, plain=data.plain)
+    state.write(path, json.dumps(fold_to_json(found)).encode())
+    return path, found
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +163,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     for place, trial in enumerate(ranked, 1):
         plain = sum(trial.plain_auc) / len(trial.plain_auc)
         print(
-            f"{place:3d}. AUC shifted {trial.auc:.4f} ± {trial.spread:.4f}, plain {plain:.4f}  {trial.seconds:6.1f} s  "
+            f"{place:3d}. AUC shifted {trial.auc:.4f} ± {trial.spread:.4f}, plain {plain:.4f} on "
+            f"{len(trial.fold_auc)} folds  {trial.seconds:6.1f} s  "
             f"{trial.candidate}"
         )
     print(f"run {run.run_id}")

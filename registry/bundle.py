@@ -12,7 +12,7 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from features.extract import describe_normalised, extract
-from features.normalise import Normalised, normalise
+from features.look import Look, look
 from features.reading.colour import colourfulness
 from features.reading.decode import decode
 from features.reading.errors import ImageError, NotAChestXray
@@ -43,10 +43,10 @@ class Golden:
 
 @dataclass(frozen=True, kw_only=True)
 class ExaminedImage:
-    """A picture that the model accepts: grey pixels, normalised pictures, features (D,), and doubts about it."""
+    """A picture that the model accepts: grey pixels, what of them is described, features (D,), and doubts about it."""
 
     pixels: np.ndarray
-    pictures: Normalised
+    looked: Look
     features: np.ndarray
     doubts: tuple[Doubt, ...]
 
@@ -108,17 +108,17 @@ class Bundle:
             If it cannot be decoded, or (`NotAChestXray`) is nothing that the model was trained on.
         """
         pixels = decode(image)
-        pictures = normalise(pixels, self.spec.normalise)
-        features = describe_normalised(pictures, self.spec)
+        looked = look(pixels, self.spec)
+        features = describe_normalised(looked.pictures, self.spec)
         try:
-            doubts = self.detector.judge(pictures, features, colourfulness(image), self.spec)
+            doubts = self.detector.judge(pixels, looked, features, colourfulness(image), self.spec)
         except NotAChestXray as refusal:
             if not self.generated or refusal.reason is None:
                 raise
             detail = f"{refusal}. The model learnt from generated pictures, so this may well be a chest X-ray"
             raise NotAChestXray(detail, refusal.reason) from None
         doubts += (FROM_GENERATED,) if self.generated else ()
-        return ExaminedImage(pixels=pixels, pictures=pictures, features=features, doubts=doubts)
+        return ExaminedImage(pixels=pixels, looked=looked, features=features, doubts=doubts)
 
     def score(self, image: bytes) -> ScoredImage:
         """The answer for a picture that a person or program asks about; raises as `examine` does."""

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from features.extract import describe_normalised
-from features.normalise import Normalised
+from features.look import Look, look
+from features.lungs import CANVAS
 from features.reading.errors import NotAChestXray, Reason
 from features.spec import FeatureSpec
 from registry.errors import ArtefactError
@@ -70,15 +72,18 @@ class OutOfDistributionDetector:
         outside = np.square(standard).sum(axis=1) - np.square(inside).sum(axis=1)
         return np.asarray(np.sqrt(np.maximum(outside, 0.0) / standard.shape[1]))
 
-    def judge(self, pictures: Normalised, features: np.ndarray, colour: float, spec: FeatureSpec) -> tuple[Doubt, ...]:
+    def judge(
+        self, pixels: np.ndarray, looked: Look, features: np.ndarray, colour: float, spec: FeatureSpec
+    ) -> tuple[Doubt, ...]:
         """The doubts about one picture: its features are of shape (D,), `colour` its `colourfulness`.
 
         Raises
         ------
         NotAChestXray
-            Saying what the picture is instead: blank, in colour, inverted, turned, or unlike the training side.
+            Saying what the picture is instead: blank, in colour, inverted, turned, without lungs, or unlike the
+            training side.
         """
-        if not np.any(pictures.plain):
+        if not np.any(looked.pictures.plain):
             raise NotAChestXray(
                 "the picture is blank: every pixel has the same grey; send the radiograph itself", "blank"
             )
@@ -88,8 +93,15 @@ class OutOfDistributionDetector:
             )
         distance = float(self.distance(features[None])[0])
         # Written so that a distance that is not a number is refused.
-        if not distance <= self.doubtful:
-            self._refuse_what_one_change_fixes(pictures, spec)
+        lungs = _has_lungs(looked)
+        if not (lungs and distance <= self.doubtful):
+            self._refuse_what_one_change_fixes(pixels, spec)
+        if not lungs:
+            raise NotAChestXray(
+                "the picture does not look like a frontal chest X-ray: two lungs side by side are not found in it; send a "
+                "frontal chest X-ray, whole and upright",
+                "no-lungs",
+            )
         if not distance <= self.refused:
             raise NotAChestXray(
                 "the picture is not like the chest X-rays that the model was trained on: its "
@@ -99,17 +111,18 @@ class OutOfDistributionDetector:
             )
         return tuple(self._doubts(distance, colour))
 
-    def _refuse_what_one_change_fixes(self, pictures: Normalised, spec: FeatureSpec) -> None:
+    def _refuse_what_one_change_fixes(self, pixels: np.ndarray, spec: FeatureSpec) -> None:
         """Raise NotAChestXray with the one simple change that would make a usual chest X-ray of the picture."""
-        plain, local = pictures
-        changes: list[tuple[Reason, Normalised]] = [("inverted", Normalised(-plain, -local))]
+        small = cv2.resize(pixels, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+        changes: list[tuple[Reason, np.ndarray]] = [("inverted", small.max() - small)]
         for turns, reason in enumerate(_TURNED, start=1):
-            turned = Normalised(*(np.ascontiguousarray(np.rot90(picture, turns)) for picture in pictures))
-            changes.append((reason, turned))
-        distances = self.distance(np.stack([describe_normalised(changed, spec) for _, changed in changes]))
-        best = int(np.argmin(distances))
-        if distances[best] <= self.doubtful:
-            reason = changes[best][0]
+            changes.append((reason, np.ascontiguousarray(np.rot90(small, turns))))
+        looks = [look(changed, spec) for _, changed in changes]
+        distances = self.distance(np.stack([describe_normalised(looked.pictures, spec) for looked in looks]))
+        usual = distances <= self.doubtful
+        fixed = [index for index, looked in enumerate(looks) if _has_lungs(looked) and usual[index]]
+        if fixed:
+            reason = changes[min(fixed, key=lambda index: float(distances[index]))][0]
             raise NotAChestXray(f"the picture looks like a chest X-ray {_FIXES[reason]}", reason)
 
     def _doubts(self, distance: float, colour: float) -> list[Doubt]:
@@ -124,6 +137,11 @@ class OutOfDistributionDetector:
             detail = "The picture has some colour, and radiographs are grey. Send the file that the detector wrote."
             doubts.append(Doubt(code="coloured", detail=detail))
         return doubts
+
+
+def _has_lungs(looked: Look) -> bool:
+    """Whether the lungs that were looked for are there; a model that looks for none says nothing about it."""
+    return looked.lungs is None or looked.lungs.plausible
 
 
 def write_detector(detector: OutOfDistributionDetector, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "unlike-training"]
+Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "no-lungs", "unlike-training"]
 
 
 class ImageError(ValueError):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from features.normalise import normalise
+from features.look import look
 from features.reading.colour import colourfulness
 from features.reading.decode import READING_VERSION, decode
 from features.reading.errors import NotAChestXray
@@ -126,8 +126,7 @@ def _row(looking: Looking, path: str, sha256: str, features: np.ndarray) -> dict
     pixels = decode(data)
     refused, doubts = "", tuple[object, ...]()
     try:
-        pictures = normalise(pixels, looking.spec.normalise)
-        doubts = looking.detector.judge(pictures, features, colourfulness(data), looking.spec)
+        doubts = looking.detector.judge(pixels, look(pixels, looking.spec), features, colourfulness(data), looking.spec)
     except NotAChestXray as error:
         refused = str(error.reason)
     return {

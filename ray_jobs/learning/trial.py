@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,24 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldScores:
+    """What a candidate says of one fold's patients, fitted on the others: decision scores (V,), AUCs, and seconds.
+
+    `auc` is of the rows that candidates are ranked by, `plain_auc` of the images as they are.
+    """
+
+    fold: int
+    scores: np.ndarray
+    auc: float
+    plain_auc: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What a candidate scored: out-of-fold decision scores (M,), AUCs a fold, and seconds of one core.
 
-    `fold_auc` is of the rows that candidates are ranked by, `plain_auc` of the images as they are.
+    Scores are NaN for the patients of folds that it was not tried on, because others were better by then.
     """
 
     candidate: Candidate
@@ -36,11 +51,11 @@ class Trial:
 
     @property
     def spread(self) -> float:
-        """The standard error of the mean over folds."""
-        return float(np.std(self.fold_auc, ddof=1) / np.sqrt(len(self.fold_auc)))
+        """The standard error of the mean over folds; NaN for a single one."""
+        count = len(self.fold_auc)
+        return float(np.std(self.fold_auc, ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
 
 
-@one_thread()
 def cross_validate(
     candidate: Candidate,
     features: np.ndarray,
@@ -50,34 +65,67 @@ def cross_validate(
     judged: np.ndarray | None = None,
     plain: np.ndarray | None = None,
 ) -> Trial:
-    """Fit on each fold's training rows and score its others; features (M, D), labels (M,) of 0 and 1.
+    """Try a candidate on every fold; arguments as of `fit_fold`."""
+    found = [
+        fit_fold(candidate, features, labels, folds, fold=fold, judged=judged, plain=plain)
+        for fold in range(len(folds))
+    ]
+    return trial_of(candidate, folds, found)
 
-    `judged` and `plain`, bool (M,), are the rows that the two AUCs of each fold are taken over; None means all.
+
+@one_thread()
+def fit_fold(
+    candidate: Candidate,
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    *,
+    fold: int,
+    judged: np.ndarray | None = None,
+    plain: np.ndarray | None = None,
+) -> FoldScores:
+    """Fit on a fold's training rows and score its others; features (M, D), labels (M,) of 0 and 1.
+
+    `judged` and `plain`, bool (M,), are the rows that the two AUCs are taken over; None means all.
 
     In float32, of which the features are, the last bits that processors differ in grow until a tree splits elsewhere.
     In float64 they stay last bits.
     """
     started = time.process_time()
-    scores = np.empty(len(labels))
-    for train, valid in folds:
-        pipeline = candidate.build(smallest_fold(folds))
-        with warnings.catch_warnings():
-            # A candidate that has not converged is judged by what it scores, like every other.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            pipeline.fit(features[train].astype(np.float64), labels[train])
-        scores[valid] = decision(pipeline, features[valid].astype(np.float64))
-    return Trial(
-        candidate=candidate,
+    train, valid = folds[fold]
+    pipeline = candidate.build(smallest_fold(folds))
+    with warnings.catch_warnings():
+        # A candidate that has not converged is judged by what it scores, like every other.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        pipeline.fit(features[train].astype(np.float64), labels[train])
+    scores = decision(pipeline, features[valid].astype(np.float64))
+    return FoldScores(
+        fold=fold,
         scores=scores,
-        fold_auc=_fold_auc(labels, scores, folds, judged),
-        plain_auc=_fold_auc(labels, scores, folds, plain),
+        auc=_auc(labels[valid], scores, judged, valid),
+        plain_auc=_auc(labels[valid], scores, plain, valid),
         seconds=time.process_time() - started,
     )
 
 
-def _fold_auc(labels: np.ndarray, scores: np.ndarray, folds: Folds, rows: np.ndarray | None) -> tuple[float, ...]:
-    parts = [valid if rows is None else valid[rows[valid]] for _, valid in folds]
-    return tuple(float(roc_auc_score(labels[part], scores[part])) for part in parts)
+def _auc(labels: np.ndarray, scores: np.ndarray, rows: np.ndarray | None, valid: np.ndarray) -> float:
+    chosen = np.full(len(valid), True) if rows is None else rows[valid]
+    return float(roc_auc_score(labels[chosen], scores[chosen]))
+
+
+def trial_of(candidate: Candidate, folds: Folds, found: Iterable[FoldScores]) -> Trial:
+    """A candidate's trial from the folds that it was tried on."""
+    tried = sorted(found, key=lambda each: each.fold)
+    scores = np.full(sum(len(valid) for _, valid in folds), np.nan)
+    for each in tried:
+        scores[folds[each.fold][1]] = each.scores
+    return Trial(
+        candidate=candidate,
+        scores=scores,
+        fold_auc=tuple(each.auc for each in tried),
+        plain_auc=tuple(each.plain_auc for each in tried),
+        seconds=sum(each.seconds for each in tried),
+    )
 
 
 def smallest_fold(folds: Folds) -> int:
@@ -92,24 +140,11 @@ def decision(pipeline: Pipeline, features: np.ndarray) -> np.ndarray:
     return np.asarray(pipeline.predict_proba(features)[:, 1])
 
 
-def trial_to_json(trial: Trial) -> dict[str, Any]:
-    """What `trial_from_json` reads."""
-    return {
-        "family": trial.candidate.family,
-        "parameters": dict(trial.candidate.parameters),
-        "scores": trial.scores.tolist(),
-        "fold_auc": list(trial.fold_auc),
-        "plain_auc": list(trial.plain_auc),
-        "seconds": trial.seconds,
-    }
+def fold_to_json(found: FoldScores) -> dict[str, Any]:
+    """What `fold_from_json` reads."""
+    return {**asdict(found), "scores": found.scores.tolist()}
 
 
-def trial_from_json(document: dict[str, Any]) -> Trial:
-    """A trial that `trial_to_json` wrote."""
-    return Trial(
-        candidate=Candidate(family=document["family"], parameters=document["parameters"]),
-        scores=np.array(document["scores"]),
-        fold_auc=tuple(document["fold_auc"]),
-        plain_auc=tuple(document["plain_auc"]),
-        seconds=float(document["seconds"]),
-    )
+def fold_from_json(document: dict[str, Any]) -> FoldScores:
+    """A fold's scores that `fold_to_json` wrote."""
+    return FoldScores(**{**document, "scores": np.array(document["scores"])})

@@ -70,8 +70,9 @@ class ParentRun:
         )
         folds = {f"fold_{index}_auc": auc for index, auc in enumerate(trial.fold_auc)}
         plain = sum(trial.plain_auc) / len(trial.plain_auc)
-        metrics = {"auc": trial.auc, "auc_standard_error": trial.spread, "plain_auc": plain, "seconds": trial.seconds}
-        metrics |= folds
+        metrics = {"auc": trial.auc, "plain_auc": plain, "seconds": trial.seconds, "folds": float(len(folds))} | folds
+        if len(folds) > 1:
+            metrics["auc_standard_error"] = trial.spread
         params = {"family": trial.candidate.family, **trial.candidate.parameters}
         _log(self.mlflow, nested.info.run_id, params, metrics)
         self.mlflow.set_terminated(nested.info.run_id)

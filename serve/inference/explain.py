@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import erf
 
+from features.crop import Box
 from features.spec import FeatureSpec
 from registry.bundle import Bundle, ScoredImage
 
@@ -42,19 +43,22 @@ def explain(bundle: Bundle, image: bytes) -> Evidence:
     """The evidence in an encoded picture; raises `features.reading.errors.ImageError` as an answer does."""
     answer = bundle.score(image)
     features = answer.examined.features.astype(np.float64)
-    occluded = features + windows(bundle.spec) * (bundle.detector.normal - features)
+    occluded = features + windows(bundle.spec, answer.examined.looked.frame) * (bundle.detector.normal - features)
     falls = _log_odds(np.array([answer.probability])) - _log_odds(bundle.probability(occluded))
     return Evidence(answer=answer, grid=falls.reshape(GRID, GRID))
 
 
 @lru_cache(maxsize=2)
-def windows(spec: FeatureSpec) -> np.ndarray:
-    """float32 (GRID², D): how much of each number is replaced with the window at each place, 0 to 1.
+def windows(spec: FeatureSpec, frame: Box) -> np.ndarray:
+    """float32 (GRID², D): how much of each number is replaced with the window at each place of the picture, 0 to 1.
 
+    `frame` is the part of the picture that the numbers are measured in.
     It is the mean of a Gaussian of height 1 over the number's cell; numbers of the whole picture stay as they are.
     """
     top, left, bottom, right = spec.places.T
-    down, across = _share(top, bottom), _share(left, right)
+    high, wide = frame.bottom - frame.top, frame.right - frame.left
+    down = _share(frame.top + high * top, frame.top + high * bottom)
+    across = _share(frame.left + wide * left, frame.left + wide * right)
     return np.nan_to_num(down[:, None] * across[None]).reshape(GRID * GRID, -1).astype(np.float32)
 
 

@@ -75,7 +75,8 @@ def _explained(served: Served, picture: Picture, request_id: str, *, drawn: bool
         if isinstance(fields, Problem):
             return fields
         if drawn:
-            return overlay(evidence.answer.examined.pixels, evidence.grid)
+            lungs = evidence.answer.examined.looked.lungs
+            return overlay(evidence.answer.examined.pixels, evidence.grid, lungs.box if lungs else None)
         return Explanation(contributions=evidence.grid.tolist(), **fields)
 
     return guarded(work, picture, request_id)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features import spec as spec_module
+from features.augment import Jitter
 from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
@@ -18,7 +19,7 @@ from features.spec import DEFAULT_SPEC, FAMILIES, FeatureSpec, SpecMismatch
 from tests.features.images import picture
 
 # The first spec, and the document that the first code wrote for it: models and caches on disk carry it and its digest.
-FIRST = FeatureSpec(families=(Lbp(), Hog(), FilterBank(), Intensity()), acquisition=None)
+FIRST = FeatureSpec(lungs=None, families=(Lbp(), Hog(), FilterBank(), Intensity()), jitter=Jitter(), acquisition=None)
 WRITTEN = Path(__file__).with_name("spec.json").read_text().strip()
 FINGERPRINT = "4267dc05522af6812327da7327349f4b672257c856914a58cb71808d79760b3d"
 SUMS = [-0.40217, 5.6015, -0.11, 0.89261]  # of a generated picture's numbers, weighted, a family each
@@ -28,6 +29,7 @@ PARAMETERS = [
     for name, part in [
         ("normalise", DEFAULT_SPEC.normalise),
         ("jitter", DEFAULT_SPEC.jitter),
+        ("lungs", DEFAULT_SPEC.lungs),
         ("acquisition", DEFAULT_SPEC.acquisition),
         *(("", family) for family in DEFAULT_SPEC.families),
     ]
@@ -36,6 +38,8 @@ PARAMETERS = [
 
 
 def other(value: object) -> object:
+    if isinstance(value, str):
+        return value[::-1]
     if isinstance(value, tuple):
         return value[:-1] if len(value) > 1 else (value[0] * 2,)
     return value + 1 if isinstance(value, int) else value * 1.25  # type: ignore[operator]
@@ -44,7 +48,7 @@ def other(value: object) -> object:
 @pytest.mark.parametrize(("family", "parameter"), PARAMETERS)
 def test_any_parameter_changes_the_fingerprint(family: str, parameter: str) -> None:
     changed = FeatureSpec.from_json(DEFAULT_SPEC.to_json())
-    for part in (changed.normalise, changed.jitter, changed.acquisition, *changed.families):
+    for part in (changed.normalise, changed.jitter, changed.lungs, changed.acquisition, *changed.families):
         if family in (getattr(part, "key", None), type(part).__name__.lower()):
             object.__setattr__(part, parameter, other(getattr(part, parameter)))
     assert changed.fingerprint != DEFAULT_SPEC.fingerprint
@@ -86,6 +90,13 @@ def test_what_the_first_code_wrote_is_read_and_written_to_the_last_byte() -> Non
     assert FeatureSpec.from_json(WRITTEN) == FIRST
     # A bundle's card holds the same document with indentation.
     assert FeatureSpec.from_json(json.dumps(json.loads(WRITTEN), indent=1)).fingerprint == FINGERPRINT
+
+
+def test_a_spec_of_other_numbers_for_the_lungs_is_refused_and_both_are_named() -> None:
+    document = json.loads(DEFAULT_SPEC.to_json())
+    document["lungs"]["numbers"] = "f" * 64
+    with pytest.raises(SpecMismatch, match=f"finds lungs by numbers {'f' * 12}, this code has"):
+        FeatureSpec.from_json(json.dumps(document))
 
 
 def test_the_numbers_of_the_first_spec_are_those_it_had() -> None:

@@ -58,7 +58,7 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
         assert (row["label"], row["error"]) == (bundle.label(row["probability"]), None)
     assert [(row["probability"], row["label"]) for row in rows[3:]] == [(None, None)] * 4
     assert all(row["error"] for row in rows[3:])
-    assert "not like the chest X-rays" in rows[-1]["error"]
+    assert "two lungs side by side are not found" in rows[-1]["error"]
 
 
 def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, state, tmp_path):

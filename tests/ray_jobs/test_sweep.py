@@ -13,8 +13,8 @@ import ray
 from ray_jobs.dataset.split import folds
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.training_set import TrainingSet
-from ray_jobs.learning.trial import cross_validate
-from ray_jobs.sweep import run_sweep
+from ray_jobs.learning.trial import cross_validate, fit_fold
+from ray_jobs.sweep import rounds, run_sweep
 from ray_jobs.tracking.runs import CANDIDATE_TAG, parent_run
 from registry.state import open_state
 from registry.versions import client
@@ -51,12 +51,12 @@ def test_trials_of_an_interrupted_run_are_read_and_the_others_done(settings, clu
         raise KeyboardInterrupt
     marked = {}
     for path in Path(settings.state_uri, "sweeps", run.run_id).iterdir():
-        marked[path.stem] = json.loads(path.read_text()) | {"seconds": 12345.0}
+        marked[path.stem] = json.loads(path.read_text()) | {"seconds": 1000.0}
         path.write_text(json.dumps(marked[path.stem]))
     with parent_run(settings, key="k", kind="sweep", tags={}) as again:
         ranked = run_sweep(data, tried, state=state, run=again, ray_address=None)
-    assert {trial.candidate.key for trial in ranked if trial.seconds == 12345.0} == set(marked)
-    assert len(marked) == 2
+    assert {trial.candidate.key for trial in ranked if trial.seconds == 5000.0} == {key[:12] for key in marked}
+    assert len(marked) == 2 * 5  # a file for each fold of each candidate
     assert len(ranked) == 3
     nested = client(settings).search_runs([run.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
     assert len(nested) == 3
@@ -116,4 +116,24 @@ def test_a_trial_that_fails_stops_the_sweep_with_its_reason_and_no_file(settings
         parent_run(settings, key="k", kind="sweep", tags={}) as run,
     ):
         run_sweep(one_class, tried, state=state, run=run, ray_address=None)
-    assert not state.exists(state.path("sweeps", run.run_id, f"{tried[0].key}.json"))
+    assert not state.exists(state.path("sweeps", run.run_id, f"{tried[0].key}-0.json"))
+
+
+def test_of_many_candidates_the_worse_half_is_given_up_after_a_fold(settings, cluster, data):
+    state, tried = open_state(settings.state_uri), candidates(6, seed=0)
+    with parent_run(settings, key="k", kind="sweep", tags={}) as run:
+        ranked = run_sweep(data, tried, state=state, run=run, ray_address=None)
+    assert [len(trial.fold_auc) for trial in ranked] == [5, 5, 5, 1, 1, 1]
+    assert not any(np.isnan(trial.scores).any() for trial in ranked[:3])
+    first = {candidate.key: fit_fold(candidate, data.features, data.labels, data.folds, fold=0) for candidate in tried}
+    assert min(first[trial.candidate.key].auc for trial in ranked[:3]) >= max(
+        first[trial.candidate.key].auc for trial in ranked[3:]
+    )
+    nested = client(settings).search_runs([run.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
+    assert sorted(found.data.metrics["folds"] for found in nested) == [1, 1, 1, 5, 5, 5]
+
+
+def test_the_fits_of_all_rounds_are_counted():
+    assert rounds(12, 5) == [(12, 1), (6, 2), (3, 5)]
+    assert rounds(3, 5) == [(3, 5)]
+    assert rounds(100, 2) == [(100, 1), (50, 2)]

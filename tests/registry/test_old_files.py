@@ -12,6 +12,7 @@ import pytest
 import skops.io
 from pyarrow.fs import LocalFileSystem
 
+from features.augment import Jitter
 from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.manifest import load_manifest
@@ -24,7 +25,9 @@ from registry.state import open_state
 from registry.verified_cache import VerifiedCache, cache_folder
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
-OLD = FeatureSpec(acquisition=None)  # as all specs were before there were views of other acquisitions
+OLD = FeatureSpec(
+    lungs=None, jitter=Jitter(), acquisition=None
+)  # as all specs were before the lungs and other acquisitions
 
 
 def write_old_bundle(folder: Path, estimator, detector, images: list[bytes]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.extract import describe_normalised
-from features.normalise import Normalised, normalise
+from features.look import look
 from features.reading.errors import NotAChestXray
 from features.spec import DEFAULT_SPEC
 from registry.bundle import Bundle, digest_of, read_bundle
@@ -48,12 +48,14 @@ def test_the_distance_is_what_components_leave_and_one_odd_feature_is_bounded():
     assert detector.distance(np.array([[1.0, 1e9, 0.0, 0.0]]))[0] == pytest.approx(10.0)  # √(20² / 4)
 
 
-def judged(bundle: Bundle, pictures: Normalised, colour: float = 0.0):
-    return bundle.detector.judge(pictures, describe_normalised(pictures, DEFAULT_SPEC), colour, DEFAULT_SPEC)
+def judged(bundle: Bundle, pixels: np.ndarray, colour: float = 0.0):
+    looked = look(pixels, DEFAULT_SPEC)
+    features = describe_normalised(looked.pictures, DEFAULT_SPEC)
+    return bundle.detector.judge(pixels, looked, features, colour, DEFAULT_SPEC)
 
 
-def seen(image: bytes) -> Normalised:
-    return normalise(pixels_of(image), DEFAULT_SPEC.normalise)
+def seen(image: bytes) -> np.ndarray:
+    return pixels_of(image)
 
 
 def test_a_usual_x_ray_has_no_doubt_and_a_stricter_limit_makes_one(bundle, xrays):
@@ -79,8 +81,9 @@ def test_a_distance_that_is_no_number_is_refused(bundle, xrays):
         (np.rot90, "sideways", "turned on its side; turn it upright"),
         (lambda pixels: np.rot90(pixels, 3), "sideways", "turned on its side; turn it upright"),
         (lambda pixels: np.full_like(pixels, 90), "blank", "blank"),
+        (lambda pixels: np.indices(pixels.shape).sum(axis=0) % 256, "no-lungs", "two lungs side by side are not found"),
     ],
-    ids=["inverted", "upside down", "left", "right", "blank"],
+    ids=["inverted", "upside down", "left", "right", "blank", "stripes"],
 )
 def test_the_reason_says_what_to_mend(bundle, xrays, change, reason, words):
     with pytest.raises(NotAChestXray, match=words) as refused:

@@ -77,6 +77,7 @@ WORDS: dict[str, str] = {
     "reason.inverted": "Black and white are swapped in this X-ray. Invert it so that bone is white.",
     "reason.sideways": "This X-ray lies on its side. Turn it upright.",
     "reason.upside-down": "This X-ray is upside down. Turn it upright.",
+    "reason.no-lungs": "No lungs are found in this picture. Send a chest X-ray from the front, with both lungs whole.",
     "reason.unlike-training": "This does not look like a chest X-ray, so no answer is given.",
     "problem.no-finite-answer": "The model has no answer for this picture.",
     "problem.no-model": "No model is loaded yet. Try again in a moment.",

@@ -81,6 +81,7 @@ WORDS: dict[str, str] = {
     "reason.inverted": "O preto e o branco estão trocados nesta radiografia. Inverta-a para que o osso fique branco.",
     "reason.sideways": "Esta radiografia está deitada. Gire-a para que fique em pé.",
     "reason.upside-down": "Esta radiografia está de cabeça para baixo. Gire-a para que fique em pé.",
+    "reason.no-lungs": "Não há pulmões visíveis nesta imagem. Envie uma radiografia frontal com os dois pulmões.",
     "reason.unlike-training": "Isto não parece uma radiografia de tórax; por isso não há resposta.",
     "problem.no-finite-answer": "O modelo não tem resposta para esta imagem.",
     "problem.no-model": "Nenhum modelo carregado ainda. Tente de novo em instantes.",

@@ -15,7 +15,7 @@ from ray_jobs.learning.fit import fit
 from ray_jobs.learning.search_space import FAMILIES, Candidate, Choice, candidates
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
-from ray_jobs.learning.trial import cross_validate, trial_from_json, trial_to_json
+from ray_jobs.learning.trial import cross_validate, fit_fold, fold_from_json, fold_to_json, trial_of
 from registry.bundle import write_bundle
 
 
@@ -81,9 +81,19 @@ def test_a_trial_gives_the_same_scores_again_and_survives_json(data):
     first = cross_validate(candidate, data.features, data.labels, data.folds)
     again = cross_validate(candidate, data.features, data.labels, data.folds)
     np.testing.assert_array_equal(first.scores, again.scores)
-    read = trial_from_json(json.loads(json.dumps(trial_to_json(first))))
+    found = [fit_fold(candidate, data.features, data.labels, data.folds, fold=fold) for fold in range(5)]
+    read = trial_of(
+        candidate, data.folds, [fold_from_json(json.loads(json.dumps(fold_to_json(each)))) for each in found]
+    )
     np.testing.assert_array_equal(read.scores, first.scores)
     assert (read.candidate, read.fold_auc, read.auc) == (first.candidate, first.fold_auc, first.auc)
+
+
+def test_a_trial_of_some_folds_has_no_scores_of_the_others(data):
+    candidate = candidates(2, seed=0)[1]
+    trial = trial_of(candidate, data.folds, [fit_fold(candidate, data.features, data.labels, data.folds, fold=3)])
+    np.testing.assert_array_equal(np.flatnonzero(~np.isnan(trial.scores)), np.sort(data.folds[3][1]))
+    assert np.isnan(trial.spread)
 
 
 def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
