@@ -72,7 +72,7 @@ def inner(pixels: np.ndarray, flat: float) -> Box:
     Box(left=0.0, top=0.25, right=1.0, bottom=0.75)
     """
     least = flat * (1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max))
-    ends = []
+    ends = list[tuple[int, int]]()
     for axis in (1, 0):
         # Of what is between the bars that were found already: a bar's own columns would show no flat row.
         picture = pixels if axis == 1 else pixels[slice(*ends[0])]

@@ -98,8 +98,8 @@ class OutOfDistributionDetector:
             self._refuse_what_one_change_fixes(pixels, spec)
         if not lungs:
             raise NotAChestXray(
-                "the picture does not look like a frontal chest X-ray: two lungs side by side are not found in it; send a "
-                "frontal chest X-ray, whole and upright",
+                "the picture does not look like a frontal chest X-ray: two lungs side by side are not found in it; "
+                "send a frontal chest X-ray, whole and upright",
                 "no-lungs",
             )
         if not distance <= self.refused:
@@ -129,8 +129,8 @@ class OutOfDistributionDetector:
         doubts = list[Doubt]()
         if distance > self.doubtful:
             detail = (
-                f"The picture is unusual for this model: its distance from the X-rays of training is {distance:.2f}, "
-                f"and few exceed {self.doubtful:.2f}. The model's numbers may not hold for it."
+                "The picture is unusual for this model: of X-rays like those of training, hardly one in forty looks as "
+                "different. The model's numbers may not hold for it."
             )
             doubts.append(Doubt(code="unlike-training", detail=detail))
         if colour > SOME_COLOUR:

@@ -17,12 +17,15 @@ def test_a_box_in_a_box_is_told_in_shares_of_the_picture():
 
 def test_the_whole_of_a_picture_at_its_own_size_is_the_picture():
     picture = np.random.default_rng(0).random((8, 8), dtype=np.float32)
+    # The weights of linear interpolation are in 32 bits.
     np.testing.assert_allclose(cut(picture, Box(0.0, 0.0, 1.0, 1.0), 8), picture, atol=1e-6)
 
 
 def test_a_quarter_is_cut_to_the_pixel_and_the_rim_goes_on_beyond_the_picture():
     picture = np.arange(16, dtype=np.float32).reshape(4, 4)
+    # As above, for greys to 7.
     np.testing.assert_allclose(cut(picture, Box(0.5, 0.0, 1.0, 0.5), 2), [[2, 3], [6, 7]], atol=1e-5)
+    # As above.
     np.testing.assert_allclose(cut(picture, Box(0.75, 0.0, 1.25, 0.5), 2), [[3, 3], [7, 7]], atol=1e-5)
 
 

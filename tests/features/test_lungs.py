@@ -50,6 +50,7 @@ def test_a_frame_around_the_picture_moves_the_box_with_the_lungs(pixels, grey):
     framed = found(cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=grey))
     expected = (np.array(found(pixels).box) + 0.1) / 1.2
     assert framed.plausible
+    # The locator sees the frame too, and its boxes are good to some hundredths of a side.
     np.testing.assert_allclose(framed.box, expected, atol=0.04)
 
 
@@ -71,7 +72,9 @@ def test_the_box_follows_a_letterbox(pixels):
     bar = pixels.shape[0] // 4
     left, top, right, bottom = found(cv2.copyMakeBorder(pixels, bar, bar, 0, 0, cv2.BORDER_CONSTANT, value=0)).box
     plain = found(pixels).box
+    # Good to some hundredths of a side, as above; bars of half the height make these half as fine.
     np.testing.assert_allclose((left, right), (plain.left, plain.right), atol=0.04)
+    # As above.
     np.testing.assert_allclose((top * 1.5 - 0.25, bottom * 1.5 - 0.25), (plain.top, plain.bottom), atol=0.06)
 
 
@@ -90,7 +93,7 @@ def test_no_lungs_are_found_where_there_are_none(picture):
 
 def test_depth_changes_nothing(pixels):
     deep = found(pixels.astype(np.uint16) * 257)
-    np.testing.assert_allclose(deep.box, found(pixels).box, atol=1e-3)
+    np.testing.assert_allclose(deep.box, found(pixels).box, atol=1e-3)  # the ends are rounded to 1/4096
 
 
 def test_a_box_too_small_or_far_outside_is_not_plausible_however_sure_the_detectors_are():
@@ -106,5 +109,6 @@ def test_each_half_is_told_by_its_own_side_alone():
     other[:, -4:] = 0.0
     one, two = halved(seen(square)), halved(seen(other))
     pixels = 32 * 16
+    # The window of the contrast reaches over the middle, where the far edge hardly counts.
     np.testing.assert_allclose(one["left"][:pixels:16], two["left"][:pixels:16], atol=0.1)
     assert np.abs(one["right"] - two["right"]).max() > 0.1
