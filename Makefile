@@ -13,7 +13,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor up down check cost status token logs upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost status token logs upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ stack: setup ## Prepare the Pulumi stack STACK: state in .local/pulumi, a passph
 
 doctor: setup ## Check what an account on AWS would refuse, before anything is created
 	@$(INFRA) doctor $(STACK)
+
+policy: setup ## Write the policy of who deploys STACK=aws, instead of AdministratorAccess
+	@$(INFRA) policy $(STACK)
 
 up: stack ## Build the images and start the stack: in Docker on this machine, or STACK=aws
 	@$(INFRA) doctor $(STACK)

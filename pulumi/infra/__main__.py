@@ -15,6 +15,7 @@ from infra.local import stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
+from infra.settings import SettingError
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ def main() -> None:
     subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
     subparsers.add_parser("doctor", help="check what an account on AWS would refuse").add_argument("stack")
+    subparsers.add_parser("policy", help="write the policies of who deploys a stack").add_argument("stack")
     subparsers.add_parser("check", help="check that a stack on AWS runs what was deployed").add_argument("stack")
     subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
     logs = subparsers.add_parser("logs", help="follow the log of a service")
@@ -63,7 +65,7 @@ def _of_a_stack(options: argparse.Namespace) -> None:
     if options.command == "logs":
         _logs(options.stack, options.service)
         return
-    known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor}
+    known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
     known[options.command](options.stack)
 
 
@@ -98,6 +100,23 @@ def _doctor(name: str) -> None:
     print("\n".join(map(str, findings)) or f"The account has all that {name} needs.")
     if any(finding.stops for finding in findings):
         sys.exit("`make up` would fail on what stops it; nothing was created.")
+
+
+def _policy(name: str) -> None:
+    """Write them, and say how somebody with more rights gives them."""
+    if not on_aws(name):
+        sys.exit(f"{name} needs no account: make policy STACK=aws")
+    try:
+        files = commands.policy(name)
+    except SettingError as error:
+        sys.exit(str(error))
+    called = f"{project_of(name)}-deployer"
+    print("# Whoever administers the account types this once, for the user NAME (or attach-role-policy for a role):")
+    for number, file in enumerate(files, start=1):
+        print(
+            f"aws iam attach-user-policy --user-name NAME --policy-arn $(aws iam create-policy --policy-name "
+            f"{called}-{number} --policy-document file://{file} --query Policy.Arn --output text)"
+        )
 
 
 def _check(name: str) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from infra import stack
@@ -83,6 +85,22 @@ def examine(name: str) -> list[doctor.Finding]:
         return sdk.client(service, region_name=region)
 
     return doctor.examine(name, stack.settings_of(name), client)
+
+
+def policy(name: str) -> list[Path]:
+    """Write the policies that somebody needs to deploy a stack, one a file; SettingError where a setting is wrong."""
+    from infra.aws import deployer, imagined  # noqa: PLC0415  heavy: the whole program
+
+    settings = stack.settings_of(name)
+    kinds = {one.kind for one in imagined.declared(name, settings)}
+    region = settings.get("aws:region") or imagined.REGION
+    found = deployer.documents(deployer.statements(kinds, replace(_names(name), region=region)))
+    folder = FILES / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files = [folder / f"policy-{number}.json" for number, _ in enumerate(found, start=1)]
+    for file, text in zip(files, found, strict=True):
+        file.write_text(text)
+    return files
 
 
 def check(name: str) -> list[str]:
