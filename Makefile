@@ -13,7 +13,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost status token logs upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token logs upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ down: ## Stop the stack and keep its data (to delete them: `pulumi config set ke
 
 cost: setup ## Show what STACK=aws costs a month, before anything is created
 	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
+
+sleep: setup ## Stop what STACK=aws pays by the hour, and keep its data: containers and database
+	@$(INFRA) sleep $(STACK)
+
+wake: setup ## Start it again, and wait until it runs
+	@$(INFRA) wake $(STACK)
 
 status: setup ## Show what runs in the stack, its health and its addresses
 	@$(INFRA) status $(STACK)
