@@ -13,7 +13,7 @@ INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor up down check cost status token logs upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token logs upload compose secrets
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ stack: setup ## Prepare the Pulumi stack STACK: state in .local/pulumi, a passph
 doctor: setup ## Check what an account on AWS would refuse, before anything is created
 	@$(INFRA) doctor $(STACK)
 
+policy: setup ## Write the policy of who deploys STACK=aws, instead of AdministratorAccess
+	@$(INFRA) policy $(STACK)
+
 up: stack ## Build the images and start the stack: in Docker on this machine, or STACK=aws
 	@$(INFRA) doctor $(STACK)
 	$(PULUMI) up --stack $(STACK) --yes
@@ -55,6 +58,12 @@ down: ## Stop the stack and keep its data (to delete them: `pulumi config set ke
 
 cost: setup ## Show what STACK=aws costs a month, before anything is created
 	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
+
+sleep: setup ## Stop what STACK=aws pays by the hour, and keep its data: containers and database
+	@$(INFRA) sleep $(STACK)
+
+wake: setup ## Start it again, and wait until it runs
+	@$(INFRA) wake $(STACK)
 
 status: setup ## Show what runs in the stack, its health and its addresses
 	@$(INFRA) status $(STACK)

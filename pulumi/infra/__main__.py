@@ -10,11 +10,12 @@ from pathlib import Path
 import yaml
 
 from infra import stack
-from infra.aws import commands
+from infra.aws import commands, sleep
 from infra.local import stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
+from infra.settings import SettingError
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,10 @@ def main() -> None:
     subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
     subparsers.add_parser("doctor", help="check what an account on AWS would refuse").add_argument("stack")
+    subparsers.add_parser("policy", help="write the policies of who deploys a stack").add_argument("stack")
     subparsers.add_parser("check", help="check that a stack on AWS runs what was deployed").add_argument("stack")
+    subparsers.add_parser("sleep", help="stop containers and database of a stack on AWS").add_argument("stack")
+    subparsers.add_parser("wake", help="start them again, and wait until they run").add_argument("stack")
     subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
     logs = subparsers.add_parser("logs", help="follow the log of a service")
     logs.add_argument("stack")
@@ -63,7 +67,8 @@ def _of_a_stack(options: argparse.Namespace) -> None:
     if options.command == "logs":
         _logs(options.stack, options.service)
         return
-    known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor}
+    known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
+    known |= {"sleep": _sleep, "wake": _wake}
     known[options.command](options.stack)
 
 
@@ -100,10 +105,53 @@ def _doctor(name: str) -> None:
         sys.exit("`make up` would fail on what stops it; nothing was created.")
 
 
+def _policy(name: str) -> None:
+    """Write them, and say how somebody with more rights gives them."""
+    if not on_aws(name):
+        sys.exit(f"{name} needs no account: make policy STACK=aws")
+    try:
+        files = commands.policy(name)
+    except SettingError as error:
+        sys.exit(str(error))
+    called = f"{project_of(name)}-deployer"
+    print("# Whoever administers the account types this once, for the user NAME (or attach-role-policy for a role):")
+    for number, file in enumerate(files, start=1):
+        print(
+            f"aws iam attach-user-policy --user-name NAME --policy-arn $(aws iam create-policy --policy-name "
+            f"{called}-{number} --policy-document file://{file} --query Policy.Arn --output text)"
+        )
+
+
 def _check(name: str) -> None:
     """On this machine `pulumi up` itself waits for every container to be healthy."""
     if wrong := commands.check(name) if on_aws(name) else []:
         sys.exit("\n".join(wrong))
+
+
+def _sleep(name: str) -> None:
+    _only_on_aws(name, "make down")
+    try:
+        print("\n".join(sleep.sleep(commands.stoppable(name), commands.regional(name))))
+    except sleep.NotReadyError as error:
+        sys.exit(str(error))
+    print(f"What is left is paid: make cost STACK={name}. To use it again: make wake STACK={name}")
+
+
+def _wake(name: str) -> None:
+    _only_on_aws(name, "make up")
+    there, clients = commands.stoppable(name), commands.regional(name)
+    print("The database takes some minutes to start.", flush=True)
+    try:
+        print("\n".join(sleep.wake(there, clients)), flush=True)
+    except sleep.NotReadyError as error:
+        sys.exit(str(error))
+    sleep.when_awake(there, clients)
+    print("Every container runs.")
+
+
+def _only_on_aws(name: str, instead: str) -> None:
+    if not on_aws(name):
+        sys.exit(f"{name} costs nothing while it runs; {instead} is for that, and this for STACK=aws.")
 
 
 def _status(name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from infra.aws.environment import ENVIRONMENTS, Environment
 from infra.aws.lower import NOTEBOOK, public_services
-from infra.aws.quota import NEW_ACCOUNT_VCPUS, lowered, most_vcpus, request_for
+from infra.aws.quota import NEW_ACCOUNT_VCPUS, ON_DEMAND, SPOT, lowered, most_vcpus, request_for
 from infra.aws.watch.alarms import Watched, alarms
 from infra.spec import Service, Topology
 from infra.stack import settings_of
@@ -25,6 +25,7 @@ PRICES_OF = (
 PRICES: Mapping[str, float] = {
     "fargate vCPU hour": 0.04048,
     "fargate GiB hour": 0.004445,
+    "spot, of that": 0.5,  # it moves, and is 30 to 50 %
     "db.t4g.micro hour": 0.016,
     "db.t4g.small hour": 0.032,
     "database gp3 GiB": 0.115,
@@ -61,6 +62,10 @@ class Use:
     ecr_gib: float = 6
 
 
+# While a stack sleeps: what is stored stays, and nobody uses it.
+ASLEEP = Use(capacity_units=0, nat_gb=0, notebook_hours=0, worker_hours=0, metrics=0, log_gb=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """One row of the estimate; `how` says how the amount came about."""
@@ -70,34 +75,48 @@ class Line:
     dollars: float
 
 
-def estimate(environment: Environment, *, egress: str = "nat", use: Use = Use()) -> list[Line]:
-    """Every row, the dearest first."""
-    found = [*_services(environment, use), *_stores(environment, use), *_network(egress, use), *_rest(environment, use)]
+def estimate(environment: Environment, *, egress: str = "", use: Use = Use()) -> list[Line]:
+    """Every row, the dearest first; `egress` is the environment's own where it is empty."""
+    ways = _network(environment, egress or environment.egress, use)
+    found = [*_services(environment, use), *_stores(environment, use), *ways, *_rest(environment, use)]
     return sorted(found, key=lambda line: -line.dollars)
 
 
-def hourly(service: Service) -> float:
+def asleep(environment: Environment, *, egress: str = "") -> float:
+    """Dollars a month of a stack that `make sleep` has stopped: no containers, and of the database its disk."""
+    hours = {"database", "public addresses"}
+    left = [one for one in estimate(environment, egress=egress, use=ASLEEP) if "Fargate" not in one.what]
+    disk = (2 if environment.standby else 1) * environment.database_gib * PRICES["database gp3 GiB"]
+    return disk + sum(one.dollars for one in left if one.what not in hours)
+
+
+def hourly(service: Service, environment: Environment) -> float:
     """One container of a service for an hour."""
     vcpus, gib = service.cpu / 1024, service.memory / 1024
-    return vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
+    full = vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
+    return full * (PRICES["spot, of that"] if service.name in environment.spot else 1)
 
 
 def _services(environment: Environment, use: Use) -> Iterator[Line]:
     for service in lowered(environment).services:
         if service.name == NOTEBOOK or service.once:
             continue
-        size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB"
+        spot = ", Spot" if service.name in environment.spot else ""
+        size, an_hour = (
+            f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB{spot}",
+            hourly(service, environment),
+        )
         if service.replicas:
             yield Line(
                 what=f"{service.name} on Fargate",
                 how=f"{service.replicas} x {size}, all month",
-                dollars=service.replicas * hourly(service) * HOURS,
+                dollars=service.replicas * an_hour * HOURS,
             )
         if service.follows("work"):
             yield Line(
                 what=f"{service.name} on Fargate, while it works",
-                how=f"{use.worker_hours:g} hours of {size}, ${hourly(service):.3f} each",
-                dollars=use.worker_hours * hourly(service),
+                how=f"{use.worker_hours:g} hours of {size}, ${an_hour:.3f} each",
+                dollars=use.worker_hours * an_hour,
             )
 
 
@@ -118,7 +137,7 @@ def _stores(environment: Environment, use: Use) -> Iterator[Line]:
     yield Line(what="key", how="1", dollars=PRICES["key"])
 
 
-def _network(egress: str, use: Use) -> Iterator[Line]:
+def _network(environment: Environment, egress: str, use: Use) -> Iterator[Line]:
     address = PRICES["public address hour"] * HOURS
     units = use.capacity_units * PRICES["balancer capacity unit hour"] * HOURS
     yield Line(
@@ -132,6 +151,9 @@ def _network(egress: str, use: Use) -> Iterator[Line]:
             how=f"1 and its address, {use.nat_gb:g} GB",
             dollars=PRICES["nat hour"] * HOURS + address + use.nat_gb * PRICES["nat GB"],
         )
+    elif egress == "public":
+        running = sum(one.replicas for one in lowered(environment).services if one.name != NOTEBOOK and not one.once)
+        yield Line(what="public addresses", how=f"{running}, one a container", dollars=running * address)
     else:
         yield Line(
             what="interface endpoints",
@@ -169,7 +191,7 @@ def _alarms(whole: Topology) -> int:
     return len(alarms(watched)) + 2 * sum(one.follows("work") for one in whole.services)
 
 
-def table(environment: Environment, lines: list[Line], budget: int, workers: int = 1) -> str:
+def table(environment: Environment, lines: list[Line], budget: int, workers: int = 1, *, egress: str = "") -> str:
     """The estimate for people: every row, the total, what most of it is, whether the budget will warn, and vCPUs."""
     total = sum(line.dollars for line in lines)
     rows = [f"{line.dollars:>9.2f}  {line.what:<40} {line.how}" for line in lines]
@@ -185,6 +207,7 @@ def table(environment: Environment, lines: list[Line], budget: int, workers: int
             f"environment {environment.name}, US dollars a month by list prices of {PRICES_OF}",
             *rows,
             f"{total:>9.2f}  in total; a day is {total * 24 / HOURS:.2f}",
+            f"{asleep(environment, egress=egress):>9.2f}  in total while it sleeps (make sleep)",
             f"More than half is: {', '.join(most)}.",
             *([below] if 0 < budget < total else []),
             _of_quota(environment, workers),
@@ -195,12 +218,19 @@ def table(environment: Environment, lines: list[Line], budget: int, workers: int
 
 
 def _of_quota(environment: Environment, workers: int) -> str:
-    """What of Fargate's quota it takes, and how to get more where a new account has less."""
-    most = most_vcpus(environment, workers=workers)
-    said = f"It runs at most {most:g} vCPUs on Fargate at once"
-    if most <= NEW_ACCOUNT_VCPUS:
-        return f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more."
-    return f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: {request_for(most)}"
+    """What of Fargate's quotas it takes, and how to get more where a new account has less."""
+    lines = []
+    for quota in (ON_DEMAND, SPOT):
+        most = most_vcpus(environment, quota, workers=workers)
+        if not most:
+            continue
+        said = f"It runs at most {most:g} vCPUs at once on Fargate {quota.name}"
+        if most <= NEW_ACCOUNT_VCPUS:
+            lines.append(f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more.")
+        else:
+            asking = request_for(most, quota)
+            lines.append(f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: {asking}")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -214,7 +244,9 @@ def main() -> None:
     settings = settings_of(options.stack)
     environment = ENVIRONMENTS[options.environment or settings["environment"]]
     lines = estimate(environment, egress=settings["egress"])
-    print(table(environment, lines, int(settings["monthlyBudget"]), int(settings["workers"])))
+    print(
+        table(environment, lines, int(settings["monthlyBudget"]), int(settings["workers"]), egress=settings["egress"])
+    )
 
 
 if __name__ == "__main__":

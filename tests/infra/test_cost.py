@@ -34,6 +34,7 @@ PRICED = {
 FREE = {
     *("acm.Certificate", "appautoscaling.Policy", "appautoscaling.Target", "budgets.Budget", "cloudwatch.Dashboard"),
     *("cloudwatch.LogMetricFilter", "docker.Image", "ecr.LifecyclePolicy", "ecs.TaskDefinition", "iam.Role"),
+    "ecs.ClusterCapacityProviders",
     *("iam.RolePolicy", "lb.Listener", "lb.ListenerRule", "lb.TargetGroup", "rds.ParameterGroup", "rds.SubnetGroup"),
     *("sagemaker.NotebookInstanceLifecycleConfiguration", "secretsmanager.SecretVersion", "servicediscovery.Service"),
     *("sns.Topic", "sns.TopicSubscription"),
@@ -50,21 +51,43 @@ def dollars(lines: list[cost.Line]) -> dict[str, float]:
 
 def test_an_hour_of_a_container_is_its_cores_and_its_memory():
     service = Service(name="x", image="x", cpu=512, memory=2048)
-    assert hourly(service) == pytest.approx(0.5 * 0.04048 + 2 * 0.004445)
+    assert hourly(service, DEV) == pytest.approx(0.5 * 0.04048 + 2 * 0.004445)
+    on_spot = Service(name="webapp", image="x", cpu=512, memory=2048)
+    assert hourly(on_spot, DEV) == pytest.approx(0.5 * (0.5 * 0.04048 + 2 * 0.004445))
+    assert hourly(on_spot, PROD) == hourly(service, DEV)
 
 
 def test_dev_adds_up_as_by_hand():
     lines = dollars(estimate(DEV))
-    assert lines["webapp on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
+    assert lines["webapp on Fargate"] == round((0.04048 + 4 * 0.004445) * 730 / 2, 2) == 21.26
     assert lines["ray-head on Fargate"] == round((0.04048 + 4 * 0.004445) * 730, 2) == 42.53
     assert lines["mlflow on Fargate"] == round((0.5 * 0.04048 + 3 * 0.004445) * 730, 2) == 24.51
     assert lines["database"] == round(0.016 * 730 + 20 * 0.115, 2) == 13.98
     assert lines["load balancer"] == round(0.0225 * 730 + 0.008 * 730 + 2 * 0.005 * 730, 2)
-    assert lines["NAT gateway"] == round(0.045 * 730 + 0.005 * 730 + 20 * 0.045, 2) == 37.4
+    assert lines["public addresses"] == round(3 * 0.005 * 730, 2) == 10.95
+    assert "NAT gateway" not in lines
     assert lines["notebook"] == round(40 * 0.05 + 20 * 0.14, 2) == 4.8
-    assert lines["ray-worker on Fargate, while it works"] == round(20 * (2 * 0.04048 + 6 * 0.004445), 2)
+    assert lines["ray-worker on Fargate, while it works"] == round(20 * (2 * 0.04048 + 6 * 0.004445) / 2, 2)
     assert "ray-worker on Fargate" not in lines
     assert "Container Insights" not in lines
+
+
+def test_dev_at_rest_is_at_most_170_dollars():
+    assert sum(line.dollars for line in estimate(DEV)) <= 170
+
+
+def test_dev_asleep_is_at_most_45_dollars_and_pays_for_what_stays():
+    stays = 0.0225 * 730 + 2 * 0.005 * 730 + 20 * 0.115 + 20 * 0.14 + 6 * 0.4 + 1 + 0.5 + 15 * 0.1 + 20 * 0.023 + 0.6
+    assert cost.asleep(DEV) == pytest.approx(stays)
+    assert stays <= 45
+    assert cost.asleep(DEV, egress="nat") == pytest.approx(stays + (0.045 + 0.005) * 730)
+    assert f"{cost.asleep(DEV):.2f}  in total while it sleeps" in table(DEV, estimate(DEV), 500)
+
+
+def test_a_nat_gateway_is_paid_by_the_hour_and_by_what_goes_through():
+    lines = dollars(estimate(DEV, egress="nat"))
+    assert lines["NAT gateway"] == round(0.045 * 730 + 0.005 * 730 + 20 * 0.045, 2) == 37.4
+    assert "public addresses" not in lines
 
 
 def test_prod_pays_for_a_standby_and_a_worker_that_waits():
@@ -95,7 +118,7 @@ def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
     text = table(DEV, lines, 1000)
     total = sum(line.dollars for line in lines)
     assert f"{total:.2f}  in total; a day is {total * 24 / HOURS:.2f}" in text
-    assert "More than half is: ray-head on Fargate, webapp on Fargate, NAT gateway." in text
+    assert "More than half is: ray-head on Fargate, load balancer, mlflow on Fargate." in text
     assert "monthlyBudget" not in text
 
 
@@ -109,8 +132,10 @@ def test_a_budget_below_the_estimate_is_named_with_what_to_type():
 
 
 def test_dev_fits_into_the_quota_of_a_new_account_and_prod_says_what_to_ask_for():
-    assert "It runs at most 4.75 vCPUs on Fargate at once, and a new account has 5 or more." in table(DEV, [], 0)
-    assert "--quota-code L-3032A538 --desired-value 7" in table(DEV, [], 0, workers=2)
+    told = table(DEV, [], 0)
+    assert "It runs at most 1.75 vCPUs at once on Fargate On-Demand, and a new account has 5 or more." in told
+    assert "It runs at most 3 vCPUs at once on Fargate Spot, and a new account has 5 or more." in told
+    assert "--quota-code L-36FBB829 --desired-value 7" in table(DEV, [], 0, workers=3)
     assert "--quota-code L-3032A538 --desired-value 47" in table(PROD, [], 0)
 
 
@@ -118,28 +143,33 @@ def test_dev_fits_into_the_quota_of_a_new_account_and_prod_says_what_to_ask_for(
 def test_the_vcpus_are_those_that_the_program_declares(environment):
     graph = recorded(environment.name)
     cpu = {name: int(task["cpu"]) / 1024 for name, task in graph.of("ecs.TaskDefinition").items()}
-    most = cpu["model-training"]  # the task that runs besides
+    most = {False: cpu["model-training"], True: 0.0}  # the task that runs besides is on demand
     for name, service in graph.of("ecs.Service").items():
         scaled = graph.of("appautoscaling.Target").get(name, {})
         containers = scaled.get("maxCapacity", service["desiredCount"])
-        most += cpu[name] * (containers * service["deploymentMaximumPercent"] // 100)
-    assert f"at most {most:g} vCPUs" in table(environment, [], 0)
-    assert environment is PROD or most <= 5
+        most["capacityProviderStrategies" in service] += cpu[name] * (
+            containers * service["deploymentMaximumPercent"] // 100
+        )
+    for spot, name in ((False, "On-Demand"), (True, "Spot")):
+        said = f"at most {most[spot]:g} vCPUs at once on Fargate {name}" in table(environment, [], 0)
+        assert said == bool(most[spot])
+    assert environment is PROD or sum(most.values()) <= 5
 
 
 def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("dev", "nat")
+    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("dev", "")
     answer = json.dumps(
         {"hm-mlflow:environment": {"value": "prod", "secret": False}, "hm-mlflow:rayToken": {"secret": True}}
     )
     (tmp_path / "pulumi").write_text(f"#!/bin/sh\necho '{answer}'\n")
     (tmp_path / "pulumi").chmod(0o755)
-    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("prod", "nat")
+    assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("prod", "")
 
 
-@pytest.mark.parametrize("environment", [DEV, PROD], ids=["dev", "prod"])
-@pytest.mark.parametrize("egress", ["nat", "endpoints"])
+@pytest.mark.parametrize(
+    ("environment", "egress"), [(DEV, "public"), (DEV, "nat"), (DEV, "endpoints"), (PROD, "nat"), (PROD, "endpoints")]
+)
 def test_nothing_that_the_program_declares_is_left_out(environment, egress: str):
     graph = recorded(environment.name, egress)
     lines = {line.what: line.how for line in estimate(environment, egress=egress)}
@@ -154,9 +184,14 @@ def test_nothing_that_the_program_declares_is_left_out(environment, egress: str)
     )
     assert lines["secrets"] == str(kinds["secretsmanager.Secret"] + 1)
     assert lines["alarms"] == str(kinds["cloudwatch.MetricAlarm"])
+    services = list(graph.of("ecs.Service").values())
     running = {name: made["desiredCount"] for name, made in graph.of("ecs.Service").items() if made["desiredCount"]}
     estimated = {what.split(" ")[0]: how.split(" ")[0] for what, how in lines.items() if what.endswith("on Fargate")}
     assert estimated == {name: str(count) for name, count in running.items()}
+    addresses = sum(made["networkConfiguration"]["assignPublicIp"] and made["desiredCount"] for made in services)
+    assert lines.get("public addresses", "0,").split(",")[0] == str(addresses)
+    on_spot = {made["name"] for made in services if made.get("capacityProviderStrategies")}
+    assert {f"hm-mlflow-{what.split(' ')[0]}" for what, how in lines.items() if "Spot" in how} == on_spot
     [database] = graph.of("rds.Instance").values()
     standby = " and a standby" if database["multiAz"] else ""
     assert lines["database"] == f"{database['instanceClass']}, {database['allocatedStorage']} GiB{standby}"

@@ -65,4 +65,13 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         names, settings, groups, network=net, stores=stores, service=whole.service(NOTEBOOK), key=own_key
     )
     groups.close()
-    return outputs(whole, names, settings, network=net, edge=way_in, compute=compute, notebook=jupyter)
+    return outputs(
+        whole,
+        names,
+        settings,
+        network=net,
+        edge=way_in,
+        compute=compute,
+        notebook=jupyter,
+        database=stores.database,
+    )

@@ -3,10 +3,13 @@
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from infra import stack
-from infra.aws import doctor
+from infra.aws import doctor, sleep
+from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
@@ -28,6 +31,8 @@ def prepare(name: str) -> tuple[list[str], list[str]]:
     """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
     lowered, names = _lowered(name), _names(name)
     made = stack.prepare(name, lowered.secrets)
+    if _egress_of_before(name):
+        stack.run_pulumi("config", "set", "egress", "--stack", name, "nat")
     public = hosts(lowered, names)
     there = stack.read_setting("tlsCertificate", name)
     if _own_authority(name) and (there is None or certificate.is_due(there, names.domain, public)):
@@ -42,6 +47,11 @@ def prepare(name: str) -> tuple[list[str], list[str]]:
         if stack.read_setting(setting, name) in (None, "", "[]")
     ]
     return made, lacking
+
+
+def _egress_of_before(name: str) -> bool:
+    """Whether a stack is up from before dev did without a NAT gateway, on which its notebook relies."""
+    return stack.read_setting("egress", name) in (None, "") and "egress" not in (outputs(name) or {"egress": ""})
 
 
 def write_files(name: str) -> dict[str, str]:
@@ -85,10 +95,56 @@ def examine(name: str) -> list[doctor.Finding]:
     return doctor.examine(name, stack.settings_of(name), client)
 
 
+def policy(name: str) -> list[Path]:
+    """Write the policies that somebody needs to deploy a stack, one a file; SettingError where a setting is wrong."""
+    from infra.aws import deployer, imagined  # noqa: PLC0415  heavy: the whole program
+
+    settings = stack.settings_of(name)
+    kinds = {one.kind for one in imagined.declared(name, settings)}
+    region = settings.get("aws:region") or imagined.REGION
+    found = deployer.documents(deployer.statements(kinds, replace(_names(name), region=region)))
+    folder = FILES / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files = [folder / f"policy-{number}.json" for number, _ in enumerate(found, start=1)]
+    for file, text in zip(files, found, strict=True):
+        file.write_text(text)
+    return files
+
+
 def check(name: str) -> list[str]:
     """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
     deployed, described = _described(name)
     return differences(deployed, described)
+
+
+def stoppable(name: str) -> sleep.Stack:
+    """What of a stack `make sleep` stops; StackError where it is not up."""
+    said = outputs(name)
+    if "database" not in said:
+        raise stack.StackError(
+            f"{name} is not up, or was last brought up before it could be put to sleep: make up STACK={name}"
+        )
+    environment, names = ENVIRONMENTS[stack.settings_of(name)["environment"]], _names(name)
+    whole = lower(
+        topology(workers=environment.idle_workers, login=True, stack=name), names=names, replicas=environment.replicas
+    )
+    services = [one for one in whole.in_order() if one.name != NOTEBOOK and not one.once]
+    return sleep.Stack(
+        cluster=said["cluster"],
+        services={names.of(service.name): service.replicas for service in services},
+        scaled=[names.of(service.name) for service in services if service.scaling],
+        database=said["database"],
+        alarms=names.of(""),
+    )
+
+
+def regional(name: str) -> sleep.Clients:
+    """Clients of services in a stack's region."""
+    import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
+
+    sdk: Any = boto3
+    region = stack.read_setting("aws:region", name)
+    return lambda service: sdk.client(service, region_name=region)
 
 
 def log_groups(name: str) -> dict[str, str]:

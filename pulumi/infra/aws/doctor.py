@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.aws.environment import ENVIRONMENTS
-from infra.aws.quota import VCPU_QUOTA, least_vcpus, most_vcpus, request_for
+from infra.aws.quota import ON_DEMAND, SPOT, least_vcpus, most_vcpus, request_for
 
 # Services that are asked in one region for all of them.
 _GLOBAL = "us-east-1"
@@ -73,15 +73,19 @@ def _plan(stack: str, settings: Mapping[str, Any], clients: Clients, _: str) -> 
 def _quota(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
     """Whether the account's vCPUs on Fargate are enough."""
     region, environment = settings.get("aws:region") or _GLOBAL, ENVIRONMENTS[settings["environment"]]
-    asked = clients("service-quotas", region).get_service_quota(ServiceCode="fargate", QuotaCode=VCPU_QUOTA)
-    there, most = asked["Quota"]["Value"], most_vcpus(environment, workers=int(settings["workers"]))
-    if there < most:
-        least = least_vcpus(environment)
-        yield Finding(
-            what=f"Fargate gives this account {there:g} vCPUs in {region}; the stack needs {least:g} to {most:g}.",
-            remedy=f"{request_for(most, region=region)}, and wait until it is granted",
-            stops=there < least,
-        )
+    for quota in (ON_DEMAND, SPOT):
+        least, most = least_vcpus(environment, quota), most_vcpus(environment, quota, workers=int(settings["workers"]))
+        if not most:
+            continue
+        asked = clients("service-quotas", region).get_service_quota(ServiceCode="fargate", QuotaCode=quota.code)
+        there = asked["Quota"]["Value"]
+        if there < most:
+            needs = f"{least:g} to {most:g}" if least < most else f"{most:g}"
+            yield Finding(
+                what=f"Fargate {quota.name} gives this account {there:g} vCPUs in {region}; the stack needs {needs}.",
+                remedy=f"{request_for(most, quota, region=region)}, and wait until it is granted",
+                stops=there < least,
+            )
 
 
 def _billing(stack: str, settings: Mapping[str, Any], clients: Clients, account: str) -> Iterator[Finding]:

@@ -35,6 +35,10 @@ class Environment:
         account may have, all at once: a training, a worker, the page and what serves them.
     spare
         During an update there may be more containers than before it, so that the old ones answer until the new ones do.
+    egress
+        How containers reach what is outside, where the setting does not say: see `AwsSettings`.
+    spot
+        Services on capacity that AWS has to spare, at about half the price: it may end them with two minutes' notice.
     log_days
         How long logs are kept.
     notebook_type, notebook_gib
@@ -55,6 +59,8 @@ class Environment:
     notebook_type: str
     notebook_gib: int
     insights: bool
+    egress: str
+    spot: frozenset[str] = frozenset()
     sizes: Mapping[str, Size] = field(default_factory=dict)
     spare: bool = True
 
@@ -74,6 +80,8 @@ DEV = Environment(
     notebook_type="ml.t3.medium",
     notebook_gib=20,
     insights=False,
+    egress="public",
+    spot=frozenset({"ray-worker", "webapp"}),
     sizes={
         "mlflow": Size(cpu=512, memory=3072),
         "webapp": Size(cpu=1024, memory=4096),
@@ -96,6 +104,7 @@ PROD = Environment(
     notebook_type="ml.t3.medium",
     notebook_gib=50,
     insights=True,
+    egress="nat",
 )
 ENVIRONMENTS = {environment.name: environment for environment in (DEV, PROD)}
 

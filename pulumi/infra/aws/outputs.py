@@ -21,6 +21,7 @@ def outputs(
     edge: Edge,
     compute: Compute,
     notebook: aws.sagemaker.NotebookInstance,
+    database: aws.rds.Instance,
 ) -> dict[str, Any]:
     """The outputs by name; none of them is a secret."""
     scheme = "http" if settings.plain_http else "https"
@@ -54,6 +55,8 @@ def outputs(
         "notebook": notebook.url.apply(lambda url: f"https://{url}"),
         "data": f"s3://{names.bucket('data')}",
         "cluster": names.of("cluster"),
+        "database": database.identifier,  # what `make sleep` stops
+        "egress": settings.egress,  # what `make stack` keeps of a stack that has been up
         # What `make check` compares with what runs.
         "deployed": {service: compute.task_definitions[service].arn for service in compute.services},
     }
@@ -66,11 +69,12 @@ def _hosts_line(balancer: str, hosts: str) -> str:
 
 def _run_task(names: Names, network: Network) -> pulumi.Output[str]:
     """The training as a task of its own, for those who have AWS's command and no Ray."""
-    where = pulumi.Output.all(*(subnet.id for subnet in network.private_subnets), network.groups[TRAINING].id)
+    where = pulumi.Output.all(*(subnet.id for subnet in network.service_subnets), network.groups[TRAINING].id)
+    address = "ENABLED" if network.public_addresses else "DISABLED"
     return where.apply(
         lambda ids: (
             f"aws ecs run-task --cluster {names.of('cluster')} --task-definition {names.of(TRAINING)} "
             f"--launch-type FARGATE --region {names.region} --network-configuration "
-            f"'awsvpcConfiguration={{subnets=[{','.join(ids[:-1])}],securityGroups=[{ids[-1]}],assignPublicIp=DISABLED}}'"
+            f"'awsvpcConfiguration={{subnets=[{','.join(ids[:-1])}],securityGroups=[{ids[-1]}],assignPublicIp={address}}}'"
         )
     )

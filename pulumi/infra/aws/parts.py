@@ -16,12 +16,15 @@ class Network:
 
     `groups` has a security group for each service of the topology, and for `edge`, `database`, `notebook` and, where
     AWS is reached by interface endpoints, `endpoints`. `ways` are what has to be there before anything in a private
-    subnet reaches AWS. `namespace` is Cloud Map's and the private zone in one.
+    subnet reaches AWS. Services stand in `service_subnets`, with a public address each where
+    `public_addresses`. `namespace` is Cloud Map's and the private zone in one.
     """
 
     vpc: aws.ec2.Vpc
     public_subnets: tuple[aws.ec2.Subnet, ...]
     private_subnets: tuple[aws.ec2.Subnet, ...]
+    service_subnets: tuple[aws.ec2.Subnet, ...]
+    public_addresses: bool
     groups: Mapping[str, aws.ec2.SecurityGroup]
     namespace: aws.servicediscovery.PrivateDnsNamespace
     ways: tuple[pulumi.Resource, ...]

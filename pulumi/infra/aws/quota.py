@@ -1,6 +1,7 @@
 """How much of AWS's quotas a stack takes, before anything is created: a new account has little."""
 
 import math
+from dataclasses import dataclass
 
 from infra.aws.environment import Environment
 from infra.aws.lower import NOTEBOOK, lower
@@ -8,9 +9,19 @@ from infra.aws.names import Names
 from infra.spec import Service, Topology
 from infra.topology import topology
 
-# The vCPUs that Fargate gives a new account at least; Service Quotas calls it "Fargate On-Demand vCPU resource count".
+# The vCPUs that Fargate gives a new account at least, of each quota.
 NEW_ACCOUNT_VCPUS = 5
-VCPU_QUOTA = "L-3032A538"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A quota of vCPUs on Fargate by its code; Service Quotas calls it "Fargate NAME vCPU resource count"."""
+
+    name: str
+    code: str
+
+
+ON_DEMAND, SPOT = Quota("On-Demand", "L-3032A538"), Quota("Spot", "L-36FBB829")
 
 
 def lowered(environment: Environment) -> Topology:
@@ -20,27 +31,31 @@ def lowered(environment: Environment) -> Topology:
     return lower(whole, names=names, replicas=environment.replicas, sizes=environment.sizes)
 
 
-def most_vcpus(environment: Environment, *, workers: int) -> float:
-    """Most vCPUs at once: every worker, every page, an update of both, and the training task."""
-    return sum(service.cpu * _most(service, environment, workers) for service in _running(environment)) / 1024
+def most_vcpus(environment: Environment, quota: Quota, *, workers: int) -> float:
+    """Most vCPUs of a quota at once: every worker, every page, an update of both, and the training task."""
+    return sum(service.cpu * _most(service, environment, workers) for service in _running(environment, quota)) / 1024
 
 
-def least_vcpus(environment: Environment) -> float:
+def least_vcpus(environment: Environment, quota: Quota) -> float:
     """The vCPUs without which nothing can be trained: what always runs, one worker, and the training task."""
-    return sum(service.cpu * max(1, service.replicas) for service in _running(environment)) / 1024
+    return sum(service.cpu * max(1, service.replicas) for service in _running(environment, quota)) / 1024
 
 
-def request_for(vcpus: float, *, region: str = "") -> str:
+def request_for(vcpus: float, quota: Quota, *, region: str = "") -> str:
     """The command that asks AWS for so many vCPUs, in the region of the person's own settings where none is named."""
     where = f"--region {region} " if region else ""
     return (
         f"aws service-quotas request-service-quota-increase {where}--service-code fargate "
-        f"--quota-code {VCPU_QUOTA} --desired-value {math.ceil(vcpus)}"
+        f"--quota-code {quota.code} --desired-value {math.ceil(vcpus)}"
     )
 
 
-def _running(environment: Environment) -> list[Service]:
-    return [service for service in lowered(environment).services if service.name != NOTEBOOK]
+def _running(environment: Environment, quota: Quota) -> list[Service]:
+    return [
+        service
+        for service in lowered(environment).services
+        if service.name != NOTEBOOK and (service.name in environment.spot) == (quota is SPOT)
+    ]
 
 
 def _most(service: Service, environment: Environment, workers: int) -> int:

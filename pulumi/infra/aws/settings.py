@@ -18,7 +18,7 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _MOST_WORKERS = 64
-_EGRESS = ("nat", "endpoints")
+_EGRESS = ("public", "nat", "endpoints")
 _PLANS = ("paid", "free")
 
 
@@ -45,7 +45,8 @@ class AwsSettings:
     plain_http
         No HTTPS; in dev only.
     egress
-        `nat`: containers reach the internet through a NAT gateway; `endpoints`: they reach AWS alone.
+        `public`: containers have public addresses, to which nobody can connect; `nat`: they reach the internet through
+        a NAT gateway; `endpoints`: they reach AWS alone.
     workers
         Most Ray workers.
     alert_email
@@ -91,7 +92,7 @@ def read_aws_settings() -> AwsSettings:
         domain=domain,
         hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
         plain_http=plain_http,
-        egress=_one_of("egress", config.require("egress"), _EGRESS),
+        egress=_egress(config.get("egress") or environment.egress, environment),
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
         alert_email=_mail(config.get("alertEmail") or ""),
         monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 0, 1_000_000, "500"),
@@ -129,6 +130,15 @@ def _environment(name: str, plan: str) -> Environment:
             "config set environment dev"
         )
     return on_free_plan(environment)
+
+
+def _egress(name: str, environment: Environment) -> str:
+    if _one_of("egress", name, _EGRESS) == "public" and environment.careful:
+        raise SettingError(
+            f"egress is public and environment is {environment.name}, where nothing but the load balancer has a public "
+            "address; it takes nat or endpoints here, for example: pulumi config set egress nat"
+        )
+    return name
 
 
 def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:

@@ -91,6 +91,7 @@ def test_who_has_a_certificate_is_made_no_authority(settings: dict[str, str], mo
     monkeypatch.setattr(stack, "prepare", lambda *_: [])
     monkeypatch.setattr(stack, "read_setting", lambda name, _: (settings | {"rayToken": "a token"}).get(name))
     monkeypatch.setattr(commands, "FILES", tmp_path)
+    monkeypatch.setattr(commands, "outputs", lambda _: {})
     made, _ = commands.prepare("aws")
     assert made == []
     commands.write_files("aws")
@@ -106,8 +107,32 @@ def test_the_certificate_is_for_the_domain_that_is_set(monkeypatch):
     monkeypatch.setattr(stack, "prepare", lambda *_: [])
     monkeypatch.setattr(stack, "read_setting", lambda name, _: settings.get(name))
     monkeypatch.setattr(stack, "run_pulumi", run)
+    monkeypatch.setattr(commands, "outputs", lambda _: {})
     assert commands.prepare("aws")[0] == ["certificate"]
     hosts = [f"{host}.xray.test" for host in ("mlflow", "ray", "app")]
     assert not certificate.is_due(settings["tlsCertificate"], "xray.test", hosts)
     settings["domain"] = "another.test"
     assert commands.prepare("aws")[0] == ["certificate"]
+
+
+@pytest.mark.parametrize(
+    ("said", "set_already", "kept"),
+    [
+        ({"cluster": "hm-mlflow-cluster"}, None, "nat"),  # it is up from before there was another way
+        ({"cluster": "hm-mlflow-cluster", "egress": "public"}, None, None),
+        ({"cluster": "hm-mlflow-cluster"}, "endpoints", "endpoints"),
+        ({}, None, None),  # it has not been up
+    ],
+)
+def test_a_stack_that_is_up_keeps_its_nat_gateway(said, set_already, kept, monkeypatch):
+    settings = {"certificateArn": "arn:aws:acm:…"} | ({"egress": set_already} if set_already else {})
+
+    def run(*words: str, text: str | None = None) -> None:
+        settings[words[2]] = words[-1]
+
+    monkeypatch.setattr(stack, "prepare", lambda *_: [])
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: settings.get(name))
+    monkeypatch.setattr(stack, "run_pulumi", run)
+    monkeypatch.setattr(commands, "outputs", lambda _: said)
+    commands.prepare("aws")
+    assert settings.get("egress") == kept

@@ -45,10 +45,14 @@ class Account(ThreadingHTTPServer):
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def has(self, *, plan: dict | None = None, vcpus: float | None = None, budgets: bool = True) -> None:
+    def has(
+        self, *, plan: dict | None = None, vcpus: float | None = None, spot: float | None = None, budgets: bool = True
+    ) -> None:
+        spare = vcpus if spot is None else spot
         self.answers = {
             "GetAccountPlanState": plan,
-            "GetServiceQuota": vcpus and {"Quota": {"QuotaCode": "L-3032A538", "Value": vcpus}},
+            "GetServiceQuota L-3032A538": vcpus and {"Quota": {"QuotaCode": "L-3032A538", "Value": vcpus}},
+            "GetServiceQuota L-36FBB829": spare and {"Quota": {"QuotaCode": "L-36FBB829", "Value": spare}},
             "DescribeBudgets": {"Budgets": []} if budgets else None,
         }
 
@@ -57,8 +61,10 @@ class Answers(BaseHTTPRequestHandler):
     server: Account
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "").split(".")[-1]
+        if operation == "GetServiceQuota":
+            operation += f" {json.loads(asked)['QuotaCode']}"
         if not operation:
             status, answer = (200, IDENTITY) if self.server.known else (403, "<ErrorResponse/>")
         else:
@@ -109,15 +115,20 @@ def test_a_free_plan_stops_until_the_setting_says_it(account: Account):
 
 
 def test_too_few_vcpus_stop_a_stack_that_could_not_train_and_are_noted_for_one_that_could(account: Account):
-    account.has(plan=PAID, vcpus=4)
+    account.has(plan=PAID, vcpus=1, spot=5)
     [(stops, what, remedy)] = told(account)
     assert stops
-    assert what == "Fargate gives this account 4 vCPUs in eu-west-1; the stack needs 4.75 to 4.75."
-    assert "--region eu-west-1 --service-code fargate --quota-code L-3032A538 --desired-value 5" in remedy
+    assert what == "Fargate On-Demand gives this account 1 vCPUs in eu-west-1; the stack needs 1.75."
+    assert "--region eu-west-1 --service-code fargate --quota-code L-3032A538 --desired-value 2" in remedy
+    account.has(plan=PAID, vcpus=5, spot=2)
+    [(stops, what, remedy)] = told(account)
+    assert stops
+    assert what == "Fargate Spot gives this account 2 vCPUs in eu-west-1; the stack needs 3."
+    assert "--quota-code L-36FBB829 --desired-value 3" in remedy
     account.has(plan=PAID, vcpus=6)
     [(stops, what, remedy)] = told(account, workers=3)
     assert not stops
-    assert "the stack needs 4.75 to 8.75" in what
+    assert "the stack needs 3 to 7" in what
     [(stops, *_)] = told(account, environment="prod")
     assert stops
 

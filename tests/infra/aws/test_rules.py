@@ -1,6 +1,7 @@
 """Every rule holds of dev and of prod, and a mutation of what it is about makes it fail."""
 
 import copy
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -42,9 +43,15 @@ def test_a_rule_holds(graph: Graph, rule: str):
     assert list(RULES[rule](graph)) == []
 
 
+@pytest.mark.parametrize("egress", ["public", "endpoints"])
 @pytest.mark.parametrize("rule", RULES)
-def test_a_rule_holds_without_a_nat_gateway_too(rule: str):
-    assert list(RULES[rule](parsed(recorded("dev", "endpoints")))) == []
+def test_a_rule_holds_without_a_nat_gateway_too(rule: str, egress: str):
+    assert list(RULES[rule](without_nat(egress))) == []
+
+
+@functools.cache
+def without_nat(egress: str) -> Graph:
+    return parsed(recorded("dev", egress))
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,7 @@ def mutations() -> Iterator[Mutation]:
     )
     yield from of(zones, "appautoscaling.Target", "webapp", ("minCapacity", 1), environment="prod")
     yield from of(zones, "ec2.Subnet", "private-2", ("availabilityZone", "eu-west-1a"), environment="prod")
-    stand = "services_stand_in_private_subnets"
+    stand = "services_stand_where_nobody_can_connect_to_them"
     yield from of(
         stand,
         "ecs.Service",
@@ -259,6 +266,13 @@ def mutations() -> Iterator[Mutation]:
         ("enableExecuteCommand", True),
     )
     yield from of(stand, "ec2.Subnet", "public-1", ("mapPublicIpOnLaunch", True))
+    yield from of(stand, "ec2.NatGateway", "nat", "", environment="prod")
+    spare = "only_what_may_be_interrupted_runs_on_spare_capacity"
+    spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+    yield from of(spare, "ecs.Service", "mlflow", ("capacityProviderStrategies", spot), "launchType")
+    yield from of(spare, "ecs.Service", "ray-worker", ("launchType", "FARGATE"), "capacityProviderStrategies")
+    yield from of(spare, "ecs.Service", "webapp", ("capacityProviderStrategies", spot), environment="prod")
+    yield from of(spare, "ecs.ClusterCapacityProviders", "cluster", "", ("capacityProviders", ["FARGATE"]))
     roles = ("executionRoleArn", "arn of iam.Role webapp-task")
     yield from of("a_service_has_two_roles_of_its_own", "ecs.TaskDefinition", "webapp", roles)
     scanned = "images_are_scanned_and_never_replaced"

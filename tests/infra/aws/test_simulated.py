@@ -171,8 +171,21 @@ def test_each_host_leads_to_the_containers_of_its_service(aws: Simulated):
     assert {service["Name"] for service in registered} == set(names)
 
 
-def test_private_subnets_reach_the_world_by_nat_and_s3_by_its_endpoint(aws: Simulated):
+def test_services_reach_the_world_by_the_way_of_their_environment_and_s3_by_its_endpoint(aws: Simulated):
     ec2 = aws.client("ec2")
+    if aws.environment == "dev":
+        assert ec2.describe_nat_gateways()["NatGateways"] == []
+        [public] = [
+            table
+            for table in ec2.describe_route_tables()["RouteTables"]
+            if {"Key": "Name", "Value": "hm-mlflow-public"} in table.get("Tags", [])
+        ]
+        ways = {route.get("DestinationCidrBlock"): route.get("GatewayId") for route in public["Routes"]}
+        assert ways["0.0.0.0/0"].startswith("igw-")
+        assert len(public["Associations"]) == 2
+        [endpoint] = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+        assert public["RouteTableId"] in endpoint["RouteTableIds"]
+        return
     [private] = [
         table
         for table in ec2.describe_route_tables()["RouteTables"]

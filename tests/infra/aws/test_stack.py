@@ -42,6 +42,23 @@ def test_endpoints_take_the_place_of_the_nat_gateway():
     }
 
 
+def test_without_a_setting_dev_has_public_addresses_and_prod_a_nat_gateway():
+    dev, prod = record(), record(environment="prod")
+    assert (dev.outputs["egress"], prod.outputs["egress"]) == ("public", "nat")
+    assert set(LISTED) - set(listed(dev)) == {"ec2.Eip nat", "ec2.NatGateway nat", "ec2.Route private"}
+    assert listed(prod) == listed(recorded("prod"))
+    assert dev.of("ec2.VpcEndpoint")["s3"]["routeTableIds"] == ["id of private", "id of public"]
+    assert "subnets=[id of public-1,id of public-2]" in dev.outputs["train"]
+    assert "assignPublicIp=ENABLED" in dev.outputs["train"]
+    # What leads outside is there before the first image is fetched.
+    ways = {"ec2.Route public", "ec2.RouteTableAssociation public-1", "ec2.RouteTableAssociation public-2"}
+    assert ways <= set(dev.get("ecs.Service", "ray-head").needs)
+
+
+def test_another_way_out_replaces_no_notebook_with_what_people_keep_on_it():
+    assert recorded("dev").get("sagemaker.NotebookInstance", "notebook").ignored == ("directInternetAccess",)
+
+
 def test_plain_http_in_dev_has_one_listener_that_answers():
     graph = record(plainHttp=True)
     [listener] = graph.of("lb.Listener").values()
@@ -93,7 +110,7 @@ def test_the_free_plan_gets_a_database_and_backups_that_it_may_have():
 
 
 def test_who_may_not_see_the_bills_has_no_budget():
-    without = {str(one) for one in record(monthlyBudget=0).resources}
+    without = {str(one) for one in record(monthlyBudget=0, egress="nat").resources}
     assert set(LISTED) - without == {"budgets.Budget budget"}
 
 
@@ -213,7 +230,11 @@ REFUSED = {
         {"plainHttp": True, "environment": "prod"},
         "plainHttp is true and environment is prod; passwords would cross",
     ),
-    "a way out": ({"egress": "vpn"}, "egress is 'vpn'; it takes nat or endpoints"),
+    "a way out": ({"egress": "vpn"}, "egress is 'vpn'; it takes public or nat or endpoints"),
+    "public addresses in prod": (
+        {"egress": "public", "environment": "prod"},
+        "egress is public and environment is prod, where nothing but the load balancer",
+    ),
     "a domain of one word": ({"domain": "xray"}, "domain is 'xray'; it takes a domain in small letters"),
     "a domain that is too long": ({"domain": f"{'x' * 50}.example.com"}, "domain is 'xxx"),
     "a zone by its address": (

@@ -106,6 +106,8 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
             vpc=vpc,
             public_subnets=(subnets[0],),
             private_subnets=tuple(subnets[1:]),
+            service_subnets=tuple(subnets[1:]),
+            public_addresses=False,
             groups={name: group(name) for name in (*services, "jupyter", "edge", "database")},
             ways=(),
             namespace=aws.servicediscovery.PrivateDnsNamespace("given-zone", vpc=vpc.id, name=called.domain),

@@ -9,17 +9,18 @@ from typing import Any
 import pulumi
 import yaml
 from google.protobuf.json_format import MessageToDict
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.mocks import MockMonitor, MockResourceArgs
 
+from infra.aws.imagined import ACCOUNT, Imagined, kind_of
 from infra.settings import ROOT
 from tests.infra.support.recorded import SECRETS, Place, Secret, _plain, place
 
-ACCOUNT, REGION = "123456789012", "eu-west-1"
+REGION = "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
 CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/12345678-90ab-cdef-1234-567890abcdef"
 TLS = {"tlsKey": "value of tls-key", "tlsCertificate": "a certificate", "tlsAuthority": "its authority"}
 VPC = "id of vpc"
-DATABASE_SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
+DATABASE_SECRET = Imagined(REGION).database_secret
 
 
 def defaults() -> dict[str, str]:
@@ -102,63 +103,24 @@ def recorded(environment: str, egress: str = "nat") -> Graph:
     return record(environment=environment, egress=egress)
 
 
-class _Aws(Mocks):
-    """What AWS and Docker would answer: an identity, an address, and what the program reads of a resource."""
+class _Aws(Imagined):
+    """What AWS would answer, with a network that a test can make another one."""
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
-        return {
-            "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": [f"{REGION}{zone}" for zone in "abc"]},
-            "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
-            "aws:ecr/getAuthorizationToken:getAuthorizationToken": {
-                "proxyEndpoint": "https://registry.example",
-                "userName": "AWS",
-                "password": "value of the registry's password",
-            },
-        }[args.token]
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        kind = _kind(args.typ)
-        known = {
-            "docker.Image": {"repoDigest": f"{args.name}@sha256:{'0' * 64}"},
-            "ecr.Repository": {"repositoryUrl": f"registry.example/{args.inputs.get('name')}"},
-            "rds.Instance": {
-                "address": "database.example",
-                "masterUserSecrets": [{"secretArn": DATABASE_SECRET}],
-            },
-            "acm.Certificate": {
-                "domainValidationOptions": [
-                    {
-                        "domainName": args.inputs.get("domainName"),
-                        "resourceRecordName": "_1.example.com.",
-                        "resourceRecordType": "CNAME",
-                        "resourceRecordValue": "_2.acm-validations.aws.",
-                    }
-                ]
-            },
-            "acm.CertificateValidation": {"certificateArn": args.inputs.get("certificateArn")},
-            "route53.Record": {"fqdn": f"{args.name}.example"},
-            "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
-            "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
-        }.get(kind, {})
-        # A bucket's id is its name.
-        made = {"s3.Bucket": args.inputs.get("bucket"), "ec2.Vpc": VPC}.get(kind, f"id of {args.name}")
-        return made, {
-            "arn": f"arn of {kind} {args.name}",
-            **args.inputs,
-            **known,
-        }
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        made, known = super().new_resource(args)
+        return (VPC if kind_of(args.typ) == "ec2.Vpc" else made), known
 
 
 class _Recorder(MockMonitor):
     def __init__(self) -> None:
-        super().__init__(_Aws())
+        super().__init__(_Aws(REGION))
         self.recorded: list[Resource] = []
 
     def RegisterResource(self, request):
         if request.custom:
             self.recorded.append(
                 Resource(
-                    kind=_kind(request.type),
+                    kind=kind_of(request.type),
                     name=request.name,
                     inputs=_plain(MessageToDict(request.object)),
                     needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
@@ -170,16 +132,9 @@ class _Recorder(MockMonitor):
         return super().RegisterResource(request)
 
 
-def _kind(token: str) -> str:
-    """`aws:ecs/service:Service` is `ecs.Service`, `docker:index/image:Image` is `docker.Image`."""
-    provider, module, name = token.split(":")
-    package = module.split("/")[0]
-    return f"{provider if package == 'index' or provider != 'aws' else package}.{name}"
-
-
 def _said(urn: str) -> str:
     *_, kind, name = urn.split("::")
-    return f"{_kind(kind.split('$')[-1])} {name}"
+    return f"{kind_of(kind.split('$')[-1])} {name}"
 
 
 def plain(value: Any) -> Any:

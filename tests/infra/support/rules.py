@@ -28,6 +28,12 @@ def careful(graph: Graph) -> bool:
     return graph.environment == "prod"
 
 
+def is_hidden(graph: Graph) -> bool:
+    """Whether services reach the outside without an address there."""
+    endpoints = graph.of("ec2.VpcEndpoint").values()
+    return bool(graph.of("ec2.NatGateway")) or any(one["vpcEndpointType"] == "Interface" for one in endpoints)
+
+
 def expect(where: str, found: dict[str, Any], **wanted: Any) -> Iterator[str]:
     for key, value in wanted.items():
         if found.get(key) != value:
@@ -339,18 +345,34 @@ def the_page_runs_in_both_zones(graph: Graph) -> Iterator[str]:
 
 
 @rule
-def services_stand_in_private_subnets(graph: Graph) -> Iterator[str]:
+def services_stand_where_nobody_can_connect_to_them(graph: Graph) -> Iterator[str]:
+    """In private subnets; or in dev with addresses of their own, to which no group lets anybody in."""
+    hidden = is_hidden(graph)
+    if careful(graph) and not hidden:
+        yield "services have public addresses"
+    kind = "private" if hidden else "public"
     for name, service in graph.of("ecs.Service").items():
         yield from expect(
             name,
             service["networkConfiguration"],
-            assignPublicIp=False,
-            subnets=["id of private-1", "id of private-2"],
+            assignPublicIp=not hidden,
+            subnets=[f"id of {kind}-1", f"id of {kind}-2"],
             securityGroups=[f"id of {name}"],
         )
         yield from expect(name, service, enableExecuteCommand=False)
     for name, subnet in graph.of("ec2.Subnet").items():
         yield from expect(name, subnet, mapPublicIpOnLaunch=False)
+
+
+@rule
+def only_what_may_be_interrupted_runs_on_spare_capacity(graph: Graph) -> Iterator[str]:
+    for name, service in graph.of("ecs.Service").items():
+        spare = not careful(graph) and name in ("ray-worker", "webapp")
+        spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+        yield from expect(name, service, capacityProviderStrategies=spot if spare else None)
+        yield from expect(name, service, launchType=None if spare else "FARGATE")
+    there = graph.of("ecs.ClusterCapacityProviders").get("cluster", {})
+    yield from expect("cluster", there, capacityProviders=["FARGATE", "FARGATE_SPOT"])
 
 
 @rule
@@ -519,10 +541,12 @@ def everything_that_can_carry_tags_does(graph: Graph) -> Iterator[str]:
 @rule
 def the_notebook_is_closed(graph: Graph) -> Iterator[str]:
     [notebook] = graph.of("sagemaker.NotebookInstance").values()
+    hidden = is_hidden(graph)
     yield from expect(
         "notebook",
         notebook,
-        directInternetAccess="Disabled",
+        # Without a NAT gateway SageMaker's own network leads to the internet, and in from nowhere.
+        directInternetAccess="Disabled" if hidden else "Enabled",
         rootAccess="Disabled",
         instanceMetadataServiceConfiguration={"minimumInstanceMetadataServiceVersion": "2"},
         subnetId="id of private-1",

@@ -30,6 +30,11 @@ def main() -> int:
             inputs = self.resources[-1]["inputs"]
             # No container ever runs in this simulation, so that a service would be waited for in vain.
             inputs.pop("waitForSteadyState", None)
+            if inputs.pop("capacityProviderStrategies", None):  # it gives a service no other capacity
+                inputs.pop("forceNewDeployment", None)
+                inputs["launchType"] = "FARGATE"
+            if args.typ.endswith(":ClusterCapacityProviders"):
+                self.resources.pop()
             if args.typ.endswith(":BucketObjectv2"):
                 self.resources.pop()  # the simulation speaks no TLS, and the bucket's policy refuses what comes without
             if "platformIdentifier" in inputs:

@@ -11,6 +11,8 @@ _SCRATCH_OPTIONS = ("nosuid", "nodev", "noexec")
 _SECRETS_MIB = 1
 # The patience of the load balancer with a container that has just started.
 GRACE_S = 180
+# Capacity that AWS has to spare.
+SPOT = "FARGATE_SPOT"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +88,17 @@ def container_definition(service: Service, supplied: Supplied, *, beside: int = 
     return {key: value for key, value in definition.items() if value not in (None, [])}
 
 
-def service_arguments(service: Service, *, name: str, spare: bool = True) -> dict[str, Any]:
+def service_arguments(service: Service, *, name: str, spare: bool = True, spot: bool = False) -> dict[str, Any]:
     """The arguments of an ECS service, all but where it stands.
 
     Of one that is not `several` there is never a second one, not even during an update: a second Ray head would be a
     second cluster, and two MLflow servers would migrate the database at once.
-    Without `spare` an update stops the old ones of every service first.
+    Without `spare` an update stops the old ones of every service first. With `spot` it runs on capacity to spare.
     """
     overlapping = service.several and spare
     arguments = {
         "name": name,
         "desired_count": service.replicas,
-        "launch_type": "FARGATE",
         "platform_version": "LATEST",
         "deployment_minimum_healthy_percent": 100 if overlapping else 0,
         "deployment_maximum_percent": 200 if overlapping else 100,
@@ -109,6 +110,9 @@ def service_arguments(service: Service, *, name: str, spare: bool = True) -> dic
         "propagate_tags": "SERVICE",
         "wait_for_steady_state": True,
     }
+    # ECS takes another capacity for a service that runs only with a new deployment.
+    spared = {"capacity_provider_strategies": [{"capacity_provider": SPOT, "weight": 1}], "force_new_deployment": True}
+    arguments |= spared if spot else {"launch_type": "FARGATE"}
     return arguments | ({"health_check_grace_period_seconds": GRACE_S} if service.public_port else {})
 
 

@@ -90,7 +90,13 @@ def build(
         security_groups=[network.groups[NOTEBOOK].id],
         kms_key_id=key,
         lifecycle_config_name=script.name,
-        opts=groups.within("Service", service.name, depends_on=[project, *network.ways]),
+        # Another way out would be another instance, without what people keep on its disk.
+        opts=groups.within(
+            "Service",
+            service.name,
+            depends_on=[project, *network.ways],
+            ignore_changes=["directInternetAccess"],
+        ),
     )
 
 
@@ -101,7 +107,8 @@ def instance(names: Names, settings: AwsSettings) -> dict[str, Any]:
         "instance_type": settings.environment.notebook_type,
         "volume_size": settings.environment.notebook_gib,
         "platform_identifier": "notebook-al2023-v1",
-        "direct_internet_access": "Disabled",
+        # Without a NAT gateway SageMaker's own network leads it to the internet, for packages and AWS.
+        "direct_internet_access": "Enabled" if settings.egress == "public" else "Disabled",
         "root_access": "Disabled",
         "instance_metadata_service_configuration": {"minimum_instance_metadata_service_version": "2"},
         "tags": names.tags(NAME),

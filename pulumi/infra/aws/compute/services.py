@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.aws.compute import demand, iam
-from infra.aws.compute.ecs import Supplied, container_definition, service_arguments, task_definition
+from infra.aws.compute.ecs import SPOT, Supplied, container_definition, service_arguments, task_definition
 from infra.aws.data import database
 from infra.aws.lower import NOTEBOOK, TRAINING
 from infra.aws.names import Names
@@ -38,6 +38,14 @@ def build(
         tags=names.tags("cluster"),
         opts=groups.within("Cluster", "cluster"),
     )
+    # Which capacities there are; a service names its own where that is another one.
+    capacities = aws.ecs.ClusterCapacityProviders(
+        "cluster",
+        cluster_name=cluster.name,
+        capacity_providers=["FARGATE", SPOT],
+        default_capacity_provider_strategies=[{"capacity_provider": "FARGATE", "weight": 1}],
+        opts=groups.within("Cluster", "cluster"),
+    )
     task_definitions: dict[str, aws.ecs.TaskDefinition] = {}
     log_groups: dict[str, aws.cloudwatch.LogGroup] = {}
     services: dict[str, aws.ecs.Service] = {}
@@ -63,7 +71,7 @@ def build(
                 task=task_definitions[service.name],
                 network=network,
                 edge=edge,
-                waits=[services[name] for name in service.after if name in services],
+                waits=[capacities, *network.ways, *(services[name] for name in service.after if name in services)],
             )
     return Compute(cluster=cluster, services=services, task_definitions=task_definitions, log_groups=log_groups)
 
@@ -142,7 +150,7 @@ def _service(
     task: aws.ecs.TaskDefinition,
     network: Network,
     edge: Edge,
-    waits: list[aws.ecs.Service],
+    waits: list[pulumi.Resource],
 ) -> aws.ecs.Service:
     options: dict[str, Any] = {}
     if service.ports:
@@ -158,14 +166,19 @@ def _service(
         ]
     return aws.ecs.Service(
         service.name,
-        **service_arguments(service, name=names.of(service.name), spare=settings.environment.spare),
+        **service_arguments(
+            service,
+            name=names.of(service.name),
+            spare=settings.environment.spare,
+            spot=service.name in settings.environment.spot,
+        ),
         **options,
         cluster=cluster.arn,
         task_definition=task.arn,
         network_configuration={
-            "subnets": [subnet.id for subnet in network.private_subnets],
+            "subnets": [subnet.id for subnet in network.service_subnets],
             "security_groups": [network.groups[service.name].id],
-            "assign_public_ip": False,
+            "assign_public_ip": network.public_addresses,
         },
         tags=names.tags(service.name),
         # A target group takes members once a listener forwards to it; how many there are is the autoscaling's.
@@ -173,6 +186,7 @@ def _service(
             "Service",
             service.name,
             depends_on=[*edge.rules, *waits],
+            delete_before_replace=True,  # its name can be given once
             ignore_changes=["desiredCount"] if service.scaling else None,
         ),
     )

@@ -45,7 +45,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         )
         for kind, cidr, first, step in (("public", "10.20.{}.0/24", 0, 1), ("private", "10.20.{}.0/20", 16, 16))
     )
-    to_private, ways = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
+    tables, ways = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
     guarded = firewall.groups(topology, endpoints=settings.egress == "endpoints")
     owners = {name: _owner(topology, name) for name in guarded}
     by_group = {
@@ -59,7 +59,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         )
         for name, owner in owners.items()
     }
-    ways += _endpoints(names, settings, groups, vpc=vpc, private=private, to_private=to_private, by_group=by_group)
+    ways += _endpoints(names, settings, groups, vpc=vpc, private=private, tables=tables, by_group=by_group)
     for opening in openings(topology, endpoints=settings.egress == "endpoints"):
         _open(names, groups, opening, by_group, owners)
     _outside(names, settings, groups, by_group, owners)
@@ -75,6 +75,8 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         vpc=vpc,
         public_subnets=public,
         private_subnets=private,
+        service_subnets=public if settings.egress == "public" else private,
+        public_addresses=settings.egress == "public",
         groups=by_group,
         namespace=namespace,
         ways=tuple(ways),
@@ -96,8 +98,8 @@ def _routes(
     vpc: aws.ec2.Vpc,
     public: tuple[aws.ec2.Subnet, ...],
     private: tuple[aws.ec2.Subnet, ...],
-) -> tuple[aws.ec2.RouteTable, list[pulumi.Resource]]:
-    """The tables of both kinds of subnet; gives the private one, and what makes it lead somewhere."""
+) -> tuple[list[aws.ec2.RouteTable], list[pulumi.Resource]]:
+    """The tables of both kinds of subnet; gives those of services, and what makes them lead somewhere."""
     opts = groups.within("Network", "network")
     internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"), opts=opts)
     to_public, to_private = (
@@ -105,14 +107,17 @@ def _routes(
     )
     ways: list[pulumi.Resource] = []
     for number, (outer, inner) in enumerate(zip(public, private, strict=True), start=1):
-        aws.ec2.RouteTableAssociation(f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id, opts=opts)
+        outward = aws.ec2.RouteTableAssociation(
+            f"public-{number}", subnet_id=outer.id, route_table_id=to_public.id, opts=opts
+        )
+        ways += [outward] if settings.egress == "public" else []
         ways.append(
             aws.ec2.RouteTableAssociation(
                 f"private-{number}", subnet_id=inner.id, route_table_id=to_private.id, opts=opts
             )
         )
     anywhere: Any = {"destination_cidr_block": ANYWHERE, "opts": opts}
-    aws.ec2.Route("public", route_table_id=to_public.id, gateway_id=internet.id, **anywhere)
+    outside = aws.ec2.Route("public", route_table_id=to_public.id, gateway_id=internet.id, **anywhere)
     if settings.egress == "nat":
         reached = groups.within("Network", "network", depends_on=[internet])
         address = aws.ec2.Eip("nat", domain="vpc", tags=names.tags("nat"), opts=reached)
@@ -120,7 +125,9 @@ def _routes(
             "nat", allocation_id=address.id, subnet_id=public[0].id, tags=names.tags("nat"), opts=opts
         )
         ways.append(aws.ec2.Route("private", route_table_id=to_private.id, nat_gateway_id=nat.id, **anywhere))
-    return to_private, ways
+    if settings.egress == "public":
+        return [to_private, to_public], [*ways, outside]
+    return [to_private], ways
 
 
 def _endpoints(
@@ -130,7 +137,7 @@ def _endpoints(
     *,
     vpc: aws.ec2.Vpc,
     private: tuple[aws.ec2.Subnet, ...],
-    to_private: aws.ec2.RouteTable,
+    tables: list[aws.ec2.RouteTable],
     by_group: dict[str, aws.ec2.SecurityGroup],
 ) -> list[pulumi.Resource]:
     """Ways to AWS that leave the internet out: to S3 always, since it costs nothing; to the rest by setting."""
@@ -140,7 +147,7 @@ def _endpoints(
         vpc_id=vpc.id,
         service_name=f"com.amazonaws.{settings.region}.s3",
         vpc_endpoint_type="Gateway",
-        route_table_ids=[to_private.id],
+        route_table_ids=[table.id for table in tables],
         tags=names.tags("s3"),
         opts=opts,
     )

@@ -8,8 +8,8 @@ from infra.aws.names import Names
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
 
-# Told when so much of it is spent, and when the month's forecast is above it.
-_SPENT, _FORECAST = 80, 100
+# Told when so much of it is spent, and when the month's forecast is above it: in dollars, so that a mail says a sum.
+_SPENT, _FORECAST = (0.25, 0.5, 0.8, 1), 1
 
 
 def build(names: Names, settings: AwsSettings, groups: Groups) -> aws.budgets.Budget:
@@ -36,10 +36,10 @@ def budget(names: Names, dollars: int, email: str) -> dict[str, Any]:
             {
                 "notification_type": kind,
                 "comparison_operator": "GREATER_THAN",
-                "threshold": share,
-                "threshold_type": "PERCENTAGE",
+                "threshold": round(share * dollars),
+                "threshold_type": "ABSOLUTE_VALUE",
                 "subscriber_email_addresses": [email],
             }
-            for kind, share in (("ACTUAL", _SPENT), ("FORECASTED", _FORECAST))
+            for kind, share in (*(("ACTUAL", share) for share in _SPENT), ("FORECASTED", _FORECAST))
         ],
     }

@@ -191,8 +191,9 @@ def test_the_budget_tells_the_same_address_before_and_when_it_is_too_late():
     inputs = of("Budget")["budget"]
     assert (inputs["limitAmount"], inputs["limitUnit"], inputs["timeUnit"]) == ("500", "USD", "MONTHLY")
     assert [(told["notificationType"], told["threshold"]) for told in inputs["notifications"]] == [
-        ("ACTUAL", 80),
-        ("FORECASTED", 100),
+        *(("ACTUAL", 125), ("ACTUAL", 250), ("ACTUAL", 400), ("ACTUAL", 500)),
+        ("FORECASTED", 500),
     ]
+    assert {told["thresholdType"] for told in inputs["notifications"]} == {"ABSOLUTE_VALUE"}
     assert all(told["subscriberEmailAddresses"] == ["team@example.com"] for told in inputs["notifications"])
     assert "costFilters" not in inputs

@@ -36,7 +36,19 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         },
     ),
     "ecs.Cluster": ("ECS::Cluster", {"name": "ClusterName", "settings": "ClusterSettings"}),
-    "ecs.Service": ("ECS::Service", {"name": "ServiceName", "waitForSteadyState": None}),
+    "ecs.ClusterCapacityProviders": (
+        "ECS::ClusterCapacityProviderAssociations",
+        {"clusterName": "Cluster", "defaultCapacityProviderStrategies": "DefaultCapacityProviderStrategy"},
+    ),
+    "ecs.Service": (
+        "ECS::Service",
+        {
+            "name": "ServiceName",
+            "capacityProviderStrategies": "CapacityProviderStrategy",
+            "waitForSteadyState": None,
+            "forceNewDeployment": None,
+        },
+    ),
     "ecs.TaskDefinition": ("ECS::TaskDefinition", {}),
     "iam.Role": ("IAM::Role", {"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument"}),
     "iam.RolePolicy": (

@@ -1,0 +1,131 @@
+"""The program of a stack run without AWS, to learn what it would declare: nothing is asked and nothing is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from infra.aws import backend
+from infra.aws.settings import read_aws_settings
+from infra.secrets import setting
+from infra.topology import topology
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+# What has to be set before `make up`, and is not yet where somebody asks what they will need.
+_EXAMPLES = {"allowedCidrs": '["203.0.113.7/32"]', "alertEmail": "team@example.com", "aws:region": REGION}
+_TLS = ("tlsKey", "tlsCertificate", "tlsAuthority")
+
+
+class Imagined(Mocks):
+    """What AWS and Docker would answer: an identity, zones, a registry, and what the program reads of a resource."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+
+    def call(self, args: MockCallArgs) -> dict[str, Any]:
+        """What a look-up gives."""
+        return {
+            "aws:index/getAvailabilityZones:getAvailabilityZones": {
+                "names": [f"{self.region}{zone}" for zone in "abc"]
+            },
+            "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
+            "aws:ecr/getAuthorizationToken:getAuthorizationToken": {
+                "proxyEndpoint": "https://registry.example",
+                "userName": "AWS",
+                "password": "value of the registry's password",
+            },
+        }[args.token]
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        """The id and the outputs of a resource: what it was given, and what only AWS would know."""
+        kind = kind_of(args.typ)
+        known = {
+            "docker.Image": {"repoDigest": f"{args.name}@sha256:{'0' * 64}"},
+            "ecr.Repository": {"repositoryUrl": f"registry.example/{args.inputs.get('name')}"},
+            "rds.Instance": {
+                "address": "database.example",
+                "masterUserSecrets": [{"secretArn": self.database_secret}],
+            },
+            "acm.Certificate": {
+                "domainValidationOptions": [
+                    {
+                        "domainName": args.inputs.get("domainName"),
+                        "resourceRecordName": "_1.example.com.",
+                        "resourceRecordType": "CNAME",
+                        "resourceRecordValue": "_2.acm-validations.aws.",
+                    }
+                ]
+            },
+            "acm.CertificateValidation": {"certificateArn": args.inputs.get("certificateArn")},
+            "route53.Record": {"fqdn": f"{args.name}.example"},
+            "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
+            "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
+        }.get(kind, {})
+        # A bucket's id is its name.
+        made = args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}"
+        return made, {"arn": f"arn of {kind} {args.name}", **args.inputs, **known}
+
+    @property
+    def database_secret(self) -> str:
+        """The secret that RDS makes for the database's password."""
+        return f"arn:aws:secretsmanager:{self.region}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
+
+
+@dataclass(frozen=True, order=True)
+class Declared:
+    """A resource by its kind, as `pulumi_aws` has it (`ecs.Service`, `docker.Image`), and its name in the program."""
+
+    kind: str
+    name: str
+
+
+def declared(stack: str, settings: Mapping[str, Any]) -> list[Declared]:
+    """Every resource that the program of a stack would declare; raises SettingError where a setting is wrong.
+
+    Secrets need not be there, and what has to be set need not be set.
+    """
+    plain = {name: _text(value) for name, value in settings.items()}
+    whole = _EXAMPLES | {
+        name: value for name, value in plain.items() if value not in ("", "[]") or name not in _EXAMPLES
+    }
+    # Of an archive or a fresh checkout no secret exists; what is declared does not depend on their values.
+    whole |= dict.fromkeys((*_TLS, *(setting(name) for name in topology(login=True, stack=stack).secrets)), "a secret")
+    found = _Recorder(whole["aws:region"])
+    pulumi.runtime.set_all_config(
+        {name if ":" in name else f"hm-mlflow:{name}": value for name, value in whole.items()}
+    )
+    pulumi.runtime.set_mocks(found, project="hm-mlflow", stack=stack, preview=False)
+
+    def program() -> None:
+        read = read_aws_settings()
+        backend.build(topology(workers=read.environment.idle_workers, login=True, stack=stack), read)
+
+    pulumi.runtime.test(program)()
+    return sorted(found.recorded)
+
+
+def kind_of(token: str) -> str:
+    """`aws:ecs/service:Service` is `ecs.Service`, `docker:index/image:Image` is `docker.Image`."""
+    provider, module, name = token.split(":")
+    package = module.split("/")[0]
+    return f"{provider if package == 'index' or provider != 'aws' else package}.{name}"
+
+
+def _text(value: Any) -> str:
+    """A setting as `pulumi config` keeps it."""
+    if isinstance(value, list):
+        return "[" + ", ".join(f'"{one}"' for one in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class _Recorder(Imagined):
+    def __init__(self, region: str) -> None:
+        super().__init__(region)
+        self.recorded: set[Declared] = set()
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if not args.typ.startswith("hm-mlflow:"):  # a group, which is nothing by itself
+            self.recorded.add(Declared(kind_of(args.typ), args.name))
+        return super().new_resource(args)
