@@ -1,5 +1,6 @@
 """Promotions while the registry is killed: what was acknowledged is there afterwards."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from tests.serve.support.waiting import until
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Iterator[MlflowServer]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
     server = MlflowServer(tmp_path)
     yield server
     server.kill()

@@ -96,11 +96,16 @@ class MlflowServer:
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing here uses those processes
         with (self.folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, env={**os.environ}
+                command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True, env=quick
             )
-        until(self._healthy, seconds=120)
+        try:
+            until(self._healthy, seconds=120)
+        except AssertionError:
+            self.kill()
+            raise
 
     def _healthy(self) -> bool:
         with suppress(OSError):
