@@ -13,7 +13,7 @@ def main() -> None:
         _job,
         module="ray_jobs.extract_features",
         description="Extract the features that the cache lacks.",
-        uses=("ray", "state"),
+        uses=("ray", "state", "state to write"),
     )
 
 

@@ -178,7 +178,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         with sole_owner(f"predict-{job.key}", settings):
             options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)
             job.forget()
-    print(f"{version} scored {source.uri}: {options.out}")
+    print(f"{version} scored {_text(source.uri)}: {options.out}")
 
 
 if __name__ == "__main__":

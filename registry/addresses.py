@@ -8,15 +8,18 @@ _HERE = ("", "localhost")
 
 
 def local_path(address: str) -> Path:
-    """The path that a plain path or a ``file:`` address means; every escape of the latter is decoded.
+    """The path that a plain path or a ``file:`` address means.
+
+    The home folder that a plain one begins with is written out, every escape of an address is decoded.
 
     Raises
     ------
     ValueError
-        For a ``file:`` address of another machine, of no absolute path, or with a zero byte.
+        For a ``file:`` address of another machine, of no absolute path, or with a zero byte, and for a path in the home
+        of a user who has none here.
     """
     if not address.startswith("file:"):
-        return Path(address)
+        return with_home(address)
     rest = address.removeprefix("file:")
     if rest.startswith("//"):
         host, _, below = rest[2:].partition("/")
@@ -32,6 +35,24 @@ def local_path(address: str) -> Path:
     if "\0" in path:
         raise ValueError(f"{address!r} holds a zero byte (%00), which no path may")
     return Path(path)
+
+
+def with_home(path: str) -> Path:
+    """A path whose leading `~` or `~USER` is written out; raises ValueError where that home is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        home = path.partition("/")[0]
+        raise ValueError(f"{path!r} begins with {home}, a home folder that is not known here; write it out") from None
+
+
+def is_utf8(path: str) -> bool:
+    """Whether all bytes of a path are text: Arrow and MLflow take no other, which the system does."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def sqlite_address(file: Path) -> str:

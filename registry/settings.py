@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.addresses import sqlite_address, with_plain_file
+from registry.addresses import sqlite_address, with_home, with_plain_file
 from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         """Expand `~`, which no shell expands in `.env` or after `sqlite:///`."""
         prefix = "sqlite:///" if str(value).startswith("sqlite:///~") else ""
         path = str(value).removeprefix(prefix)
-        return f"{prefix}{Path(path).expanduser()}" if path.startswith("~") else value
+        return f"{prefix}{with_home(path)}" if path.startswith("~") else value
 
     @field_validator("mlflow_tracking_uri")
     @classmethod

@@ -1,8 +1,11 @@
 """The owner of STATE_URI, a folder or a bucket: what jobs resume from, and what serving remembers."""
 
 import contextlib
+import errno
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +15,20 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
 
-from registry.addresses import local_path
+from registry.addresses import is_utf8, local_path
+from registry.errors import FixableError
 from registry.settings import LOCAL, SettingsError
 
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class StateError(SettingsError, OSError):
+    """The folder that STATE_URI names cannot be written to; the message says why."""
+
+
+class DiskFullError(FixableError, OSError):
+    """There is no space left for a file; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +41,15 @@ class State:
     def path(self, *parts: str) -> str:
         """The path of something below the folder."""
         return "/".join((self.base, *parts))
+
+    def try_out(self) -> None:
+        """Raise StateError where no file can be written in a folder; a bucket is told from its first answer."""
+        if self.filesystem.type_name == "s3":
+            return
+        try:
+            tempfile.TemporaryFile(dir=self.base).close()  # it has no name at any moment
+        except OSError as error:
+            raise _unwritable(self.base, error) from error
 
     def exists(self, path: str) -> bool:
         """Whether there is a file at a path that `path()` gave."""
@@ -54,22 +76,45 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
 
     An object in a bucket appears when its upload is complete; a file is written beside its place and then renamed.
     `content` must not fail half-way: make it on the local disk or in memory first.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no space for it.
+    OSError
+        If it cannot be written for another reason.
     """
     if filesystem.type_name == "s3":
         with filesystem.open_output_stream(path) as target:
             shutil.copyfileobj(content, target, _CHUNK)
         return
     folder, _, name = path.rpartition("/")
-    filesystem.create_dir(folder, recursive=True)
+    with space_for(path):
+        filesystem.create_dir(folder, recursive=True)
     scratch = f"{folder}/.{name}.{uuid4().hex}"
     try:
-        with filesystem.open_output_stream(scratch) as target:
-            shutil.copyfileobj(content, target, _CHUNK)
-        filesystem.move(scratch, path)
+        with space_for(path):
+            with filesystem.open_output_stream(scratch) as target:
+                shutil.copyfileobj(content, target, _CHUNK)
+            filesystem.move(scratch, path)
     except BaseException:
         with contextlib.suppress(OSError):
             filesystem.delete_file(scratch)
         raise
+
+
+@contextlib.contextmanager
+def space_for(path: str, *, variable: str = "") -> Iterator[None]:
+    """Say which file a full disk has no space for; libraries do not. `variable` is what names another place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        elsewhere = f" or name another place in {variable}," if variable else ""
+        raise DiskFullError(
+            f"no space is left for {path!r} ({os.strerror(error.errno)}); make some,{elsewhere} and run it again"
+        ) from error
 
 
 def open_state(uri: str) -> State:
@@ -79,6 +124,8 @@ def open_state(uri: str) -> State:
     ------
     SettingsError
         For a scheme that is neither, an address without a bucket, or an endpoint that is not an address.
+    StateError
+        For a folder that cannot be made.
     """
     if uri.startswith("s3://") and (base := uri.removeprefix("s3://").strip("/")) and not uri.startswith("s3:///"):
         return State(filesystem=s3_filesystem(), base=base)  # a key is not an address: what it holds stands as it is
@@ -86,19 +133,37 @@ def open_state(uri: str) -> State:
         raise SettingsError(
             f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
         )
-    try:
-        folder = local_path(uri).expanduser().resolve()
-    except ValueError as error:
-        raise SettingsError(f"STATE_URI {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    return State(filesystem=LocalFileSystem(), base=str(folder))
+    return State(filesystem=LocalFileSystem(), base=str(_folder(uri).resolve()))
 
 
 def local_folder(uri: str) -> Path:
     """A folder of this machine for locks and copies: the state, or `.local/` where the state is in a bucket."""
-    folder = LOCAL if uri.startswith("s3:") else local_path(uri).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    if not uri.startswith("s3:"):
+        return _folder(uri)
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    return LOCAL
+
+
+def _folder(uri: str) -> Path:
+    try:
+        folder = local_path(uri)
+    except ValueError as error:
+        raise SettingsError(f"STATE_URI {error}") from None
+    if not is_utf8(str(folder)):
+        raise SettingsError(f"STATE_URI is {uri!r}, which holds bytes that are not UTF-8; name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(uri, error) from error
     return folder
+
+
+def _unwritable(place: object, error: OSError) -> StateError:
+    why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror or error
+    return StateError(
+        f"STATE_URI is {str(place)!r}, where nothing can be written: {why}; name a folder of yours, or "
+        "s3://bucket/prefix"
+    )
 
 
 def s3_filesystem() -> S3FileSystem:

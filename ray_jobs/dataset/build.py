@@ -24,6 +24,7 @@ from ray_jobs.dataset.manifest import (
 )
 from ray_jobs.dataset.parquet import publish
 from ray_jobs.dataset.quarantine import Reason
+from registry.addresses import is_utf8
 
 MAX_BYTES = Limits().max_bytes
 _CHUNK = 512
@@ -64,6 +65,8 @@ def build_manifest(
     TooLittleData
         Less than ``minimum`` is left of a class.
     """
+    if not is_utf8(source.uri):
+        raise SourceError(f"the folder {source.uri!r} has bytes in its name that are not UTF-8; rename it")
     with closing(Catalogue()) as catalogue:
         catalogue.take(source)
         _both_labels(catalogue, source)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem
 
-from registry.state import write_atomically
+from registry.state import space_for, write_atomically
 
 
 def publish(
@@ -25,7 +25,10 @@ def publish(
     """
     with tempfile.TemporaryDirectory(prefix="hm-mlflow-") as folder:
         draft = Path(folder) / "draft.parquet"
-        with pq.ParquetWriter(draft, schema, compression="zstd", **_encodings(schema)) as writer:
+        with (
+            space_for(folder, variable="TMPDIR"),
+            pq.ParquetWriter(draft, schema, compression="zstd", **_encodings(schema)) as writer,
+        ):
             for batch in rows:
                 writer.write_batch(batch)
             if metadata:

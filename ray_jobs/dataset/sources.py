@@ -53,7 +53,12 @@ def _open_folder(address: str) -> FolderSource:
         folder = local_path(address)
     except ValueError as error:
         raise SourceError(f"DATA_URI {error}; it takes {TAKEN}") from error
-    root = folder.expanduser().resolve()
-    if not root.is_dir():
+    try:
+        root = folder.resolve()
+        found = root.is_dir()
+    except (OSError, RuntimeError) as error:  # pathlib has a RuntimeError for a link that leads to itself
+        why = getattr(error, "strerror", None) or error
+        raise SourceError(f"the folder {str(folder)!r} of DATA_URI cannot be opened: {why}") from error
+    if not found:
         raise SourceError(f"{missing_folder(str(folder))}; DATA_URI takes {TAKEN}")
     return FolderSource(uri=str(root), root=str(root))

@@ -12,8 +12,9 @@ from registry.errors import FixableError
 from registry.log_lines import formatter, is_json, take_the_log
 from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
+from registry.state import open_state
 
-Use = Literal["tracking", "ray", "state"]
+Use = Literal["tracking", "ray", "state", "state to write"]
 
 
 def run_job(
@@ -22,7 +23,7 @@ def run_job(
     module: str,
     description: str,
     data: bool = True,
-    uses: Collection[Use] = ("tracking", "ray", "state"),
+    uses: Collection[Use] = ("tracking", "ray", "state", "state to write"),
     arguments: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
     """Parse arguments, load settings, work; an error that a person can fix becomes one message and exit code 1.
@@ -90,6 +91,7 @@ def _brief(error: Exception) -> str:
 
 
 def _reach(settings: Settings, uses: Collection[str]) -> None:
+    """Ask every place that the job needs before it begins."""
     if "tracking" in uses:
         reach_tracking(settings.tracking_uri, variable=settings.tracking_variable)
     if "ray" in uses and settings.ray_address:
@@ -97,6 +99,8 @@ def _reach(settings: Settings, uses: Collection[str]) -> None:
     for use, uri, variable in (("state", settings.state_uri, "STATE_URI"), ("data", settings.data_uri, "DATA_URI")):
         if use in uses:
             reach_s3(uri, variable=variable)
+    if "state to write" in uses:
+        open_state(settings.state_uri).try_out()
 
 
 def positive(text: str) -> int:

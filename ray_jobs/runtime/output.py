@@ -14,8 +14,9 @@ from pyarrow.fs import FileSystem, LocalFileSystem
 
 from ray_jobs.dataset.parquet import publish
 from ray_jobs.dataset.s3_source import S3Source
+from registry.addresses import is_utf8, with_home
 from registry.errors import FixableError
-from registry.state import s3_filesystem, write_atomically
+from registry.state import s3_filesystem, space_for, write_atomically
 
 FORMATS = (".parquet", ".csv")
 
@@ -33,6 +34,8 @@ class OutputFile:
     @classmethod
     def parse(cls, text: str) -> "OutputFile":
         """Check the argument; raises ArgumentTypeError for a suffix or scheme that is not taken."""
+        if not is_utf8(text):
+            raise argparse.ArgumentTypeError(f"{text!r} holds bytes that are not UTF-8; name another file")
         if not text.endswith(FORMATS) or text.endswith(tuple(f"/{suffix}" for suffix in FORMATS)):
             raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file that ends in {' or '.join(FORMATS)}")
         if text.startswith("s3:"):
@@ -42,7 +45,10 @@ class OutputFile:
             return cls(name=text)
         if "://" in text:
             raise argparse.ArgumentTypeError(f"{text!r} is neither a file of this machine nor s3://BUCKET/KEY")
-        return cls(name=str(Path(text).expanduser()))
+        try:
+            return cls(name=str(with_home(text)))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     def try_out(self) -> None:
         """Write where the file will be and leave nothing behind.
@@ -59,16 +65,18 @@ class OutputFile:
             S3Source.from_uri(folder).try_out(key)
             return
         path = Path(self.name)
-        if path.is_dir():
-            raise OutputError(f"--out is {self.name!r}, which is a folder; name a file in it")
         try:
+            if path.is_dir():
+                raise OutputError(f"--out is {self.name!r}, which is a folder; name a file in it")
             path.parent.mkdir(parents=True, exist_ok=True)
             trial = path.with_name(f".{path.name}.{uuid4().hex}")
             trial.touch()
             trial.unlink()
-        except OSError as error:
+            self._place()
+        except (OSError, RuntimeError) as error:  # pathlib has a RuntimeError for a link that leads to itself
+            why = getattr(error, "strerror", None) or error
             raise OutputError(
-                f"--out is {self.name!r}, where no file can be written: {error.strerror or error}; name another place"
+                f"--out is {self.name!r}, where no file can be written: {why}; name another place"
             ) from error
 
     def write(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -79,7 +87,10 @@ class OutputFile:
             return
         with tempfile.TemporaryDirectory(prefix="hm-mlflow-") as folder:
             draft = Path(folder) / "draft.csv"
-            with contextlib.closing(pyarrow.csv.CSVWriter(draft, schema)) as writer:
+            with (
+                space_for(folder, variable="TMPDIR"),
+                contextlib.closing(pyarrow.csv.CSVWriter(draft, schema)) as writer,
+            ):
                 for batch in rows:
                     writer.write_batch(batch)
             with draft.open("rb") as content:

@@ -1,16 +1,24 @@
 """State in a folder and in a bucket of a real S3 server, and addresses that are none."""
 
 import io
+import os
 import pickle
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.cache import CacheError, cached, extract_shard, load_shard, shard_path
 from ray_jobs.feature_table.prepare import prepare
+from ray_jobs.runtime.output import OutputFile
 from registry.settings import SettingsError
-from registry.state import local_folder, open_state, write_atomically
+from registry.state import DiskFullError, StateError, local_folder, open_state, write_atomically
+from tests.rights import of_an_ordinary_user
 
 
 def test_what_is_written_is_read_back_and_replaced_whole(state):
@@ -44,6 +52,65 @@ def test_a_write_that_fails_leaves_what_stood_there_and_no_scrap(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(state.filesystem, state.path("x"), FullDisk(b"after"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"before"}
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """The system refuses to write more bytes than that to a file, as it does where a disk is full."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_with_the_file_and_leaves_what_stood_there(tmp_path):
+    state = open_state(str(tmp_path))
+    state.write(state.path("x"), b"before")
+    with no_file_above(1000), pytest.raises(DiskFullError, match=f"no space is left for '{state.path('x')}' "):
+        state.write(state.path("x"), bytes(3_000_000))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"before"}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_full_disk_for_drafts_is_told_with_the_variable_that_moves_them(tmp_path, ending):
+    out = OutputFile.parse(str(tmp_path / f"out.{ending}"))
+    schema = pa.schema([("text", pa.string())])
+    rows = [pa.RecordBatch.from_pydict({"text": [os.urandom(20).hex() for _ in range(9000)]}, schema=schema)] * 3
+    with no_file_above(1000), pytest.raises(DiskFullError, match=r"hm-mlflow-.* name another place in TMPDIR, and run"):
+        out.write(rows, schema)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("file", "it is no folder"),
+        ("file/state", "Not a directory"),
+        ("closed/state", "Permission denied"),
+        ("closed", "Permission denied"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to_is_told_with_the_setting(tmp_path, name, why):
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir(mode=0o500)
+    for use in (lambda uri: open_state(uri).try_out(), local_folder):
+        if use is local_folder and name == "closed":
+            continue  # what is in it can be read all the same
+        with of_an_ordinary_user(), pytest.raises(StateError, match=f"STATE_URI is .* can be written: {why};"):
+            use(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("uri", ["~nobody-here/state", "t\udcf3rax"])
+def test_a_path_that_can_be_none_is_refused_and_made_nowhere(tmp_path, monkeypatch, uri):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"STATE_URI .*(home folder that is not known|not UTF-8)"):
+        open_state(uri)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkeypatch):

@@ -296,6 +296,16 @@ def test_a_file_name_that_is_no_utf8_is_reported_and_not_lost(write, state):
     assert reasons(build_manifest(open_source(str(root)), **state)) == {"NORMAL/\\udcff.png": "unreadable"}
 
 
+def test_a_folder_whose_name_is_no_utf8_is_refused_by_name(write, state):
+    root = write(cohort())
+    try:
+        renamed = root.rename(root.with_name("r\udcf3ntgen"))
+    except OSError as error:
+        pytest.skip(reason=f"this filesystem takes no such name: {error}")
+    with pytest.raises(SourceError, match=r"r\\udcf3ntgen' has bytes in its name that are not UTF-8; rename it"):
+        build_manifest(open_source(str(renamed)), **state)
+
+
 def test_what_extraction_cannot_decode_joins_the_report_once(write, state):
     root = write(cohort() | {"NORMAL/empty.png": b""})
     manifest = build_manifest(open_source(str(root)), **state)

@@ -9,6 +9,7 @@ import pytest
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError, SourceError
 from ray_jobs.dataset.sources import kind_of, open_source
+from tests.rights import of_an_ordinary_user
 
 
 @pytest.mark.parametrize(
@@ -148,15 +149,18 @@ def test_an_address_of_no_folder_here_is_refused(uri, message):
         open_source(uri)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may list every folder")
-def test_a_folder_that_may_not_be_listed_is_named(write):
-    root = write({"NORMAL/a.png": b"abc"})
+def test_a_folder_that_may_not_be_listed_or_entered_and_a_file_that_may_not_be_read_are_named(write):
+    root = write({"NORMAL/a.png": b"abc", "PNEUMONIA/b.png": b"abc"})
     (root / "NORMAL").chmod(0)
-    try:
-        with pytest.raises(SourceError, match="NORMAL' cannot be listed: Permission denied"):
+    (root / "PNEUMONIA/b.png").chmod(0)
+    with of_an_ordinary_user():
+        with pytest.raises(SourceError, match="NORMAL/' cannot be listed: Permission denied"):
             list(open_source(str(root)).entries())
-    finally:
-        (root / "NORMAL").chmod(0o755)
+        with pytest.raises(SourceError, match="NORMAL/inside' of DATA_URI cannot be opened: Permission denied"):
+            open_source(str(root / "NORMAL" / "inside"))
+        with pytest.raises(EntryError, match=r"PNEUMONIA/b\.png cannot be read: Permission denied"):
+            open_source(str(root)).read("PNEUMONIA/b.png")
+    (root / "NORMAL").chmod(0o755)
 
 
 @pytest.mark.parametrize(
@@ -171,3 +175,18 @@ def test_a_folder_that_may_not_be_listed_is_named(write):
 )
 def test_an_address_tells_generated_pictures_from_those_of_children(uri: str, kind: str):
     assert kind_of(uri) == kind
+
+
+def test_a_link_that_leads_to_itself_and_a_name_that_is_too_long_are_no_folder_and_told(tmp_path: Path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(SourceError, match=r"loop' of DATA_URI cannot be opened: Symlink loop"):
+        open_source(str(tmp_path / "loop"))
+    with pytest.raises(SourceError, match="cannot be opened: File name too long"):
+        open_source("x" * 300)
+
+
+def test_a_home_that_is_not_here_is_told_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="'~nobody-here/x' begins with ~nobody-here, a home folder that is not known"):
+        open_source("~nobody-here/x")
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Where rows go: a file of this machine or of a bucket, Parquet or CSV by its suffix, whole or not at all."""
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.dataset.errors import SourceError
-from ray_jobs.runtime.output import OutputFile
+from ray_jobs.runtime.output import OutputError, OutputFile
 from registry.state import s3_filesystem
+from tests.rights import of_an_ordinary_user
 
 SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("probability", pa.float64())])
 ROWS = pa.record_batch([['a, "b"\n.png', "c.png"], [0.25, None]], schema=SCHEMA)
@@ -59,3 +61,27 @@ def test_a_name_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkey
 def test_a_bucket_that_does_not_exist_is_told(s3):
     with pytest.raises(SourceError, match=r"bucket 'nobodys-bucket' .* does not exist"):
         OutputFile.parse("s3://nobodys-bucket/out.csv").try_out()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("closed/out.csv", "Permission denied"),
+        ("closed/new/out.csv", "Permission denied"),
+        ("loop.csv", "Symlink loop"),
+        ("file/out.csv", "File exists"),
+        (f"{'x' * 300}.csv", "File name too long"),
+    ],
+)
+def test_a_place_that_takes_no_file_is_told_with_why(tmp_path, name, why):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    (tmp_path / "file").touch()
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    with of_an_ordinary_user(), pytest.raises(OutputError, match=f"--out is .*, where no file can be written: {why}"):
+        OutputFile.parse(str(tmp_path / name)).try_out()
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/out.csv", "t\udcf3rax.csv"])
+def test_a_name_that_can_be_none_is_refused(name):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"home folder that is not known|bytes that are not UTF-8"):
+        OutputFile.parse(name)
