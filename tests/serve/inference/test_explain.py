@@ -82,7 +82,7 @@ def test_what_is_no_chest_x_ray_gets_the_same_problem_from_both_routes(client: T
     for path in ("/predict", "/explain"):
         answer = client.post(path, content=picture, headers={"Content-Type": "image/png"})
         assert (answer.status_code, answer.json()["code"]) == (422, "not-a-chest-xray")
-        assert answer.json()["detail"].startswith("the picture is ")
+        assert answer.json()["detail"].startswith("the picture ")
         assert answer.json()["reason"] == ("blank" if kind == "blank" else "no-lungs")
         assert answer.headers["content-type"] == "application/problem+json"
 
