@@ -14,8 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+from registry.raw_lines import pass_on
 from registry.settings import SettingsError, load_settings
-from serve.lifecycle.raw_lines import pass_on
 from serve.logs import chosen
 
 _LAST_LINES_S = 5.0

@@ -1,15 +1,19 @@
 """What the jobs share at the command line: the settings that arguments override, and errors that people can read."""
 
 import argparse
+import atexit
 import logging
 import os
 import sys
 from collections.abc import Callable, Collection
 from typing import Literal, NoReturn
 
+import ray
+
 from ray_jobs.runtime.cluster import cause_of, reach_cluster
 from registry.errors import FixableError
 from registry.log_lines import formatter, is_json, take_the_log
+from registry.raw_lines import take_standard_error
 from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
 from registry.state import open_state
@@ -61,6 +65,9 @@ def _settings(data: str | None) -> Settings:
         handler = logging.StreamHandler()
         as_json = os.environ.get("LOG_FORMAT", "").strip().lower() == "json"
         handler.setFormatter(formatter("json") if as_json else logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        if as_json:
+            atexit.register(take_standard_error())
+            atexit.register(ray.shutdown)  # which comes first, so that what Ray writes as it ends is passed on too
         take_the_log(handler)
         logging.getLogger("ray_jobs").setLevel(logging.INFO)
 
