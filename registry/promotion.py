@@ -37,12 +37,12 @@ def promote(
 
     def draft(now: History) -> Change | None:
         found = _current(settings, now)
+        if found == version.version and (now.head is None or now.head.digest in ("", version.digest)):
+            return None
         if judged_against not in ("any", found):
             raise ProductionMovedError(
                 f"Production is {found}, {version} was judged against {judged_against}; judge it again."
             )
-        if found == version.version and (now.head is None or now.head.digest in ("", version.digest)):
-            return None
         return _change(settings, found, version, why=why, metrics=metrics or {})
 
     return Journal(settings).append(draft)

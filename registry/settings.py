@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     promoted_by: str | None = Field(None, max_length=200)
     alias_guard: Literal["report", "restore"] = "restore"
+    approval: Literal["off", "required"] = "off"
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)

@@ -15,6 +15,7 @@ from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
+from registry.approval import Passed, wait_for_approval
 from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
 from registry.production import production
@@ -26,7 +27,8 @@ from registry.versions import ModelVersion, fetch, set_tags
 class TrainingResult:
     """What a training came to: `production` is what serves after the gate has spoken.
 
-    `test` is of the X-rays of `test/`, None where there are none of both classes.
+    `test` is of the X-rays of `test/`, None where there are none of both classes. A version that `waits` passed the
+    gate, and becomes Production by a person's word.
     """
 
     version: ModelVersion
@@ -35,12 +37,19 @@ class TrainingResult:
     shifted: Evaluation | None
     decision: GateDecision
     production: ModelVersion | None
+    waits: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """The gate's decision in words, with its reasons."""
+        passed = "waits for approval" if self.waits else "promoted"
+        return f"{passed if self.decision.promote else 'kept back'}: {self.decision}"
 
 
 def judge(
     prepared: Prepared, sides: Sides, version: ModelVersion, *, replace_other_data: str | None = None
 ) -> TrainingResult:
-    """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
+    """Compare a version, as the registry gives it back, with the champion; promote it, or let it wait, if it may.
 
     If somebody else changes Production meanwhile, the comparison is made again with what is there then.
     `replace_other_data` is why it may replace a model of another dataset, None if it may not.
@@ -63,7 +72,9 @@ def judge(
         )
         while True:
             champion = production(settings)
-            if champion and champion.version == version.version:
+            serves = champion is not None and champion.version == version.version
+            waits = settings.approval == "required" and not serves
+            if champion and serves:
                 decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
                 decision = decide(
@@ -71,18 +82,23 @@ def judge(
                     footprint=_footprint(bundle, folder),
                     champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
-            if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
+            if waits or not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
-    gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
-    set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
-    return TrainingResult(
+    waits = waits and decision.promote
+    if waits:
+        against, metrics = champion.version if champion else None, evaluation.metrics("held_out")
+        wait_for_approval(settings, version, Passed(why=str(decision), against=against, metrics=metrics))
+    result = TrainingResult(
         version=version,
         test=test,
         evaluation=evaluation,
         shifted=shifted,
         decision=decision,
         production=production(settings),
+        waits=waits,
     )
+    set_tags(settings, version, {"gate": result.verdict, "gate.json": json.dumps(decision.as_json())})
+    return result
 
 
 def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
