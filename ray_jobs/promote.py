@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from ray_jobs.runtime.cli import positive, run_job
+from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.approval import promote_by_hand
 from registry.settings import Settings
 from registry.versions import fetch, version_of
@@ -23,13 +24,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _job(settings: Settings, options: argparse.Namespace) -> None:
     version = version_of(settings, options.version)
     with tempfile.TemporaryDirectory() as scratch:
-        fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
+        bundle = fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
     change = promote_by_hand(settings, version, why=options.why)
     if change is None:
         print(f"{version} is in Production already.")
-        return
-    before = f"version {change.from_version}" if change.from_version else "nothing"
-    print(f"{version} is in Production, in place of {before}. Undo with python -m ray_jobs.rollback")
+    else:
+        before = f"version {change.from_version}" if change.from_version else "nothing"
+        print(f"{version} is in Production, in place of {before}. Undo with python -m ray_jobs.rollback")
+    print(f"traffic: {bring_into_traffic(settings, version, bundle)}")
 
 
 if __name__ == "__main__":

@@ -32,11 +32,12 @@ from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
+from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.bundle import write_bundle
 from registry.estimator import probability
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
-from registry.versions import ModelVersion, register, version_of_run
+from registry.versions import ModelVersion, fetch, register, version_of_run
 
 GOLDEN_IMAGES = 4
 
@@ -226,6 +227,10 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         settings = settings.model_copy(update={"approval": "required"})
     result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
     print(summary(settings, result))
+    if result.production and result.production.version == result.version.version:
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = fetch(settings, result.version, Path(scratch) / "bundle")
+        print(f"traffic     {bring_into_traffic(settings, result.version, bundle)}")
 
 
 if __name__ == "__main__":

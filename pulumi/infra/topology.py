@@ -118,7 +118,7 @@ def _ray_head(*, login: bool, approval: bool) -> Service:
             *("ray", "start", "--head", "--block", "--num-cpus=0", "--port=6379"),
             *("--dashboard-host=0.0.0.0", "--dashboard-port=8265", *_NODE),
         ),
-        environment=_of_a_job(login=login, approval=approval),
+        environment=_of_a_job(login=login, approval=approval) | {"WEBAPP_URI": Ref("webapp", "url")},
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="gcs", number=6379), Port(name="http", number=8265, public=True)),
         # A driver on the same core may keep it from answering for minutes, and a new head is a new cluster.
@@ -179,6 +179,7 @@ def _webapp(*, login: bool) -> Service:
         buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),
+        reached_by=("ray-head",),
         stop_timeout=60,
     )
 

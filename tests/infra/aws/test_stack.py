@@ -120,6 +120,7 @@ def test_a_new_model_waits_for_a_person_in_prod_and_where_it_is_told_to(settings
     head, _ = json.loads(plain(record(**settings).of("ecs.TaskDefinition")["ray-head"]["containerDefinitions"]))
     given = {one["name"]: one["value"] for one in head["environment"]}
     assert given.get("APPROVAL") == approval
+    assert given["WEBAPP_URI"] == "http://app.hm-mlflow.internal:8080"
 
 
 def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot():
