@@ -17,8 +17,10 @@ def main() -> dict[str, Any]:
         from infra.aws.settings import read_aws_settings  # noqa: PLC0415
 
         aws_settings = read_aws_settings()
-        idle = aws_settings.environment.idle_workers
-        return aws_backend.build(topology(workers=idle, login=True, stack=stack), aws_settings)
+        whole = topology(
+            workers=aws_settings.environment.idle_workers, login=True, approval=aws_settings.approval, stack=stack
+        )
+        return aws_backend.build(whole, aws_settings)
     from infra.local import backend  # noqa: PLC0415
     from infra.local.outputs import outputs  # noqa: PLC0415
     from infra.local.settings import read_local_settings  # noqa: PLC0415

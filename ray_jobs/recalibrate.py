@@ -18,20 +18,22 @@ from sklearn.base import BaseEstimator
 from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import kind_of
 from ray_jobs.learning.evaluate import Evaluation, description, evaluate
-from ray_jobs.learning.gate import Champion, Comparison, GateDecision, decide
+from ray_jobs.learning.gate import Champion, Comparison, Footprint, decide
 from ray_jobs.learning.recalibrate import LEAST, Gain, Recalibration, gain, log_odds_of, recalibrate, resample
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.runtime.progress import write_line
-from ray_jobs.tracking.judge import footprint_of, tag_decision
+from ray_jobs.tracking.judge import footprint_of, tag_decision, verdict_of
 from ray_jobs.tracking.labelled import labelled_xrays
 from ray_jobs.tracking.lineage import REFERENCE_TAG, lineage_of
 from ray_jobs.tracking.reference import NoReferenceError, keep_scores, load_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
+from ray_jobs.tracking.traffic import bring_into_traffic
+from registry.approval import Passed, wait_for_approval
 from registry.bundle import POSITIVE, Bundle, write_bundle
 from registry.errors import ArtefactError, UsageError
 from registry.feedback import read_feedback
-from registry.production import required_production
+from registry.production import production, required_production
 from registry.promotion import promote
 from registry.settings import Settings
 from registry.state import open_state
@@ -242,12 +244,13 @@ def moved_reference(
     return keep_scores(state, digest, scores), found
 
 
-def judge_on_site(settings: Settings, version: ModelVersion, site: Site, result: RecalibrationResult) -> GateDecision:
-    """Let the gate decide by the site's X-rays, and promote; raises ProductionMovedError if Production has changed."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "candidate"
-        bundle = fetch(settings, version, folder)
-        footprint = footprint_of(bundle, folder)
+def judge_on_site(
+    settings: Settings, version: ModelVersion, footprint: Footprint, site: Site, result: RecalibrationResult
+) -> str:
+    """Let the gate decide by the site's X-rays; promote, or let the version wait for a person; says which and why.
+
+    Raises ProductionMovedError if Production is no longer the version that was recalibrated.
+    """
     same = Comparison(
         xrays=f"the same {len(site.labels)} X-rays",
         labels=site.labels,
@@ -260,16 +263,14 @@ def judge_on_site(settings: Settings, version: ModelVersion, site: Site, result:
         footprint=footprint,
         champion=Champion(name=str(site.version), comparisons=(same,), notes=(f"gain {result.gain.accuracy}",)),
     )
-    if decision.promote:
-        promote(
-            settings,
-            version,
-            why=str(decision),
-            metrics=result.after.metrics("site"),
-            judged_against=site.version.version,
-        )
-    tag_decision(settings, version, decision)
-    return decision
+    why, metrics, against = str(decision), result.after.metrics("site"), site.version.version
+    waits = decision.promote and settings.approval == "required"
+    if waits:
+        wait_for_approval(settings, version, Passed(why=why, against=against, metrics=metrics))
+    elif decision.promote:
+        promote(settings, version, why=why, metrics=metrics, judged_against=against)
+    tag_decision(settings, version, decision, waits=waits)
+    return verdict_of(decision, waits=waits)
 
 
 def run(settings: Settings, *, feedback: bool) -> bool:
@@ -285,13 +286,20 @@ def run(settings: Settings, *, feedback: bool) -> bool:
         print("verdict     nothing is surely gained, so nothing is registered; more labels would tell more")
         return False
     tags = {"spec_fingerprint": version.spec_fingerprint, "model.version": str(version.version)}
-    with sole_owner(key, settings), parent_run(settings, key=key, kind="recalibrate", tags=tags) as run:
+    with (
+        sole_owner(key, settings),
+        parent_run(settings, key=key, kind="recalibrate", tags=tags) as run,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         new = version_of_run(settings, run.run_id) or _new_version(settings, site, result, run)
-        decision = judge_on_site(settings, new, site, result)
-    print(f"registered  {new}, run {new.run_id}")
-    print(f"gate        {'promoted' if decision.promote else 'kept back'}: {decision}")
-    if decision.promote:
-        print("next        the webapp follows by itself; undo with python -m ray_jobs.rollback")
+        print(f"registered  {new}, run {new.run_id}")
+        folder = Path(scratch) / "bundle"
+        bundle = fetch(settings, new, folder)
+        print(f"gate        {judge_on_site(settings, new, footprint_of(bundle, folder), site, result)}")
+    current = production(settings)
+    if current and current.version == new.version:
+        print(f"traffic     {bring_into_traffic(settings, new, bundle)}")
+        print("next        undo with python -m ray_jobs.rollback")
     return True
 
 

@@ -32,11 +32,12 @@ from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
+from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.bundle import write_bundle
 from registry.estimator import probability
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
-from registry.versions import ModelVersion, register, version_of_run
+from registry.versions import ModelVersion, fetch, register, version_of_run
 
 GOLDEN_IMAGES = 4
 
@@ -162,7 +163,6 @@ def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], r
 def summary(settings: Settings, result: TrainingResult) -> str:
     """What a person wants to know at the end: how good the new version is, which version serves now, and why."""
     held_out, serves = result.evaluation, result.production
-    serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     lines = [
         *_test_lines(result.test),
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
@@ -171,11 +171,18 @@ def summary(settings: Settings, result: TrainingResult) -> str:
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
         *_shifted_lines(result.shifted),
         f"registered  {result.version}, run {result.version.run_id}",
-        f"gate        {'promoted' if result.decision.promote else 'kept back'}: {result.decision}",
+        f"gate        {result.verdict}",
         f"production  {serves if serves else 'nothing'}",
-        f"next        {serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback",
+        f"next        {_next_step(settings, result)}",
     ]
     return "\n".join(lines)
+
+
+def _next_step(settings: Settings, result: TrainingResult) -> str:
+    if result.waits:
+        return f"approve it with python -m ray_jobs.promote {result.version.version}; ray_jobs.candidates lists all"
+    serving = "the webapp follows by itself" if settings.ray_address else "make serve"
+    return f"{serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback"
 
 
 def _test_lines(test: Evaluation | None) -> list[str]:
@@ -206,13 +213,24 @@ def main() -> None:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_search_arguments(parser)
     parser.add_argument(
+        "--require-approval",
+        action="store_true",
+        help="let a version that passes the gate wait for a person's word, as APPROVAL=required does",
+    )
+    parser.add_argument(
         "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; the reason is recorded"
     )
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
+    if options.require_approval:
+        settings = settings.model_copy(update={"approval": "required"})
     result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
     print(summary(settings, result))
+    if result.production and result.production.version == result.version.version:
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = fetch(settings, result.version, Path(scratch) / "bundle")
+        print(f"traffic     {bring_into_traffic(settings, result.version, bundle)}")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,11 @@ def shown(address: str) -> str:
     return address.replace(f":{parts.password}@", ":***@", 1)
 
 
+def url_here(host: str, port: int) -> str:
+    """How this machine reaches what listens on its host and port: where that is every address, loopback is one."""
+    return f"http://{host_port({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}"  # noqa: S104
+
+
 def host_port(host: str, port: int) -> str:
     """A host and a port as addresses have them: IPv6 in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -14,6 +14,12 @@ from registry.settings import Settings
 _NOBODY = {"app", "root", "jovyan", "sagemaker-user", "nobody", ""}
 _METADATA_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 SUBMITTER = "submitted_by"
+_OF_PEOPLE = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
+_OF_PROGRAMS = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
 _ASK = Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 1})
 
 
@@ -22,7 +28,12 @@ def whoever(settings: Settings) -> str:
 
     An account that many share, such as a container's, is nobody's name.
     """
-    return settings.promoted_by or submitter() or _person() or _caller() or f"nobody by name (uid {os.getuid()})"
+    return person(settings) or _caller() or f"nobody by name (uid {os.getuid()})"
+
+
+def person(settings: Settings) -> str:
+    """The same, as far as it is a person's name: a role that AWS gives to whatever runs in a container is none."""
+    return settings.promoted_by or submitter() or _logged_in() or ("" if _has_role_of_a_program() else _caller())
 
 
 def submitter() -> str:
@@ -33,7 +44,7 @@ def submitter() -> str:
         return ""
 
 
-def _person() -> str:
+def _logged_in() -> str:
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name
@@ -52,14 +63,10 @@ def _caller() -> str:
 
 
 def _has_credentials() -> bool:
-    """Whether the environment has credentials or names a container's role: no metadata service is asked."""
-    return any(
-        os.environ.get(name)
-        for name in (
-            "AWS_ACCESS_KEY_ID",
-            "AWS_PROFILE",
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        )
-    )
+    """Whether the environment has credentials or names a program's role: no metadata service is asked."""
+    return _has_role_of_a_program() or any(os.environ.get(name) for name in _OF_PEOPLE)
+
+
+def _has_role_of_a_program() -> bool:
+    """Whether boto3 takes a role that was given to a container or a workload, and to no person."""
+    return any(os.environ.get(name) for name in _OF_PROGRAMS) and not any(os.environ.get(name) for name in _OF_PEOPLE)

@@ -37,22 +37,24 @@ def promote(
 
     def draft(now: History) -> Change | None:
         found = _current(settings, now)
+        if found == version.version and (now.head is None or now.head.digest in ("", version.digest)):
+            return None
         if judged_against not in ("any", found):
             raise ProductionMovedError(
                 f"Production is {found}, {version} was judged against {judged_against}; judge it again."
             )
-        if found == version.version and (now.head is None or now.head.digest in ("", version.digest)):
-            return None
         return _change(settings, found, version, why=why, metrics=metrics or {})
 
     return Journal(settings).append(draft)
 
 
-def rollback(settings: Settings, *, why: str) -> Change:
+def rollback(settings: Settings, *, why: str, of: ModelVersion | None = None) -> Change:
     """Undo the last promotion that has not been undone: the version that it replaced becomes Production again.
 
     Raises
     ------
+    ProductionMovedError
+        If `of` is given, and is not what is in Production any more.
     PromotionError
         If nothing was replaced yet, or no record says how what is there became Production.
     HistoryError
@@ -65,6 +67,8 @@ def rollback(settings: Settings, *, why: str) -> Change:
             raise PromotionError(
                 f"No version of {settings.model_name} is in Production, so there is nothing to roll back."
             )
+        if of and current != of.version:
+            raise ProductionMovedError(f"Production is {current} by now, and no longer {of}.")
         named = f"{settings.model_name} version {current}"
         standing = _standing(now.changes, current)
         if not standing or standing[-1].to_version != current:

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.addresses import sqlite_address, with_home, with_plain_file
+from registry.addresses import sqlite_address, url_here, with_home, with_plain_file
 from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     promoted_by: str | None = Field(None, max_length=200)
     alias_guard: Literal["report", "restore"] = "restore"
+    approval: Literal["off", "required"] = "off"
+    webapp_uri: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
@@ -105,6 +107,11 @@ class Settings(BaseSettings):
         if self.execution_environment == "cloud" and self.mlflow_tracking_uri_cloud:
             return self.mlflow_tracking_uri_cloud
         return self.mlflow_tracking_uri
+
+    @property
+    def webapp_url(self) -> str:
+        """Where jobs ask the webapp: WEBAPP_URI, else this machine."""
+        return self.webapp_uri or url_here(self.http_host, self.http_port)
 
     @property
     def tracking_variable(self) -> str:

@@ -44,8 +44,10 @@ IMAGES = (
 )
 
 
-def topology(*, workers: int = 1, login: bool = False, stack: str = "local") -> Topology:
+def topology(*, workers: int = 1, login: bool = False, approval: bool = False, stack: str = "local") -> Topology:
     """The whole of it, with a number of Ray workers, and with or without a login to MLflow.
+
+    With `approval`, a version that passes the gate waits for a person's word.
 
     A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
     """
@@ -54,10 +56,10 @@ def topology(*, workers: int = 1, login: bool = False, stack: str = "local") -> 
         images=IMAGES,
         services=(
             _mlflow(login=login),
-            _ray_head(login=login),
-            _ray_worker(workers, login=login),
+            _ray_head(login=login, approval=approval),
+            _ray_worker(workers, login=login, approval=approval),
             _webapp(login=login),
-            _jupyter(login=login),
+            _jupyter(login=login, approval=approval),
         ),
         buckets=(Bucket(name="data", filled_by_people=True), Bucket(name="artefacts"), Bucket(name="state")),
         databases=(Database(name="database", user="mlflow", password="database-password"),),  # noqa: S106  its name
@@ -103,7 +105,7 @@ def _mlflow(*, login: bool) -> Service:
     )
 
 
-def _ray_head(*, login: bool) -> Service:
+def _ray_head(*, login: bool, approval: bool) -> Service:
     """GCS, dashboard and the drivers of jobs; no task runs here, so that none can starve them."""
     return Service(
         name="ray-head",
@@ -116,7 +118,7 @@ def _ray_head(*, login: bool) -> Service:
             *("ray", "start", "--head", "--block", "--num-cpus=0", "--port=6379"),
             *("--dashboard-host=0.0.0.0", "--dashboard-port=8265", *_NODE),
         ),
-        environment=_of_a_job(login=login),
+        environment=_of_a_job(login=login, approval=approval) | {"WEBAPP_URI": Ref("webapp", "url")},
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
         ports=(Port(name="gcs", number=6379), Port(name="http", number=8265, public=True)),
         # A driver on the same core may keep it from answering for minutes, and a new head is a new cluster.
@@ -127,7 +129,7 @@ def _ray_head(*, login: bool) -> Service:
     )
 
 
-def _ray_worker(workers: int, *, login: bool) -> Service:
+def _ray_worker(workers: int, *, login: bool, approval: bool) -> Service:
     return Service(
         name="ray-worker",
         image="model",
@@ -135,7 +137,7 @@ def _ray_worker(workers: int, *, login: bool) -> Service:
         memory=6144,
         processes=4096,
         command=("ray", "start", "--block", "--num-cpus=2", "--address", Ref("ray-head", "gcs"), *_NODE),
-        environment=_of_a_job(login=login),
+        environment=_of_a_job(login=login, approval=approval),
         secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
         health=HealthCheck(port=52365, path="/api/local_raylet_healthz"),
         replicas=workers,
@@ -177,11 +179,12 @@ def _webapp(*, login: bool) -> Service:
         buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),
+        reached_by=("ray-head",),
         stop_timeout=60,
     )
 
 
-def _jupyter(*, login: bool) -> Service:
+def _jupyter(*, login: bool, approval: bool) -> Service:
     return Service(
         name="jupyter",
         image="jupyter",
@@ -189,7 +192,7 @@ def _jupyter(*, login: bool) -> Service:
         memory=4096,
         processes=2048,
         command=("jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"),
-        environment=_of_a_job(login=login)
+        environment=_of_a_job(login=login, approval=approval)
         | {"RAY_ADDRESS": Ref("ray-head", "url")}
         | _from_files({"JUPYTER_TOKEN": "jupyter-token"}),
         secrets=_files("ray-token", "jupyter-token") | _login_file("mlflow-jobs-password", login=login),
@@ -203,7 +206,7 @@ def _jupyter(*, login: bool) -> Service:
     )
 
 
-def _of_a_job(*, login: bool) -> dict[str, Value]:
+def _of_a_job(*, login: bool, approval: bool) -> dict[str, Value]:
     """What a job finds set on whichever node its driver or its tasks run."""
     return {
         "DATA_URI": Ref("data", "uri"),
@@ -211,6 +214,7 @@ def _of_a_job(*, login: bool) -> dict[str, Value]:
         "MLFLOW_TRACKING_URI": Ref("mlflow", "url"),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": f"{SECRETS}/ray-token",
+        **({"APPROVAL": "required"} if approval else {}),
         **_account("jobs", login=login),
     }
 

@@ -9,7 +9,7 @@ import time
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from registry.errors import FixableError
-from registry.identity import SUBMITTER, whoever
+from registry.identity import SUBMITTER, person
 from registry.reach import reach_jobs_api
 from registry.settings import ROOT, Settings
 
@@ -49,7 +49,8 @@ def _here(settings: Settings, module: str, *arguments: str) -> int:
 def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
     reach_jobs_api(address)
     client = JobSubmissionClient(address)
-    name = client.submit_job(entrypoint=entrypoint, metadata={SUBMITTER: whoever(settings)})
+    submitter = person(settings)
+    name = client.submit_job(entrypoint=entrypoint, metadata={SUBMITTER: submitter} if submitter else {})
     print(f"{name} runs on {address}", flush=True)
     seen = 0
     while True:

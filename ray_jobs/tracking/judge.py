@@ -15,6 +15,7 @@ from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
+from registry.approval import Passed, wait_for_approval
 from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
 from registry.production import production
@@ -27,7 +28,8 @@ from registry.versions import ModelVersion, fetch, set_tags
 class TrainingResult:
     """What a training came to: `production` is what serves after the gate has spoken.
 
-    `test` is of the X-rays of `test/`, None where there are none of both classes.
+    `test` is of the X-rays of `test/`, None where there are none of both classes. A version that `waits` passed the
+    gate, and becomes Production by a person's word.
     """
 
     version: ModelVersion
@@ -36,12 +38,18 @@ class TrainingResult:
     shifted: Evaluation | None
     decision: GateDecision
     production: ModelVersion | None
+    waits: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """The gate's decision in words, with its reasons."""
+        return verdict_of(self.decision, waits=self.waits)
 
 
 def judge(
     prepared: Prepared, sides: Sides, version: ModelVersion, *, replace_other_data: str | None = None
 ) -> TrainingResult:
-    """Compare a version, as the registry gives it back, with the champion; promote it if it may replace it.
+    """Compare a version, as the registry gives it back, with the champion; promote it, or let it wait, if it may.
 
     If somebody else changes Production meanwhile, the comparison is made again with what is there then.
     `replace_other_data` is why it may replace a model of another dataset, None if it may not.
@@ -64,7 +72,9 @@ def judge(
         )
         while True:
             champion = production(settings)
-            if champion and champion.version == version.version:
+            serves = champion is not None and champion.version == version.version
+            waits = settings.approval == "required" and not serves
+            if champion and serves:
                 decision = GateDecision(promote=True, reasons=(_why_it_serves(prepared, version),))
             else:
                 decision = decide(
@@ -72,17 +82,23 @@ def judge(
                     footprint=footprint_of(bundle, folder),
                     champion=champion_of(candidate, champion, Path(scratch)) if champion else None,
                 )
-            if not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
+            if waits or not decision.promote or _promoted(prepared, version, champion, decision, evaluation):
                 break
-    tag_decision(settings, version, decision)
-    return TrainingResult(
+    waits = waits and decision.promote
+    if waits:
+        against, metrics = champion.version if champion else None, evaluation.metrics("held_out")
+        wait_for_approval(settings, version, Passed(why=str(decision), against=against, metrics=metrics))
+    result = TrainingResult(
         version=version,
         test=test,
         evaluation=evaluation,
         shifted=shifted,
         decision=decision,
         production=production(settings),
+        waits=waits,
     )
+    tag_decision(settings, version, decision, waits=waits)
+    return result
 
 
 def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
@@ -100,10 +116,16 @@ def shifted_evaluation(
     return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
-def tag_decision(settings: Settings, version: ModelVersion, decision: GateDecision) -> None:
+def verdict_of(decision: GateDecision, *, waits: bool) -> str:
+    """A decision in words, with its reasons; a version that passed may wait for a person."""
+    passed = "waits for approval" if waits else "promoted"
+    return f"{passed if decision.promote else 'kept back'}: {decision}"
+
+
+def tag_decision(settings: Settings, version: ModelVersion, decision: GateDecision, *, waits: bool) -> None:
     """Put what the gate said on a version, for people and for programs."""
-    gate = f"{'promoted' if decision.promote else 'kept back'}: {decision}"
-    set_tags(settings, version, {"gate": gate, "gate.json": json.dumps(decision.as_json())})
+    tags = {"gate": verdict_of(decision, waits=waits), "gate.json": json.dumps(decision.as_json())}
+    set_tags(settings, version, tags)
 
 
 def footprint_of(bundle: Bundle, folder: Path) -> Footprint:

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.addresses import url_here
 from registry.log_lines import formatter, take_from_libraries
 from registry.private_ray import RayStartError, keep_private, start_private
 from registry.settings import Settings
@@ -160,9 +161,7 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
 
 def url_of(settings: Settings) -> str:
     """The address under which this machine reaches the application."""
-    # Where it listens on every address, loopback is one of them.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http_host, settings.http_host)  # noqa: S104
-    return f"http://{in_brackets(host)}:{settings.http_port}"
+    return url_here(settings.http_host, settings.http_port)
 
 
 def in_brackets(host: str) -> str:

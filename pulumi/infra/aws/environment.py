@@ -20,6 +20,8 @@ class Environment:
     ----------
     careful
         What holds data cannot be deleted, and leaves a final snapshot where it has one.
+    approval
+        A version that passes the gate waits for a person's word.
     standby
         The database has a second instance in the other zone.
     database_class, database_gib, database_most_gib, backup_days
@@ -47,6 +49,7 @@ class Environment:
 
     name: str
     careful: bool
+    approval: bool
     standby: bool
     database_class: str
     database_gib: int
@@ -68,6 +71,7 @@ class Environment:
 DEV = Environment(
     name="dev",
     careful=False,
+    approval=False,
     standby=False,
     database_class="db.t4g.micro",
     database_gib=20,
@@ -92,6 +96,7 @@ DEV = Environment(
 PROD = Environment(
     name="prod",
     careful=True,
+    approval=True,
     standby=True,
     database_class="db.t4g.small",
     database_gib=50,

@@ -24,9 +24,9 @@ class Imagined(Mocks):
     def __init__(self, region: str) -> None:
         self.region = region
 
-    def call(self, args: MockCallArgs) -> dict[str, Any]:
+    def call(self, args: MockCallArgs) -> Any:
         """What a look-up gives."""
-        return {
+        answers: dict[str, dict[str, Any]] = {
             "aws:index/getAvailabilityZones:getAvailabilityZones": {
                 "names": [f"{self.region}{zone}" for zone in "abc"]
             },
@@ -36,12 +36,13 @@ class Imagined(Mocks):
                 "userName": "AWS",
                 "password": "value of the registry's password",
             },
-        }[args.token]
+        }
+        return answers[args.token]
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         """The id and the outputs of a resource: what it was given, and what only AWS would know."""
         kind = kind_of(args.typ)
-        known = {
+        known: dict[str, dict[str, Any]] = {
             "docker.Image": {"repoDigest": f"{args.name}@sha256:{'0' * 64}"},
             "ecr.Repository": {"repositoryUrl": f"registry.example/{args.inputs.get('name')}"},
             "rds.Instance": {
@@ -62,10 +63,10 @@ class Imagined(Mocks):
             "route53.Record": {"fqdn": f"{args.name}.example"},
             "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
-        }.get(kind, {})
+        }
         # A bucket's id is its name.
         made = args.inputs.get("bucket") if kind == "s3.Bucket" else f"id of {args.name}"
-        return made, {"arn": f"arn of {kind} {args.name}", **args.inputs, **known}
+        return made, {"arn": f"arn of {kind} {args.name}", **args.inputs, **known.get(kind, {})}
 
     @property
     def database_secret(self) -> str:

@@ -20,6 +20,7 @@ _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
 _PLANS = ("paid", "free")
+_APPROVAL = {"required": True, "off": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class AwsSettings:
         What `dev` or `prod` decides.
     protected
         What holds data cannot be deleted: in prod, until `keepData` is false.
+    approval
+        A version that passes the gate waits for a person's word.
     allowed_cidrs
         Who may connect at all.
     certificate_arn
@@ -58,6 +61,7 @@ class AwsSettings:
     region: str
     environment: Environment
     protected: bool
+    approval: bool
     allowed_cidrs: tuple[str, ...]
     certificate_arn: str | None
     domain: str
@@ -87,6 +91,7 @@ def read_aws_settings() -> AwsSettings:
         region=region,
         environment=environment,
         protected=environment.careful and config.require_bool("keepData"),
+        approval=_approval(config.get("approval") or "", environment),
         allowed_cidrs=_cidrs(config),
         certificate_arn=_certificate(config.get("certificateArn") or "", region),
         domain=domain,
@@ -139,6 +144,10 @@ def _egress(name: str, environment: Environment) -> str:
             "address; it takes nat or endpoints here, for example: pulumi config set egress nat"
         )
     return name
+
+
+def _approval(value: str, environment: Environment) -> bool:
+    return _APPROVAL[_one_of("approval", value, tuple(_APPROVAL))] if value else environment.approval
 
 
 def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:

@@ -123,6 +123,23 @@ def test_prod_is_larger_and_kept_longer_than_dev():
     assert least == {"dev": 0, "prod": 1}
 
 
+@pytest.mark.parametrize(
+    ("settings", "approval"),
+    [
+        ({}, None),
+        ({"environment": "prod"}, "required"),
+        ({"approval": "required"}, "required"),
+        ({"environment": "prod", "approval": "off"}, None),
+    ],
+    ids=["dev", "prod", "dev if told", "prod if told"],
+)
+def test_a_new_model_waits_for_a_person_in_prod_and_where_it_is_told_to(settings, approval):
+    head, _ = json.loads(plain(record(**settings).of("ecs.TaskDefinition")["ray-head"]["containerDefinitions"]))
+    given = {one["name"]: one["value"] for one in head["environment"]}
+    assert given.get("APPROVAL") == approval
+    assert given["WEBAPP_URI"] == "http://app.hm-mlflow.internal:8080"
+
+
 def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot():
     graph = record(environment="prod", keepData=False)
     assert not any(resource.protected for resource in graph.resources)
@@ -216,6 +233,7 @@ REFUSED = {
     "a region that is not set": ({"aws:region": None}, "aws:region is not set; it takes a region"),
     "a region without authority": ({"aws:region": "xx-north-9"}, "aws:region is xx-north-9; it takes a region"),
     "an environment": ({"environment": "test"}, "environment is 'test'; it takes dev or prod, for example: pulumi"),
+    "an approval": ({"approval": "yes"}, "approval is 'yes'; it takes required or off, for example: pulumi"),
     "nobody allowed": ({"allowedCidrs": []}, "allowedCidrs is not set; it takes a list of IPv4 networks"),
     "no list": ({"allowedCidrs": "203.0.113.7/32"}, "allowedCidrs is '203.0.113.7/32'; it takes a list"),
     "a network with host bits": ({"allowedCidrs": ["203.0.113.7/24"]}, "allowedCidrs has '203.0.113.7/24' (203"),

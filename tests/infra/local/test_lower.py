@@ -69,6 +69,7 @@ def test_a_reference_becomes_the_address_among_containers_in_environment_and_com
         ("webapp", "MLFLOW_TRACKING_URI", "http://mlflow:5000"),
         ("webapp", "MLFLOW_PAGE_URL", "http://localhost:5000"),
         ("ray-head", "DATA_URI", "s3://hm-mlflow-data"),
+        ("ray-head", "WEBAPP_URI", "http://webapp:8080"),
         ("ray-worker", "STATE_URI", "s3://hm-mlflow-state"),
         ("jupyter", "RAY_ADDRESS", "http://ray-head:8265"),
     ],

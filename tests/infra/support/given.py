@@ -39,6 +39,7 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "region": REGION,
         "environment": ENVIRONMENTS[environment],
         "protected": environment == "prod",
+        "approval": environment == "prod",
         "allowed_cidrs": ("203.0.113.7/32",),
         "certificate_arn": None,
         "domain": "",

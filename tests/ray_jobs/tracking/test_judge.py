@@ -21,6 +21,7 @@ from ray_jobs.tracking.judge import judge
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.train import summary
+from registry.approval import candidates, promote_by_hand
 from registry.bundle import read_bundle
 from registry.production import production
 from registry.promotion import history
@@ -149,6 +150,33 @@ def test_a_model_of_generated_pictures_never_replaces_one_of_real_ones(place: Pl
     checks = {check["name"]: check for check in json.loads(tags["gate.json"])["checks"]}
     assert checks["data"]["passed"] is False
     assert checks["held-out AUC"]["passed"]
+
+
+def test_a_version_that_passes_waits_for_a_person_where_approval_is_required(place: Place) -> None:
+    prepared, sides = place.data("/clinic/xrays")
+    settings = prepared.settings.model_copy(update={"approval": "required", "promoted_by": "Ana Souza"})
+    result = judge(replace(prepared, settings=settings), sides, place.sound)
+    assert result.waits
+    assert production(settings).version == place.champion.version
+    tags = tags_of(settings, place.sound)
+    assert tags["approval"] == "waiting"
+    assert tags["gate"].startswith("waits for approval: AUC +0.0000 against pneumonia version 1")
+    assert f"python -m ray_jobs.promote {place.sound.version}" in summary(settings, result).splitlines()[-1]
+    (waiting,) = candidates(settings)
+    assert (waiting.version, waiting.passed.against) == (place.sound, place.champion.version)
+    change = promote_by_hand(settings, place.sound, why=None)
+    assert (change.who, change.why) == ("Ana Souza", f"approved: {result.decision}")
+    assert change.metrics == result.evaluation.metrics("held_out")
+    assert candidates(settings) == []
+
+
+def test_a_version_that_the_gate_keeps_back_does_not_wait(place: Place) -> None:
+    prepared, sides = place.data("/clinic/xrays")
+    settings = prepared.settings.model_copy(update={"approval": "required"})
+    result = judge(replace(prepared, settings=settings), sides, place.poor)
+    assert not result.waits
+    assert tags_of(settings, place.poor)["gate"].startswith("kept back: ")
+    assert "approval" not in tags_of(settings, place.poor)
 
 
 def test_what_test_says_is_told_before_what_held_out_patients_say(place: Place) -> None:

@@ -14,6 +14,8 @@ import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 
+from ray_jobs.tracking.traffic import wait_for_traffic
+from registry.bundle import read_bundle
 from registry.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
@@ -72,6 +74,19 @@ def samples(client: httpx.Client, name: str) -> dict[tuple[tuple[str, str], ...]
         for sample in family.samples
         if sample.name == name
     }
+
+
+def test_a_promotion_ends_once_both_replicas_answer_with_it(
+    settings: Settings, registry_template: Registry, running: launch.RunningApplication
+) -> None:
+    first, second = registry_template.versions[:2]
+    for version in (second, first):
+        bundle = read_bundle(registry_template.files_of(version), digest=version.digest)
+        registry_template.promote(version)
+        told = wait_for_traffic(settings, version, bundle)
+        assert told.startswith(f"{version} answers at {running.url}; replicas: {REPLICAS}, ")
+    without = settings.model_copy(update={"api_keys": None})
+    assert "is not asked: it says 401; name an API key" in wait_for_traffic(without, first, bundle)
 
 
 def versions(client: httpx.Client) -> list[float]:

@@ -18,12 +18,12 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.load import closed, paced, post
-from registry.bundle import digest_of, read_bundle
+from registry.bundle import read_bundle
 from registry.production import production
 from registry.promotion import promote, rollback
 from registry.settings import Settings
 from registry.verified_cache import VerifiedCache
-from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client
+from registry.versions import ModelVersion
 from serve.api import create_app
 from serve.http.limits import RequestLimits
 from serve.production.model import Holder
@@ -102,30 +102,6 @@ def test_promotions_and_rollbacks_reach_traffic_in_their_order_and_lose_nothing(
         assert follows([version.version for version in promoted], seen)
 
 
-def unchecked(registry: Registry, name: str, estimator: bytes) -> ModelVersion:
-    """A version whose files and digest fit each other, but whose estimator nobody has tried."""
-    sound = registry.versions[0]
-    folder = registry.folder / name / "artifacts" / "bundle"
-    shutil.copytree(registry.files_of(sound), folder)
-    (folder / "estimator.skops").write_bytes(estimator)
-    mlflow_client, digest = client(registry.settings), digest_of(folder)
-    entry = mlflow_client.create_model_version(
-        sound.name,
-        source=(registry.folder / name).as_uri(),
-        run_id=sound.run_id,
-        tags={DIGEST_TAG: digest, SPEC_TAG: sound.spec_fingerprint},
-    )
-    return ModelVersion(
-        name=sound.name,
-        version=int(entry.version),
-        run_id=sound.run_id,
-        source=entry.source,
-        digest=digest,
-        spec_fingerprint=sound.spec_fingerprint,
-        created=sound.created,
-    )
-
-
 class _Bomb:
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -141,9 +117,9 @@ def test_a_truncated_a_wrong_shape_and_a_pickled_model_never_answer_and_the_pick
     narrow = LogisticRegression(C=0.01).fit(training_set.features[:, :7], training_set.labels)
     sound = (registry.files_of(first) / "estimator.skops").read_bytes()
     broken = [
-        unchecked(registry, "truncated", sound[: len(sound) // 2]),
-        unchecked(registry, "narrow", skops.io.dumps(narrow)),
-        unchecked(registry, "pickle", pickle.dumps(_Bomb(tmp_path / "ran"))),
+        registry.add_unchecked("truncated", sound[: len(sound) // 2]),
+        registry.add_unchecked("narrow", skops.io.dumps(narrow)),
+        registry.add_unchecked("pickle", pickle.dumps(_Bomb(tmp_path / "ran"))),
     ]
     answers = expected(registry, [first, second])
     with (

@@ -1,5 +1,6 @@
 """Models and registries for the tests of serving."""
 
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.synthetic import chest_picture
-from registry.bundle import read_bundle, write_bundle
+from registry.bundle import digest_of, read_bundle, write_bundle
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.promotion import promote
 from registry.settings import Settings
-from registry.versions import ModelVersion, client, register
+from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, register, version_of
 from serve.production.model import Served
 from tests.conftest import detector_of
 
@@ -122,6 +123,20 @@ class Registry:
         version = register(self.settings, run_id=run.info.run_id, bundle_folder=bundle)
         self.versions.append(version)
         return version
+
+    def add_unchecked(self, name: str, estimator: bytes) -> ModelVersion:
+        """Register a version whose files and digest fit each other, but whose estimator nobody has tried."""
+        sound = self.versions[0]
+        folder = self.folder / name / "artifacts" / "bundle"
+        shutil.copytree(self.files_of(sound), folder)
+        (folder / "estimator.skops").write_bytes(estimator)
+        entry = client(self.settings).create_model_version(
+            sound.name,
+            source=(self.folder / name).as_uri(),
+            run_id=sound.run_id,
+            tags={DIGEST_TAG: digest_of(folder), SPEC_TAG: sound.spec_fingerprint},
+        )
+        return version_of(self.settings, int(entry.version))
 
     def promote(self, version: ModelVersion) -> None:
         """Make it Production, with none of the gate's questions."""

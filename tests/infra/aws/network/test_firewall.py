@@ -16,7 +16,7 @@ def test_who_reaches_whom_is_what_the_topology_says():
         *(("mlflow", source, 5000, 5000) for source in ("edge", "ray-head", "ray-worker", "webapp")),
         *(("ray-head", "model-training", port, port) for port in (6379, 8265)),
         ("ray-head", "edge", 8265, 8265),
-        ("webapp", "edge", 8080, 8080),
+        *(("webapp", source, 8080, 8080) for source in ("edge", "ray-head")),
         ("ray-head", "ray-worker", 1024, 65535),
         ("ray-worker", "ray-head", 1024, 65535),
         ("ray-worker", "ray-worker", 1024, 65535),

@@ -1,0 +1,115 @@
+"""The webapp as a job asks it: at each address that its host has, which is one a container."""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from registry.addresses import host_port
+from registry.settings import Settings
+
+_TIMEOUT = httpx.Timeout(15.0, connect=3.0)
+_VERSION = "hm_serving_version"
+
+
+class NotAskableError(Exception):
+    """Somebody answers there who is not our webapp, or does not let us ask; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What one address says: the version of each of its replicas, 0 for none, and what `/model` tells, if anything."""
+
+    address: str
+    versions: tuple[int, ...]
+    card: Mapping[str, Any]
+
+    @property
+    def failure(self) -> Mapping[str, Any]:
+        """Why what answers is not what is in Production; empty where it is."""
+        return self.card.get("failure") or {}
+
+
+class Webapp:
+    """Asks every address of WEBAPP_URI, past any proxy, since proxies do not know the addresses of containers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.webapp_url
+        self._parts = urlsplit(self.url)
+        self._headers = {"Host": self._parts.netloc} | ({"X-API-Key": key} if (key := _key(settings)) else {})
+        self._trusted = ssl.create_default_context()
+
+    def look(self) -> list[Sight]:
+        """What each address says that answers; raises NotAskableError."""
+        return [sight for address in self._addresses() if (sight := self._look_at(address))]
+
+    def answer(self, address: str, image: bytes) -> tuple[int, float] | None:
+        """The version and the probability that an address answers for a picture; None for any other answer.
+
+        It is asked to explain, because what it predicts goes on record as a patient's.
+        """
+        headers = {"Accept": "application/json", "Content-Type": "application/octet-stream"}
+        try:
+            answer = self._ask(address, "POST", "/explain", headers=headers, content=image)
+            told = answer.json()
+            return int(told["model"]["version"]), float(told["probability"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+
+    def _addresses(self) -> list[str]:
+        try:
+            found = socket.getaddrinfo(self._parts.hostname, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return []
+        return sorted({str(entry[4][0]) for entry in found})
+
+    @property
+    def _port(self) -> int:
+        return self._parts.port or (443 if self._parts.scheme == "https" else 80)
+
+    def _look_at(self, address: str) -> Sight | None:
+        try:
+            metrics, model = self._ask(address, "GET", "/metrics"), self._ask(address, "GET", "/model")
+        except httpx.HTTPError:  # nobody is there, or not yet, or no more
+            return None
+        if metrics.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise NotAskableError(f"it says {metrics.status_code}; name an API key of it in API_KEYS")
+        if metrics.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return None
+        versions = tuple(_versions(metrics.text))
+        if not versions:
+            raise NotAskableError("what answers there is no webapp of this project; WEBAPP_URI names it")
+        return Sight(address=address, versions=versions, card=model.json() if model.is_success else {})
+
+    def _ask(self, address: str, method: str, path: str, **given: Any) -> httpx.Response:
+        headers = self._headers | given.pop("headers", {})
+        url = f"{self._parts.scheme}://{host_port(address, self._port)}{self._parts.path.rstrip('/')}{path}"
+        # A connection a request, so that a balancer in front is free to choose each time.
+        with httpx.Client(trust_env=False, timeout=_TIMEOUT, verify=self._trusted) as client:
+            names = {"sni_hostname": self._parts.hostname}
+            return client.request(method, url, headers=headers, extensions=names, **given)
+
+
+def _versions(metrics: str) -> Iterator[int]:
+    try:
+        for family in text_string_to_metric_families(metrics):
+            if family.name == _VERSION:
+                yield from (int(sample.value) for sample in family.samples)
+    except ValueError:  # no metrics at all
+        return
+
+
+def _key(settings: Settings) -> str:
+    """The first of the keys that API_KEYS or API_KEYS_FILE holds, as NAME:KEY; empty where there is none."""
+    text = settings.api_keys.get_secret_value() if settings.api_keys else ""
+    if settings.api_keys_file and settings.api_keys_file.is_file():
+        text += "\n" + settings.api_keys_file.read_text()
+    keys = (line.partition(":")[2].strip() for line in re.split(r"[\n,]", text) if not line.strip().startswith("#"))
+    return next(filter(None, keys), "")

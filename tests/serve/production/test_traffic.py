@@ -1,0 +1,113 @@
+"""A job that promoted asks a real server whether traffic has its version; a version that serving refuses goes back."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ray_jobs.tracking.traffic import NotServedError, RefusedError, bring_into_traffic, wait_for_traffic
+from registry.bundle import Bundle, read_bundle
+from registry.production import production
+from registry.promotion import history
+from registry.settings import Settings
+from registry.verified_cache import VerifiedCache
+from registry.versions import ModelVersion, client, tags_of
+from serve.api import create_app
+from serve.metrics import Metrics
+from serve.production.lookout import Lookout
+from serve.production.model import Holder
+from serve.production.watcher import Watcher
+from tests.serve.support.live import running
+from tests.serve.support.models import GeneratedXrays, Registry
+from tests.serve.support.waiting import free_port, until
+
+
+@pytest.fixture
+def registry(registry_template: Registry) -> Registry:
+    registry_template.promote(registry_template.versions[0])
+    return registry_template
+
+
+@pytest.fixture
+def asking(registry: Registry, tmp_path: Path) -> Iterator[Settings]:
+    """The settings of a job, beside a server that follows the registry and answers."""
+    holder, metrics, settings = Holder(), Metrics(), registry.settings
+    watcher = Watcher(
+        holder,
+        lookup=Lookout(settings).wanted,
+        cache=VerifiedCache(settings, tmp_path / "cache"),
+        metrics=metrics,
+        poll_s=0.2,
+    )
+    watcher.start()
+    try:
+        until(lambda: holder.served)
+        with running(create_app(holder, settings=settings, metrics=metrics)) as url:
+            yield settings.model_copy(update={"webapp_uri": url})
+    finally:
+        watcher.stop()
+
+
+def bundle_of(registry: Registry, version: ModelVersion) -> Bundle:
+    return read_bundle(registry.files_of(version), digest=version.digest)
+
+
+def test_a_promotion_ends_once_the_server_answers_with_it(registry: Registry, asking: Settings) -> None:
+    second = registry.versions[1]
+    registry.promote(second)
+    told = bring_into_traffic(asking, second, bundle_of(registry, second))
+    assert told.startswith(f"{second} answers at {asking.webapp_uri}; replicas: 1, ")
+    assert tags_of(asking, second)["traffic"] == told
+
+
+def test_a_version_that_serving_refuses_is_taken_back_with_the_reason(registry: Registry, asking: Settings) -> None:
+    first = registry.versions[0]
+    broken = registry.add_unchecked("refused-by-serving", b"no estimator")
+    registry.promote(broken)
+    with pytest.raises(RefusedError, match=rf"refuses {broken}: .*version {first.version} is in Production again") as e:
+        bring_into_traffic(asking, broken, bundle_of(registry, first))
+    assert e.value.exit_code == 3
+    assert production(asking) == first
+    last = history(asking)[-1]
+    assert (last.kind, last.from_version, last.to_version) == ("rollback", broken.version, first.version)
+    assert f"refuses {broken}" in last.why
+    assert tags_of(asking, broken)["traffic"] == str(e.value)
+    assert client(asking).get_run(broken.run_id).data.tags["traffic"] == str(e.value)
+
+
+def test_a_golden_picture_that_is_answered_otherwise_is_told_and_nothing_is_taken_back(
+    registry: Registry, asking: Settings
+) -> None:
+    first, second = registry.versions[:2]
+    bundle = bundle_of(registry, first)
+    other = replace(bundle, estimator=bundle_of(registry, registry.versions[2]).estimator)
+    with pytest.raises(NotServedError, match="answers a golden picture with 0") as late:
+        wait_for_traffic(asking, first, other, seconds=0)
+    assert not isinstance(late.value, RefusedError)
+    with pytest.raises(NotServedError, match=f"0 of 1 replicas have it, the others have version {first.version}"):
+        wait_for_traffic(asking, second, bundle_of(registry, second), seconds=0)
+    assert production(asking) == first
+
+
+def test_where_nothing_serves_it_says_so_and_does_not_wait(registry: Registry) -> None:
+    first = registry.versions[0]
+    settings = registry.settings.model_copy(update={"http_port": free_port()})
+    told = wait_for_traffic(settings, first, bundle_of(registry, first))
+    assert (
+        told
+        == f"nothing serves at http://127.0.0.1:{settings.http_port}; what starts there takes what is in Production"
+    )
+
+
+def test_a_server_of_another_registry_is_left_alone(
+    asking: Settings, tmp_path: Path, training_set: GeneratedXrays, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    other = Registry.empty(tmp_path, training_set)
+    version = other.add(0.5)
+    other.promote(version)
+    settings = other.settings.model_copy(update={"webapp_uri": asking.webapp_uri})
+    told = wait_for_traffic(settings, version, bundle_of(other, version))
+    assert "is not asked: it serves pneumonia version 1 of another registry" in told
