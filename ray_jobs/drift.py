@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
-from ray_jobs.learning.shift import LEAST, SHARE, DriftResult, agreement, compare
+from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from ray_jobs.tracking.runs import experiment_of
@@ -20,7 +20,7 @@ from registry.predictions import matrix, read
 from registry.production import required_production
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, client, feature_names
+from registry.versions import ModelVersion, card_of, client
 
 DRIFT = 3
 MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
@@ -71,8 +71,11 @@ def report(
     worst = np.argsort(-result.features.psi)[: min(_SHOWN, int(result.features.shifted.sum()))]
     lines += [
         f"scores      stability index {result.scores.psi[0]:.3f}, p {result.scores.p[0]:.2g}",
-        f"features    {result.share:.1%} shifted, drift from {SHARE:.0%}",
+        f"features    {result.share:.1%} shifted, {result.share_within:.1%} within predicted classes, "
+        f"drift from {SHARE:.0%}",
         *(f"            {names[index]}: {result.features.psi[index]:.2f}" for index in worst),
+        f"pictures    a classifier tells them from those of the evaluation with AUC {result.separation.auc:.3f} "
+        f"(p {result.separation.p:.2g}), drift from {TELLING}",
         f"verdict     {'drift' if result.drift else 'no drift'}",
     ]
     return "\n".join(lines)
@@ -90,6 +93,9 @@ def keep(
         metrics |= {
             "drift": float(result.drift),
             "features_shifted": result.share,
+            "features_shifted_within_classes": result.share_within,
+            "classifier_auc": result.separation.auc,
+            "classifier_p": result.separation.p,
             "score_psi": float(result.scores.psi[0]),
             "score_p": float(result.scores.p[0]),
         }
@@ -139,8 +145,11 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
                 f"The records of {version} hold {found.features.shape[1]} features, its reference "
                 f"{reference.features.shape[1]}, so they cannot be compared; train a new version."
             )
-        names = feature_names(settings, version)
-        result = compare(reference.features, found.features[chosen], reference.scores, found.scores[chosen])
+        card = card_of(settings, version)
+        names = card.feature_names
+        result = compare(
+            reference.features, found.features[chosen], reference.scores, found.scores[chosen], threshold=card.threshold
+        )
     text = report(version, found, result, names, days=options.since)
     run_id = keep(settings, version, found, result, text)
     print(f"{text}\nkept        run {run_id}")

@@ -170,14 +170,16 @@ def fetch(settings: Settings, version: ModelVersion, folder: Path) -> Bundle:
         raise ArtefactError(f"{version} is refused: {error}") from error
 
 
-def feature_names(settings: Settings, version: ModelVersion) -> tuple[str, ...]:
-    """The names of a version's features, in their order, whatever feature spec this code has today.
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a version's card says, whatever feature spec this code has today: names of its features, and threshold."""
 
-    Raises
-    ------
-    ArtefactError
-        If the version has no card that names them.
-    """
+    feature_names: tuple[str, ...]
+    threshold: float
+
+
+def card_of(settings: Settings, version: ModelVersion) -> Card:
+    """The card of a version; raises ArtefactError if it has none, or one that says neither."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             card = mlflow.artifacts.download_artifacts(
@@ -185,9 +187,11 @@ def feature_names(settings: Settings, version: ModelVersion) -> tuple[str, ...]:
                 dst_path=scratch,
                 tracking_uri=client(settings).tracking_uri,
             )
-            return tuple(str(name) for name in json.loads(Path(card).read_text())["spec"]["names"])
+            document = json.loads(Path(card).read_text())
+            names = tuple(str(name) for name in document["spec"]["names"])
+            return Card(feature_names=names, threshold=float(document["threshold"]))
         except (MlflowException, OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtefactError(f"The features of {version} have no names: {error!r}; train a new version.") from error
+            raise ArtefactError(f"{version} has no card that can be read: {error!r}; train a new version.") from error
 
 
 def _download(mlflow_client: MlflowClient, version: ModelVersion, folder: Path) -> Path:

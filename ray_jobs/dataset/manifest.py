@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, FileType
 
@@ -65,8 +66,8 @@ class Manifest:
         """
         prefix, parts = "", list[pa.Table]()
         for batch in self.batches():
-            heads = pa.compute.utf8_slice_codeunits(batch.column("sha256"), 0, 2)
-            runs = pa.compute.run_end_encode(heads)
+            heads = pc.utf8_slice_codeunits(batch.column("sha256"), 0, 2)
+            runs = pc.run_end_encode(heads)
             start = 0
             for head, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
                 if head != prefix and parts:

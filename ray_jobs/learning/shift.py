@@ -4,12 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import StandardScaler
+
+from registry.threads import one_thread
 
 BINS = 10
 SIGNIFICANT = 0.01
 LARGE = 0.25  # a population stability index from which a shift is commonly called large
 SHARE = 0.05  # of the features; single ones shift for reasons that no answer depends on
 LEAST = 50  # pictures; with fewer the index says nothing
+# What a classifier must reach to be called able to tell, and how sure that must be: among thousands of pictures it
+# finds differences that matter to nobody.
+TELLING, SURE = 0.65, 0.001
+_FOLDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +40,32 @@ class Shift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Separation:
+    """How well a classifier tells pictures of today from those of a reference, by the AUC on ones that it never saw.
+
+    `p` is how likely such an AUC is where there is nothing to tell.
+    """
+
+    auc: float
+    p: float
+
+    @property
+    def shifted(self) -> bool:
+        """Whether it can tell them, surely and well."""
+        return self.p < SURE and self.auc >= TELLING
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftResult:
-    """What is said of a period: the shift of the features and of the scores, and whether that is drift."""
+    """What is said of a period: the shift of features, over all and within predicted classes, and of scores.
+
+    Over all, a change hides behind another share of ill children, and such a share looks like a change.
+    """
 
     features: Shift
+    within: Shift
     scores: Shift
+    separation: Separation
 
     @property
     def share(self) -> float:
@@ -42,16 +73,64 @@ class DriftResult:
         return float(self.features.shifted.mean())
 
     @property
+    def share_within(self) -> float:
+        """The share of the features that are shifted within predicted classes."""
+        return float(self.within.shifted.mean())
+
+    @property
     def drift(self) -> bool:
-        """Whether enough features have shifted, or the scores have."""
-        return self.share >= SHARE or bool(self.scores.shifted.any())
+        """Whether enough features have shifted, or the scores have, or a classifier can tell the pictures."""
+        features = max(self.share, self.share_within) >= SHARE
+        return features or bool(self.scores.shifted.any()) or self.separation.shifted
 
 
 def compare(
-    reference: np.ndarray, features: np.ndarray, reference_scores: np.ndarray, scores: np.ndarray
+    reference: np.ndarray,
+    features: np.ndarray,
+    reference_scores: np.ndarray,
+    scores: np.ndarray,
+    *,
+    threshold: float,
 ) -> DriftResult:
-    """Compare features (M, D) and (N, D), and scores (M,) and (N,), of a reference and of a period."""
-    return DriftResult(features=shift(reference, features), scores=shift(reference_scores[:, None], scores[:, None]))
+    """Compare features (M, D) and (N, D), and scores (M,) and (N,), of a reference and of a period.
+
+    The predicted class is that of a score at or above the threshold.
+    """
+    ill = reference_scores >= threshold
+    means = {kind: reference[ill == kind].mean(axis=0) for kind in (False, True) if (ill == kind).any()}
+    before = _within(reference, ill, means)
+    now = _within(features, scores >= threshold, means)
+    return DriftResult(
+        features=shift(reference, features),
+        within=shift(before, now),
+        scores=shift(reference_scores[:, None], scores[:, None]),
+        separation=separation(before, now),
+    )
+
+
+def _within(features: np.ndarray, ill: np.ndarray, means: dict[bool, np.ndarray]) -> np.ndarray:
+    """Features less the mean of their predicted class, or of the other one where the reference has none of it."""
+    known = [means.get(bool(kind), next(iter(means.values()))) for kind in ill]
+    return np.asarray(features - np.stack(known))
+
+
+@one_thread()
+def separation(reference: np.ndarray, today: np.ndarray) -> Separation:
+    """How well features of today, (N, D), are told from those of a reference, (M, D).
+
+    A classifier two-sample test (D. Lopez-Paz, M. Oquab, "Revisiting classifier two-sample tests", ICLR 2017) by ridge
+    regression: each picture is judged by a fit without it, and the p-value is that of the Mann-Whitney test on what the
+    fits say.
+    """
+    sides = np.repeat([0, 1], [len(reference), len(today)])
+    standard = StandardScaler().fit(reference)
+    rows = np.concatenate([standard.transform(part.astype(np.float64)) for part in (reference, today)])
+    # As strong a penalty as there are features, of variance 1: they are many more than the pictures, and much alike.
+    classifier = RidgeClassifier(alpha=float(rows.shape[1]), class_weight="balanced")
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    told = cross_val_predict(classifier, rows, sides, cv=folds, method="decision_function")
+    p = stats.mannwhitneyu(told[sides == 1], told[sides == 0], alternative="greater").pvalue
+    return Separation(auc=float(roc_auc_score(sides, told)), p=float(p))
 
 
 def shift(reference: np.ndarray, today: np.ndarray) -> Shift:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.learning.shift import BINS, agreement, compare, shift, stability_index
+from ray_jobs.learning.shift import BINS, DriftResult, agreement, compare, shift, stability_index
 
 
 def test_the_stability_index_is_the_sum_over_bins_of_what_moved_times_its_log_ratio() -> None:
@@ -45,14 +45,61 @@ def test_drift_is_many_features_or_the_scores() -> None:
     random = np.random.default_rng(6)
     reference, today = random.normal(size=(500, 100)), random.normal(size=(100, 100))
     scores, scores_today = random.uniform(size=500), random.uniform(size=100)
-    assert not compare(reference, today, scores, scores_today).drift
+
+    def judged(features: np.ndarray, said: np.ndarray) -> DriftResult:
+        return compare(reference, features, scores, said, threshold=0.5)
+
+    assert not judged(today, scores_today).drift
     few = today.copy()
     few[:, :4] += 3
-    assert compare(reference, few, scores, scores_today).share == 0.04
-    assert not compare(reference, few, scores, scores_today).drift
+    assert judged(few, scores_today).share == 0.04
     few[:, 4] += 3
-    assert compare(reference, few, scores, scores_today).drift
-    assert compare(reference, today, scores, scores_today**4).drift
+    assert judged(few, scores_today).share == 0.05
+    assert judged(few, scores_today).drift
+    assert judged(today, scores_today**4).drift
+
+
+def test_a_little_of_everything_is_seen_by_a_classifier_where_no_feature_has_shifted() -> None:
+    random = np.random.default_rng(8)
+    reference, today = random.normal(size=(800, 400)), random.normal(size=(100, 400)) + 0.15
+    scores, said = random.uniform(size=800), random.uniform(size=100)
+    found = compare(reference, today, scores, said, threshold=0.5)
+    assert found.share < 0.01
+    assert found.separation.shifted
+    assert found.drift
+
+
+def test_another_share_of_ill_children_shifts_features_over_all_and_none_within_the_classes() -> None:
+    random = np.random.default_rng(9)
+    ill, ill_today = np.arange(800) % 2 == 0, np.arange(100) % 10 == 0
+    reference, today = random.normal(size=(800, 50)), random.normal(size=(100, 50))
+    reference[ill] += 2.5
+    today[ill_today] += 2.5
+    found = compare(reference, today, ill.astype(float), ill_today.astype(float), threshold=0.5)
+    assert found.share > 0.9
+    assert found.share_within == 0.0
+    assert not found.separation.shifted
+
+
+def test_a_class_that_the_reference_lacks_is_compared_with_the_other_one() -> None:
+    random = np.random.default_rng(10)
+    reference, today = random.normal(size=(200, 5)), random.normal(size=(60, 5))
+    found = compare(reference, today, np.zeros(200), np.linspace(0, 1, 60), threshold=0.5)
+    assert np.isfinite(found.separation.auc)
+
+
+@pytest.mark.long
+def test_of_two_hundred_draws_without_a_shift_at_most_one_in_twenty_is_called_drift() -> None:
+    random = np.random.default_rng(11)
+    mixing = random.normal(size=(12, 40))  # features that are much alike, as those of pictures are
+    pool = random.normal(size=(1000, 12)) @ mixing + random.normal(size=(1000, 40))
+    scores = 1 / (1 + np.exp(-pool[:, 0]))
+    called = 0
+    for _ in range(200):
+        order = random.permutation(1000)
+        today, before = order[:100], order[100:]
+        called += compare(pool[before], pool[today], scores[before], scores[today], threshold=0.5).drift
+    assert called <= 10
 
 
 def test_agreement_has_wilsons_interval() -> None:
