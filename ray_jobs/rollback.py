@@ -1,10 +1,14 @@
 """Undo the last promotion: `python -m ray_jobs.rollback --why TEXT`."""
 
 import argparse
+import tempfile
+from pathlib import Path
 
 from ray_jobs.runtime.cli import run_job
+from ray_jobs.tracking.traffic import wait_for_traffic
 from registry.promotion import rollback
 from registry.settings import Settings
+from registry.versions import fetch, version_of
 
 
 def main() -> None:
@@ -22,6 +26,10 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         f"{settings.model_name} version {change.to_version} is in Production again, "
         f"in place of version {change.from_version}."
     )
+    version = version_of(settings, change.to_version)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = fetch(settings, version, Path(scratch) / "bundle")
+    print(f"traffic: {wait_for_traffic(settings, version, bundle)}")
 
 
 if __name__ == "__main__":

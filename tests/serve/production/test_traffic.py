@@ -1,12 +1,14 @@
 """A job that promoted asks a real server whether traffic has its version; a version that serving refuses goes back."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ray_jobs import rollback
 from ray_jobs.tracking.traffic import NotServedError, RefusedError, bring_into_traffic, wait_for_traffic
 from registry.bundle import Bundle, read_bundle
 from registry.production import production
@@ -60,6 +62,21 @@ def test_a_promotion_ends_once_the_server_answers_with_it(registry: Registry, as
     told = bring_into_traffic(asking, second, bundle_of(registry, second))
     assert told.startswith(f"{second} answers at {asking.webapp_uri}; replicas: 1, ")
     assert tags_of(asking, second)["traffic"] == told
+
+
+def test_a_rollback_ends_once_the_server_answers_with_the_version_of_before(
+    registry: Registry, asking: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = registry.versions[:2]
+    registry.promote(second)
+    wait_for_traffic(asking, second, bundle_of(registry, second))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", asking.tracking_uri)
+    monkeypatch.setenv("STATE_URI", asking.state_uri)
+    monkeypatch.setenv("WEBAPP_URI", asking.webapp_url)
+    monkeypatch.setattr(sys, "argv", ["rollback", "--why", "a test"])
+    rollback.main()
+    assert f"traffic: {first} answers at {asking.webapp_url}; replicas: 1, " in capsys.readouterr().out
+    assert production(asking) == first
 
 
 def test_a_version_that_serving_refuses_is_taken_back_with_the_reason(registry: Registry, asking: Settings) -> None:
