@@ -85,7 +85,7 @@ def test_it_answers_nothing_of_a_picture_that_is_no_chest_x_ray(
     exec(cell, {"paths": list(pictures), "source": SimpleNamespace(read=pictures.__getitem__), "bundle": bundle})
     sound, hand = capsys.readouterr().out.splitlines()
     assert sound.split()[1] in ("NORMAL", "PNEUMONIA")
-    assert "not like the chest X-rays" in hand
+    assert "two lungs side by side are not found" in hand
 
 
 def test_what_is_committed_has_no_outputs():

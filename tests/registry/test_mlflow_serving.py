@@ -64,7 +64,7 @@ def test_mlflow_models_serve_gives_the_same_probabilities(settings, version, add
         assert row["label"] == expected.label
     for wrong, reason in (
         (b"nothing", "not JPEG, PNG or DICOM"),
-        (generated("hand", 1)[0], "not like the chest X-rays"),
+        (generated("hand", 1)[0], "two lungs side by side are not found"),
     ):
         broken = {"dataframe_split": {"columns": ["image"], "data": [*rows, [base64.b64encode(wrong).decode()]]}}
         refused = httpx.post(f"{address}/invocations", json=broken, timeout=60)
