@@ -34,6 +34,7 @@ TINY = FeatureSpec(
         FilterBank(frequencies=(0.25,), directions=1, grid=1),
         Intensity(grid=1),
     ),
+    lungs=None,
     jitter=Jitter(views=0),
     acquisition=None,
 )
