@@ -14,7 +14,7 @@ from ray_jobs.learning.changes import compressed, exposed
 from ray_jobs.learning.shift import DriftResult, compare
 from tests.behaviour.conftest import pixels_of
 
-BEFORE, TODAY = 200, 50  # X-rays of each class
+BEFORE, TODAY = 150, 50  # X-rays of each class
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gamma 0.6": lambda pixels: exposed(pixels, 0.6),
     "blur": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 1.0),

@@ -9,9 +9,10 @@ from ray_jobs.dataset.layout import patient_of
 from ray_jobs.learning.changes import CHANGES
 from tests.behaviour.conftest import labels_of, pixels_of, png_of
 
-LOOKED_AT = 80  # of each class
-FLIPPED = 0.08  # of the labels, at most
-OF_LETTERBOXES = 0.12  # bars change the shape of all that the model sees; 0.106 were measured
+LOOKED_AT = 40  # of each class
+# Of the labels, at most. A model that learnt from all X-rays flips 0.03 (docs/ablation.md), this small one some more;
+# what is cut off before anything is measured flips none.
+FLIPPED, OF_BORDERS = 0.08, 0.0
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_a_change_that_shows_nothing_else_flips_few_labels(real_model, unseen, p
     pixels, labels = unseen
     changed = real_model.predict_unchecked([png_of(CHANGES[name](each)) for each in pixels])
     assert np.mean((changed >= real_model.threshold) != (plain >= real_model.threshold)) <= (
-        OF_LETTERBOXES if name.startswith("letterbox") else FLIPPED
+        OF_BORDERS if name.startswith("border") else FLIPPED
     )
     assert roc_auc_score(labels, changed) >= roc_auc_score(labels, plain) - 0.015
 
