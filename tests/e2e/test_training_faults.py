@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from ray_jobs.learning.training_set import FOLDS
 from ray_jobs.tracking.runs import CANDIDATE_TAG
 from registry.production import production
 from registry.promotion import history
@@ -127,7 +128,7 @@ def _nothing_was_done_twice(settings: Settings, run_id: str) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
     tried = Counter(run.data.tags[CANDIDATE_TAG] for run in runs if run.info.run_id != run_id)
     assert list(tried.values()) == [1, 1]
-    assert len(list(Path(settings.state_uri, "sweeps", run_id).glob("*.json"))) == 2
+    assert len(list(Path(settings.state_uri, "sweeps", run_id).glob("*.json"))) == 2 * FOLDS
     for run in runs:
         if run.info.run_id != run_id:
             assert len(mlflow_client.get_metric_history(run.info.run_id, "auc")) == 1
