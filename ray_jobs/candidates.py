@@ -3,7 +3,7 @@
 import argparse
 
 from ray_jobs.runtime.cli import run_job
-from registry.approval import Candidate, candidates
+from registry.approval import WaitingVersion, candidates
 from registry.production import production
 from registry.settings import Settings
 
@@ -26,7 +26,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:  # noqa: ARG0
     print("\n\n".join(_told(one, number) for one in waiting) or f"No version of {settings.model_name} waits.")
 
 
-def _told(candidate: Candidate, serves: int | None) -> str:
+def _told(candidate: WaitingVersion, serves: int | None) -> str:
     version, passed = candidate.version, candidate.passed
     approve = f"python -m ray_jobs.promote {version.version}"
     if passed.against == serves:

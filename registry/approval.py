@@ -31,7 +31,7 @@ class Passed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class WaitingVersion:
     """A version that waits, and why it passed."""
 
     version: ModelVersion
@@ -43,7 +43,7 @@ def wait_for_approval(settings: Settings, version: ModelVersion, passed: Passed)
     set_tags(settings, version, {_PASSED_TAG: json.dumps(asdict(passed)), APPROVAL_TAG: WAITING})
 
 
-def candidates(settings: Settings) -> list[Candidate]:
+def candidates(settings: Settings) -> list[WaitingVersion]:
     """Every version that waits, oldest first."""
     waiting = f"name='{settings.model_name}' and tags.{APPROVAL_TAG} = '{WAITING}'"
     numbers = sorted(int(entry.version) for entry in client(settings).search_model_versions(waiting))
@@ -51,14 +51,14 @@ def candidates(settings: Settings) -> list[Candidate]:
     return [candidate for candidate in found if candidate]
 
 
-def candidate_of(settings: Settings, version: ModelVersion) -> Candidate | None:
+def candidate_of(settings: Settings, version: ModelVersion) -> WaitingVersion | None:
     """A version with why it passed, if it waits; else None."""
     tags = tags_of(settings, version)
     if tags.get(APPROVAL_TAG) != WAITING:
         return None
     try:
         told: dict[str, Any] = json.loads(tags[_PASSED_TAG])
-        return Candidate(version=version, passed=Passed(**told))
+        return WaitingVersion(version=version, passed=Passed(**told))
     except (KeyError, TypeError, ValueError):  # whoever put the tags on it was not the gate
         return None
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from features.reading.errors import ImageError
 from ray_jobs.runtime.progress import write_line
-from ray_jobs.tracking.webapp import NotAskableError, Sight, Webapp
+from ray_jobs.tracking.webapp import NotAskableError, Sight, WebappClient
 from registry.bundle import GOLDEN_TOLERANCE, Bundle
 from registry.errors import FixableError, NoSuchVersionError
 from registry.promotion import rollback
@@ -68,7 +68,7 @@ def wait_for_traffic(settings: Settings, version: ModelVersion, bundle: Bundle, 
     NotServedError
         If not every one has it in time.
     """
-    webapp, golden = Webapp(settings), _golden(bundle)
+    webapp, golden = WebappClient(settings), _golden(bundle)
     begun = told = time.monotonic()
     refused: float | None = None
     count = 0
@@ -116,7 +116,7 @@ def _lacking(sights: Sequence[Sight], version: ModelVersion) -> str:
 
 
 def _wrong_answer(
-    webapp: Webapp, sights: Sequence[Sight], version: ModelVersion, golden: tuple[bytes, float] | None
+    webapp: WebappClient, sights: Sequence[Sight], version: ModelVersion, golden: tuple[bytes, float] | None
 ) -> str:
     """What is wrong with the answer that an address gives for a golden picture; empty where it is right everywhere."""
     if golden is None:

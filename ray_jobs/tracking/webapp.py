@@ -37,7 +37,7 @@ class Sight:
         return self.card.get("failure") or {}
 
 
-class Webapp:
+class WebappClient:
     """Asks every address of WEBAPP_URI, past any proxy, since proxies do not know the addresses of containers."""
 
     def __init__(self, settings: Settings) -> None:

@@ -49,7 +49,7 @@ def test_aws_has_all_of_the_new_service():
 def test_its_certificate_is_due_again(monkeypatch):
     domain = "hm-mlflow.internal"
     before = certificate.make(domain, [f"{label}.{domain}" for label in ("mlflow", "ray", "app")])
-    settings = {"tlsCertificate": before.certificate}
+    settings = {"tlsCertificate": before.certificate, "egress": "public"}
 
     def run(*words, text=None):
         settings[words[words.index("--stack") - 1]] = text
