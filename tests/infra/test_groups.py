@@ -23,7 +23,12 @@ RECORDED: dict[str, Callable[[], tuple[Resource | graph.Resource, ...]]] = {
     "aws-endpoints": lambda: graph.recorded("dev", "endpoints").resources,
 }
 # What later stacks have besides: to make it touches nothing else.
-ADDED = {"aws:ecs/clusterCapacityProviders:ClusterCapacityProviders cluster"}
+ADDED = {
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders cluster",
+    # A job asks the webapp whether traffic has what it promoted.
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule webapp-from-ray-head-8080",
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule webapp-from-ray-head-8080",
+}
 recorded = functools.cache(lambda name: RECORDED[name]())
 
 
