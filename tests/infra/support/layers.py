@@ -20,7 +20,8 @@ def found_in(saved: IO[bytes], values: Iterable[bytes]) -> Iterator[str]:
     pattern, overlap = re.compile(b"|".join(map(re.escape, texts))), len(texts[-1])
     with tarfile.open(fileobj=saved, mode="r|") as archive:
         for member in archive:
-            if (entry := archive.extractfile(member)) is None:
+            # A layer that stands twice is a link to where it was read already.
+            if not member.isfile() or (entry := archive.extractfile(member)) is None:
                 continue
             head = entry.read(len(_GZIP))
             content: IO[bytes] = _Joined(head, entry)
