@@ -13,13 +13,14 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.addresses import host_port
+from registry.errors import FixableError
 from registry.settings import Settings
 
 _TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 _VERSION = "hm_serving_version"
 
 
-class NotAskableError(Exception):
+class NotAskableError(FixableError):
     """Somebody answers there who is not our webapp, or does not let us ask; the message says which."""
 
 
