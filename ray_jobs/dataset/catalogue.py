@@ -68,7 +68,10 @@ class Catalogue:
 
     def unlabelled_folders(self, limit: int) -> list[str]:
         """Up to ``limit`` names of folders that hold files and stand below no label folder."""
-        query = "SELECT DISTINCT folder_of(path) AS folder FROM file WHERE label = '' AND folder <> '' ORDER BY folder LIMIT ?"
+        query = (
+            "SELECT DISTINCT folder_of(path) AS folder FROM file WHERE label = '' AND folder <> '' "
+            "ORDER BY folder LIMIT ?"
+        )
         return [folder for (folder,) in self._db.execute(query, (limit,))]
 
     def count(self, *, hashed: bool) -> int:
