@@ -95,7 +95,7 @@ def versions(settings: Settings, tmp_path: Path) -> list[int]:
 @pytest.mark.parametrize(
     "points",
     [
-        pytest.param((*BEFORE_PROMOTION[2:6:3], *PROMOTION[:1]), id="three points"),
+        pytest.param((BEFORE_PROMOTION[3], PROMOTION[0]), id="two points"),
         pytest.param((*BEFORE_PROMOTION, *PROMOTION), id="every point", marks=pytest.mark.long),
     ],
 )
