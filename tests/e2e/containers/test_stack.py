@@ -120,7 +120,7 @@ def test_secrets_stand_in_no_inspection_log_layer_or_output(stack, load: Load):
 def test_the_jobs_api_asks_for_the_token(stack, header: dict[str, str], status: int):
     if header.get("Authorization") == "right":
         header = {"Authorization": f"Bearer {(SECRETS / 'ray-token').read_text()}"}
-    assert httpx.get(f"{JOBS}/api/jobs/", headers=header).status_code == status
+    assert httpx.get(f"{JOBS}/api/jobs/", headers=header, timeout=30).status_code == status
 
 
 def test_mlflow_refuses_a_foreign_host_header(stack):
