@@ -7,6 +7,7 @@ compression too. A judged view has all of these at once, and some that training 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
         for view in range(count):
             digest = hashlib.sha256(seed + f"{kind}{view}".encode()).digest()
             random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-            taken = _exposed(_placed(canvas, random, settings), random, settings)
+            taken = _exposed(placed(canvas, random, settings), random, settings)
             if kind == "judged":
                 taken = _processed(taken, random, _ALL)
             elif view % 2:
@@ -59,7 +60,27 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
     return views
 
 
-def _placed(canvas: np.ndarray, random: np.random.Generator, settings: Acquisition) -> np.ndarray:
+class Placement(Protocol):
+    """How far a view may be zoomed, stretched, turned and shifted, as `Acquisition` says it."""
+
+    @property
+    def zoom(self) -> float: ...
+    @property
+    def aspect(self) -> float: ...
+    @property
+    def rotation(self) -> float: ...
+    @property
+    def shift(self) -> float: ...
+
+
+def placed(canvas: np.ndarray, random: np.random.Generator, settings: Placement) -> np.ndarray:
+    """A picture, (CANVAS, CANVAS), moved within bounds; black is what comes in from beyond its rim.
+
+    >>> still = Acquisition(zoom=0.0, aspect=0.0, rotation=0.0, shift=0.0)
+    >>> picture = np.eye(CANVAS, dtype=np.float32)
+    >>> bool(np.array_equal(placed(picture, np.random.default_rng(0), still), picture))
+    True
+    """
     zoom, aspect, turn = (random.uniform(-far, far) for far in (settings.zoom, settings.aspect, settings.rotation))
     angle = np.radians(turn)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_SIDE = 224  # jitter at about twice the side that descriptors see: finer would be blurred away again
+from features.acquisition import placed, sharpened
+from features.lungs import CANVAS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,10 @@ def views(pixels: np.ndarray, seed: bytes, settings: Jitter) -> list[np.ndarray]
     >>> bool(np.array_equal(views(ramp, b"seed", Jitter()), views(ramp, b"seed", Jitter())))
     True
     """
+    if not settings.views:
+        return []
     full = np.float32(np.iinfo(pixels.dtype).max)
-    square = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / full
+    square = cv2.resize(pixels, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA).astype(np.float32) / full
     pictures = []
     for view in range(settings.views):
         digest = hashlib.sha256(seed + view.to_bytes(4, "big")).digest()
@@ -49,23 +52,9 @@ def views(pixels: np.ndarray, seed: bytes, settings: Jitter) -> list[np.ndarray]
 
 
 def _view(square: np.ndarray, random: np.random.Generator, settings: Jitter) -> np.ndarray:
-    def draw(bound: float) -> float:
-        return float(random.uniform(-bound, bound))
-
-    zoom, aspect, angle = draw(settings.zoom), draw(settings.aspect), np.radians(draw(settings.rotation))
-    shift = np.array([draw(settings.shift), draw(settings.shift)]) * _SIDE
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = np.diag(np.exp([zoom + aspect, zoom - aspect])) @ turn
-    centre = np.full(2, (_SIDE - 1) / 2)
-    matrix = np.column_stack([linear, centre - linear @ centre + shift])
-    warped = cv2.warpAffine(square, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    exposed = np.power(warped, np.float32(np.exp(draw(settings.gamma))))
-    softness = draw(settings.blur)
+    warped = placed(square, random, settings)
+    exposed = np.power(warped, np.float32(np.exp(random.uniform(-settings.gamma, settings.gamma))))
+    softness = float(random.uniform(-settings.blur, settings.blur))
     if softness > 0.0:
         return cv2.GaussianBlur(exposed, (0, 0), softness + 0.1).astype(np.float32)
-    return _sharpened(exposed, -softness / max(settings.blur, 1e-6))
-
-
-def _sharpened(square: np.ndarray, strength: float) -> np.ndarray:
-    soft = cv2.GaussianBlur(square, (0, 0), 1.2)
-    return np.clip(square + np.float32(0.6 * strength) * (square - soft), 0.0, 1.0).astype(np.float32)
+    return sharpened(exposed, 0.6 * (-softness / max(settings.blur, 1e-6)))
