@@ -12,27 +12,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
-from ray_jobs.dataset.errors import TooLittleData
-from ray_jobs.dataset.sources import kind_of
 from ray_jobs.learning.evaluate import Evaluation, description, evaluate
 from ray_jobs.learning.gate import Champion, Comparison, Footprint, decide
-from ray_jobs.learning.recalibrate import LEAST, Gain, Recalibration, gain, log_odds_of, recalibrate, resample
+from ray_jobs.learning.recalibrate import Gain, Recalibration, gain, log_odds_of, recalibrate, resample
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.judge import footprint_of, tag_decision, verdict_of
-from ray_jobs.tracking.labelled import labelled_xrays
 from ray_jobs.tracking.lineage import REFERENCE_TAG, lineage_of
 from ray_jobs.tracking.reference import NoReferenceError, keep_scores, load_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
+from ray_jobs.tracking.site import FEEDBACK, Site, labels_of_data, labels_of_feedback
 from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.approval import Passed, wait_for_approval
-from registry.bundle import POSITIVE, Bundle, write_bundle
+from registry.bundle import write_bundle
 from registry.errors import ArtefactError, UsageError
-from registry.feedback import read_feedback
 from registry.production import production, required_production
 from registry.promotion import promote
 from registry.settings import Settings
@@ -40,23 +36,6 @@ from registry.state import open_state
 from registry.versions import ModelVersion, fetch, register, tags_of, version_of_run
 
 NOTHING_GAINED = 4
-FEEDBACK = "feedback"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Site:
-    """Labels (N,) of a site, what the version in Production said of these X-rays, (N,), and their patients, (N,).
-
-    `name` says where they come from, `digest` stands for all of it.
-    """
-
-    version: ModelVersion
-    bundle: Bundle
-    name: str
-    digest: str
-    labels: np.ndarray
-    probabilities: np.ndarray
-    patients: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,50 +46,6 @@ class RecalibrationResult:
     before: Evaluation
     after: Evaluation
     gain: Gain
-
-
-def labels_of_data(settings: Settings, version: ModelVersion, bundle: Bundle) -> Site:
-    """The labelled X-rays that DATA_URI names; raises DatasetError where they are too few."""
-    if kind_of(settings.data_uri) == "generated" and not bundle.generated:
-        raise UsageError(
-            f"{settings.data_uri} are generated pictures, and {version} learnt from real X-rays. Name a folder or "
-            "bucket of the site's own X-rays with --data, or use --feedback"
-        )
-    found = labelled_xrays(settings, version, least=(LEAST, LEAST // 2), purpose="a recalibration")
-    manifest = found.prepared.manifest
-    return Site(
-        version=version,
-        bundle=bundle,
-        name=manifest.uri,
-        digest=manifest.digest,
-        labels=found.table.labels,
-        probabilities=found.probabilities,
-        patients=found.table.patients,
-    )
-
-
-def labels_of_feedback(settings: Settings, version: ModelVersion, bundle: Bundle) -> Site:
-    """What people said of a version's answers; raises TooLittleData where they said too little."""
-    given = [item for item in read_feedback(open_state(settings.state_uri)) if item.version == version.version]
-    labels = np.array([int(item.label == POSITIVE) for item in given], dtype=int)
-    counts = {"NORMAL": int((labels == 0).sum()), "PNEUMONIA": int((labels == 1).sum())}
-    if min(counts.values()) < LEAST:
-        found = ", ".join(f"{count} {label}" for label, count in counts.items())
-        raise TooLittleData(
-            f"people have judged too few answers of {version} for a recalibration: {found}; at least {LEAST} of each "
-            "are needed. Collect more on the page, or name labelled X-rays with --data"
-        )
-    ids = [item.prediction_id for item in given]
-    text = "\n".join(sorted(f"{item.prediction_id} {item.label}" for item in given))
-    return Site(
-        version=version,
-        bundle=bundle,
-        name=FEEDBACK,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
-        labels=labels,
-        probabilities=np.array([item.probability for item in given]),
-        patients=np.array(ids),  # whose X-ray it was is not kept
-    )
 
 
 def fit_site(site: Site) -> RecalibrationResult:
@@ -276,9 +211,7 @@ def judge_on_site(
 def run(settings: Settings, *, feedback: bool) -> bool:
     """Recalibrate what is in Production, and say so; False if nothing is gained, so that nothing was registered."""
     version = required_production(settings)
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = fetch(settings, version, Path(scratch) / "bundle")
-    site = (labels_of_feedback if feedback else labels_of_data)(settings, version, bundle)
+    site = (labels_of_feedback if feedback else labels_of_data)(settings, version)
     key = f"recalibrate-{hashlib.sha256(f'{version.digest} {site.digest}'.encode()).hexdigest()[:16]}"
     result = fit_site(site)
     print(summary(site, result))
