@@ -37,7 +37,7 @@ from registry.bundle import write_bundle
 from registry.estimator import probability
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
-from registry.versions import ModelVersion, fetch, register, version_of_run
+from registry.versions import ModelVersion, register, version_of_run
 
 GOLDEN_IMAGES = 4
 
@@ -228,9 +228,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
     print(summary(settings, result))
     if result.production and result.production.version == result.version.version:
-        with tempfile.TemporaryDirectory() as scratch:
-            bundle = fetch(settings, result.version, Path(scratch) / "bundle")
-        print(f"traffic     {bring_into_traffic(settings, result.version, bundle)}")
+        print(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
 
 
 if __name__ == "__main__":

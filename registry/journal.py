@@ -41,7 +41,7 @@ class Journal:
         return client(self._settings)
 
     def append(self, draft: Callable[[History], Change | None]) -> Change | None:
-        """WrittenChange the change that `draft` makes of the history, and let the alias follow; None if it makes none.
+        """Record the change that `draft` makes of the history, and let the alias follow; None if it makes none.
 
         `draft` is asked again if somebody else changes Production meanwhile. It sets what, who, why, from and to.
 
@@ -130,7 +130,7 @@ class Journal:
     def _take_over(self, history: History) -> None:
         """End the time of records without a chain by one that says so; there the alias said what is in Production."""
         alias, last = aliased(self._settings), history.changes[-1]
-        to = Change(**{**vars(last), "to_version": alias.version, "digest": alias.digest}) if alias else last
+        to = replace(last, to_version=alias.version, digest=alias.digest) if alias else last
         why = f"{len(history.records)} records that no digest protected until now were taken over"
         if to.to_version != last.to_version:
             why += f"; the last of them says version {last.to_version}, the alias is on version {to.to_version}"

@@ -102,10 +102,8 @@ def _services(environment: Environment, use: Use) -> Iterator[Line]:
         if service.name == NOTEBOOK or service.once:
             continue
         spot = ", Spot" if service.name in environment.spot else ""
-        size, an_hour = (
-            f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB{spot}",
-            hourly(service, environment),
-        )
+        size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB{spot}"
+        an_hour = hourly(service, environment)
         if service.replicas:
             yield Line(
                 what=f"{service.name} on Fargate",

@@ -28,11 +28,12 @@ from registry.versions import ModelVersion, fetch, set_tags
 class TrainingResult:
     """What a training came to: `production` is what serves after the gate has spoken.
 
-    `test` is of the X-rays of `test/`, None where there are none of both classes. A version that `waits` passed the
-    gate, and becomes Production by a person's word.
+    `bundle` is the version's model, as the registry gave it back. `test` is of the X-rays of `test/`, None where there
+    are none of both classes. A version that `waits` passed the gate, and becomes Production by a person's word.
     """
 
     version: ModelVersion
+    bundle: Bundle
     test: Evaluation | None
     evaluation: Evaluation
     shifted: Evaluation | None
@@ -90,6 +91,7 @@ def judge(
         wait_for_approval(settings, version, Passed(why=str(decision), against=against, metrics=metrics))
     result = TrainingResult(
         version=version,
+        bundle=bundle,
         test=test,
         evaluation=evaluation,
         shifted=shifted,
