@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER
+from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, SAFE
 from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
 
@@ -30,7 +30,7 @@ def middlewares() -> list[Middleware]:
 
 
 class ProxyProblems:
-    """Replaces every error that is not a problem document of a replica, and an answer that never begins."""
+    """Replaces every error that no replica sent, and an answer that never begins."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -60,8 +60,10 @@ class ProxyProblems:
 
 
 def _is_foreign_error(start: Message) -> bool:
-    media_type = Headers(raw=start["headers"]).get("content-type", "")
-    return start["status"] >= 400 and not media_type.startswith(MEDIA_TYPE)
+    """Whether it is an error that no replica sent: theirs are problem documents, or pages with the headers of ours."""
+    headers = Headers(raw=start["headers"])
+    ours = headers.get("content-type", "").startswith(MEDIA_TYPE) or all(name in headers for name in SAFE)
+    return start["status"] >= 400 and not ours
 
 
 def _request_id(scope: Scope) -> str:

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.http.headers import SAFE
@@ -64,8 +64,9 @@ async def test_an_id_that_is_no_plain_one_is_not_repeated() -> None:
         respond(problem("no-model", "None is loaded.", request_id="r")),
         respond(problem("not-found", "Nothing is here.", request_id="r")),
         respond(problem("internal-error", "A fault.", request_id="r")),
+        HTMLResponse("<p>This is no chest X-ray.</p>", status_code=422, headers=dict(SAFE)),
     ],
-    ids=["answer", "no-model", "not-found", "internal-error"],
+    ids=["answer", "no-model", "not-found", "internal-error", "refusal on the page"],
 )
 async def test_what_a_replica_answered_passes_unchanged(answer: Response) -> None:
     passed = await ask(answer)
