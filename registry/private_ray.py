@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def start_private(init: Callable[[], object], *, forget: Callable[[], object], t
         try:
             init()
         except Exception as error:  # Ray raises a bare one where the machine is too busy
-            end_processes(_descendants() - before)
+            end_processes(_descendants(beside=before))
             forget()
             if final or _lasts(error):
                 again = " A second try failed as well." if final else ""
@@ -89,12 +89,12 @@ def _is_running(pid: int) -> bool:
     return _parent_of(Path(f"/proc/{pid}")) is not None
 
 
-def _descendants() -> set[int]:
-    """The processes below this one."""
+def _descendants(*, beside: Collection[int] = ()) -> set[int]:
+    """The processes below this one, but for some and what is below those."""
     parents = {int(entry.name): _parent_of(entry) for entry in Path("/proc").glob("[0-9]*")}
     found, added = set[int](), {os.getpid()}
     while added:
-        added = {pid for pid, parent in parents.items() if parent in added} - found
+        added = {pid for pid, parent in parents.items() if parent in added} - found - set(beside)
         found |= added
     return found
 

@@ -1,5 +1,7 @@
 """A Ray that does not start: what its first try left is ended, and it is tried once more."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +47,39 @@ def test_a_second_try_begins_when_what_the_first_one_started_has_ended_and_nothi
     finally:
         mine.kill()
         mine.wait()
+
+
+_LATER = """
+import subprocess, sys
+sys.stdin.readline()
+below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(below.pid, flush=True)
+below.wait()
+"""
+
+
+def test_what_an_older_process_starts_meanwhile_goes_on():
+    """MLflow's server starts another process of its own while Ray starts beside it."""
+    older = subprocess.Popen([sys.executable, "-c", _LATER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert older.stdin
+    assert older.stdout
+    pids = list[int]()
+
+    def init() -> None:
+        if not pids:
+            older.stdin.write("\n")  # type: ignore[union-attr]
+            older.stdin.flush()  # type: ignore[union-attr]
+            pids.append(int(older.stdout.readline()))  # type: ignore[union-attr]
+            raise Exception("The current node timed out during startup.")
+
+    try:
+        start_private(init, forget=lambda: None, tell=lambda _: None)
+        assert is_running(pids[0])
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        older.kill()
+        older.wait()
 
 
 @pytest.mark.parametrize(
