@@ -26,7 +26,7 @@ $(VENV)/.installed: requirements.lock
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 needed: make PYTHON=/path/to/python3.11")'
 	"$(PYTHON)" -m venv $(VENV)
 	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
-	$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) --require-hashes -r requirements.lock
 	@touch $@
 
 run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost:8080 until Ctrl-C
