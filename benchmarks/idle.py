@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from registry.bundle import Bundle, ExaminedImage, ScoredImage
+from registry.answer import ExaminedImage, ScoredImage
+from registry.bundle import Bundle
 from serve.app import Webapp
 
 PROBABILITY, LABEL = 0.25, "NORMAL"

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ray_jobs.feature_table.appearance import Appearance, Looking, appearance_of
+from ray_jobs.learning.abstention import Coverage, covered
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.gate import Check, limit_checks
 from ray_jobs.learning.plots import part_plots, plots
@@ -33,7 +34,10 @@ _FOLDER = "evaluation"
 
 @dataclass(frozen=True, kw_only=True)
 class DataEvaluation:
-    """What was found: all X-rays, parts of them, the threshold they would want, and the floors of a promotion."""
+    """What was found: all X-rays, parts of them, the threshold they would want, and the floors of a promotion.
+
+    `answered` is how many answers are not near the threshold, None for versions that do not say what is near.
+    """
 
     evaluation: Evaluation
     slices: tuple[Slice, ...]
@@ -42,6 +46,7 @@ class DataEvaluation:
     refused: dict[str, int]
     doubtful: int
     undecodable: int
+    answered: Coverage | None
 
     @property
     def missed(self) -> list[Check]:
@@ -74,6 +79,7 @@ def judge_on(found: LabelledXrays, seen: Appearance, *, undecodable: int) -> Dat
         refused=dict(sorted(Counter(seen.refused[seen.refused != ""].tolist()).items())),
         doubtful=int(((seen.refused == "") & seen.doubtful).sum()),
         undecodable=undecodable,
+        answered=covered(labels, found.probabilities, threshold, found.bundle.unsure) if found.bundle.unsure else None,
     )
 
 
@@ -92,6 +98,7 @@ def summary(found: LabelledXrays, result: DataEvaluation) -> str:
         f"            at threshold {whole.threshold:.3f}; calibration error {whole.calibration_error}",
         f"server      refuses {sum(result.refused.values())}{_reasons(result.refused)}, "
         f"answers {result.doubtful} with a warning; all of them count above",
+        *_answered_lines(result.answered),
         *_slice_lines(result.slices),
         *_advice_lines(result.advice),
         f"floors      {'; '.join(check.reason for check in result.missed) or 'all of a promotion are reached'}",
@@ -101,6 +108,12 @@ def summary(found: LabelledXrays, result: DataEvaluation) -> str:
 
 def _reasons(refused: dict[str, int]) -> str:
     return f" ({', '.join(f'{count} {reason}' for reason, count in refused.items())})" if refused else ""
+
+
+def _answered_lines(answered: Coverage | None) -> Iterator[str]:
+    if answered is not None and answered.accuracy is not None:
+        share = f"{100 * (1 - answered.coverage):.1f} % of the answers are near the threshold"
+        yield f"unsure      {share}; of the others {100 * answered.accuracy:.1f} % are right"
 
 
 def _slice_lines(found: tuple[Slice, ...]) -> Iterator[str]:
@@ -148,9 +161,10 @@ def keep(settings: Settings, found: LabelledXrays, result: DataEvaluation, text:
         run.log(
             params={"version": version.version, "data": found.prepared.manifest.uri},
             metrics=result.evaluation.metrics("data")
-            | {"best_threshold": result.advice.threshold, "refused": float(sum(result.refused.values()))},
+            | {"best_threshold": result.advice.threshold, "refused": float(sum(result.refused.values()))}
+            | (result.answered.metrics("data") if result.answered else {}),
         )
-        run.log_figures(plots(labels, found.probabilities, result.evaluation), _FOLDER)
+        run.log_figures(plots(labels, found.probabilities, result.evaluation, unsure=found.bundle.unsure), _FOLDER)
         run.log_figures(part_plots(labels, found.probabilities, result.slices, result.evaluation), _FOLDER)
         run.mlflow.log_text(run.run_id, text, f"{_FOLDER}/report.txt")
         run.mlflow.log_text(run.run_id, as_json(found, result), f"{_FOLDER}/report.json")

@@ -36,6 +36,7 @@ from registry.state import State, open_state
 from registry.versions import fetch, version_of
 
 BATCH = 64
+ABSTAINED = "the answer would be near the threshold, and ABSTAIN is near-threshold; let a person read the X-ray"
 _FOLDER = "scores"
 SCHEMA = pa.schema(
     [
@@ -51,7 +52,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringJob:
-    """A model and the pictures that it scores, cut into batches; workers keep each batch until the job is done."""
+    """A model and the pictures that it scores, cut into batches; workers keep each batch until the job is done.
+
+    One that `abstains` gives no answer that is near the threshold.
+    """
 
     source: Source
     bundle: Bundle
@@ -59,9 +63,12 @@ class ScoringJob:
     state: State
     key: str
     batches: tuple[tuple[str, ...], ...]
+    abstains: bool = False
 
     @classmethod
-    def of(cls, source: Source, bundle: Bundle, version: int, digest: str, state: State) -> "ScoringJob":
+    def of(
+        cls, source: Source, bundle: Bundle, version: int, digest: str, state: State, *, abstains: bool = False
+    ) -> "ScoringJob":
         """The job of a source as it is now; its key is the same for the same pictures, model and decoder.
 
         Raises
@@ -72,13 +79,20 @@ class ScoringJob:
         entries = sorted(source.entries(), key=lambda entry: entry.path)
         if not entries:
             raise UsageError(f"{source.uri} holds no pictures, so there is nothing to score; name another with --data")
-        key = hashlib.sha256(f"{source.uri}\0{digest}\0{READING_VERSION}\0{BATCH}".encode("utf-8", "surrogatepass"))
+        how = f"{source.uri}\0{digest}\0{READING_VERSION}\0{BATCH}\0{abstains}"
+        key = hashlib.sha256(how.encode("utf-8", "surrogatepass"))
         for entry in entries:
             key.update(f"\0{entry.path}\0{entry.size}\0{entry.version}".encode("utf-8", "surrogatepass"))
         paths = tuple(entry.path for entry in entries)
         batches = tuple(paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
         return cls(
-            source=source, bundle=bundle, version=version, state=state, key=key.hexdigest()[:16], batches=batches
+            source=source,
+            bundle=bundle,
+            version=version,
+            state=state,
+            key=key.hexdigest()[:16],
+            batches=batches,
+            abstains=abstains,
         )
 
     def path(self, index: int) -> str:
@@ -138,7 +152,9 @@ def _row(job: ScoringJob, path: str) -> dict[str, object]:
         scored = job.bundle.score(data)
     except ImageError as error:
         return _empty(job, path) | {"error": _text(str(error))}
-    warning = " ".join(doubt.detail for doubt in scored.examined.doubts) or None
+    if job.abstains and scored.unsure:
+        return _empty(job, path) | {"error": ABSTAINED}
+    warning = " ".join(doubt.detail for doubt in scored.doubts) or None
     answer = {"probability": scored.probability, "label": scored.label, "warning": warning}
     return _empty(job, path) | answer
 
@@ -174,7 +190,14 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     source = open_source(settings.data_uri)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
-        job = ScoringJob.of(source, bundle, version.version, version.digest, open_state(settings.state_uri))
+        job = ScoringJob.of(
+            source,
+            bundle,
+            version.version,
+            version.digest,
+            open_state(settings.state_uri),
+            abstains=settings.abstain == "near-threshold",
+        )
         with sole_owner(f"predict-{job.key}", settings):
             options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)
             job.forget()

@@ -148,6 +148,7 @@ def _new_version(settings: Settings, site: Site, result: RecalibrationResult, ru
             detector=bundle.detector,
             evaluation=evaluation,
             golden_images=[golden.image for golden in bundle.golden],
+            unsure=found.band(bundle.unsure, bundle.threshold) if bundle.unsure else None,
         )
         return register(
             settings,

@@ -5,20 +5,18 @@ After an interruption, run it again: it continues the same run, and nothing is e
 
 import argparse
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
 
 from features.spec import DEFAULT_SPEC
-from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.evaluate import Evaluation, description, evaluate
+from ray_jobs.learning.evaluate import Evaluation, description
 from ray_jobs.learning.fit import Fitted, fit
-from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates, fit_detector
-from ray_jobs.learning.plots import plots
+from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
@@ -28,8 +26,9 @@ from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import gather
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
-from ray_jobs.tracking.judge import TrainingResult, judge, shifted_evaluation
+from ray_jobs.tracking.judge import TrainingResult, judge
 from ray_jobs.tracking.lineage import lineage_tags
+from ray_jobs.tracking.measure import measure
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from ray_jobs.tracking.traffic import bring_into_traffic
@@ -66,13 +65,12 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     connect(address)
     shared = ray.put(data)
     fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
-    evaluations = _evaluate(fitted, sides, run)
+    measured = measure(prepared, sides, fitted, detector, run)
     scores = probability(fitted.estimator, sides.held_out.features)
     reference = keep_reference(prepared.state, sides.held_out, scores, DEFAULT_SPEC)
-    rates = detection_rates(detector, sides.held_out)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
-        metrics=_flat(best, evaluations, fitted) | rates.metrics("held_out"),
+        metrics=measured.metrics() | _metrics(best, fitted),
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
@@ -82,14 +80,15 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             spec=DEFAULT_SPEC,
             threshold=fitted.threshold,
             detector=detector,
-            evaluation=_card(prepared, best, evaluations, rates),
+            evaluation=measured.as_json() | _origin(prepared, best),
             golden_images=golden_images(),
+            unsure=fitted.unsure,
         )
         return register(
             prepared.settings,
             run_id=run.run_id,
             bundle_folder=folder,
-            description=description(evaluations),
+            description=description(measured.evaluations),
             tags=lineage_tags(prepared, reference=reference),
         )
 
@@ -111,39 +110,19 @@ def golden_images() -> list[bytes]:
     return [source.read(path) for path in paths[:: len(paths) // GOLDEN_IMAGES][:GOLDEN_IMAGES]]
 
 
-def _evaluate(fitted: Fitted, sides: Sides, run: ParentRun) -> dict[str, Evaluation]:
-    """Evaluate on the held-out patients, plain and shifted, and on `test/` where there is one; log the pictures."""
-    found = {}
-    for name, table in (("held_out", sides.held_out), ("test", sides.test)):
-        if len(np.unique(table.labels)) < 2:
-            if name == "held_out":
-                raise TooLittleData("no held-out X-ray of one of the classes can be decoded; see the quarantine report")
-            continue
-        probabilities = probability(fitted.estimator, table.features)
-        found[name] = evaluate(table.labels, probabilities, table.patients, threshold=fitted.threshold)
-        run.log_figures(plots(table.labels, probabilities, found[name]), name)
-    shifted = shifted_evaluation(
-        sides.held_out, lambda features: probability(fitted.estimator, features), fitted.threshold
-    )
-    return found | ({"held_out_shifted": shifted} if shifted else {})
-
-
-def _flat(best: Trial, evaluations: dict[str, Evaluation], fitted: Fitted) -> dict[str, float]:
-    flat = {
+def _metrics(best: Trial, fitted: Fitted) -> dict[str, float]:
+    found = {
         "cv_auc": best.auc,
         "cv_auc_standard_error": best.spread,
         "cv_plain_auc": float(np.mean(best.plain_auc)),
         "threshold": fitted.threshold,
     }
-    for name, evaluation in evaluations.items():
-        flat |= evaluation.metrics(name)
-    return flat
+    return found | (dict(zip(("unsure_from", "unsure_below"), fitted.unsure, strict=True)) if fitted.unsure else {})
 
 
-def _card(prepared: Prepared, best: Trial, evaluations: dict[str, Evaluation], rates: DetectionRates) -> dict:
+def _origin(prepared: Prepared, best: Trial) -> dict[str, Any]:
+    """What a version comes from: the model and the data that it was chosen and fitted on."""
     return {
-        **{name: asdict(evaluation) for name, evaluation in evaluations.items()},
-        "scope": {"held_out": asdict(rates)},
         "cross_validation": {
             "auc": best.auc,
             "standard_error": best.spread,

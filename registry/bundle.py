@@ -12,24 +12,22 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from features.extract import describe_normalised, extract
-from features.look import Look, look
+from features.look import look
 from features.reading.colour import colourfulness
 from features.reading.decode import decode
 from features.reading.errors import ImageError, NotAChestXray
 from features.spec import FeatureSpec, SpecMismatch
+from registry.answer import FROM_GENERATED, ExaminedImage, ScoredImage
 from registry.errors import ArtefactError
 from registry.estimator import probability, read_estimator
-from registry.out_of_distribution import Doubt, OutOfDistributionDetector, read_detector, write_detector
+from registry.model_card import model_card
+from registry.out_of_distribution import OutOfDistributionDetector, read_detector, write_detector
 
 FORMAT = 2  # 1 had no out-of-distribution detector
 # Kernels of BLAS differ by 1e-6 in a distance and less in a probability (ADR 11). What differs more is another build of
 # OpenCV or scikit-learn, which golden answers are there to notice.
 GOLDEN_TOLERANCE = 1e-4
 POSITIVE, NEGATIVE = "PNEUMONIA", "NORMAL"
-FROM_GENERATED = Doubt(
-    code="generated-model",
-    detail="The model learnt from generated pictures, never from an X-ray. Its answer says nothing of a real one.",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,25 +37,6 @@ class Golden:
     image: bytes
     probability: float
     distance: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExaminedImage:
-    """A picture that the model accepts: grey pixels, what of them is described, features (D,), and doubts about it."""
-
-    pixels: np.ndarray
-    looked: Look
-    features: np.ndarray
-    doubts: tuple[Doubt, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoredImage:
-    """The calibrated probability of pneumonia, its label, and the picture that both were computed from."""
-
-    probability: float
-    label: str
-    examined: ExaminedImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +53,8 @@ class Bundle:
         Tells whether a picture is like the X-rays of the training side.
     evaluation
         Numbers on held-out patients, as written by the training job.
+    unsure
+        The probabilities from and below which an answer is near the threshold; None for versions that do not say.
     """
 
     estimator: BaseEstimator
@@ -82,11 +63,17 @@ class Bundle:
     detector: OutOfDistributionDetector
     evaluation: dict[str, Any]
     golden: tuple[Golden, ...]
+    unsure: tuple[float, float] | None = None
 
     @property
     def generated(self) -> bool:
         """Whether the model learnt from generated pictures; versions of before this was kept count as real ones."""
         return bool(self.evaluation.get("data", {}).get("kind") == "generated")
+
+    @property
+    def card(self) -> str:
+        """The model card, as Markdown."""
+        return model_card(self.evaluation, threshold=self.threshold, unsure=self.unsure, features=len(self.spec.names))
 
     def probability(self, features: np.ndarray) -> np.ndarray:
         """Probability of pneumonia, float64 of shape (N,), for features of shape (N, D)."""
@@ -124,7 +111,8 @@ class Bundle:
         """The answer for a picture that a person or program asks about; raises as `examine` does."""
         examined = self.examine(image)
         probability = float(self.probability(examined.features[None])[0])
-        return ScoredImage(probability=probability, label=self.label(probability), examined=examined)
+        unsure = self.unsure is not None and self.unsure[0] <= probability < self.unsure[1]
+        return ScoredImage(probability=probability, label=self.label(probability), examined=examined, unsure=unsure)
 
     def predict_unchecked(self, images: Sequence[bytes]) -> np.ndarray:
         """Probability, float64 (N,), of N encoded images, whatever they show: for tests of a model, not for people."""
@@ -144,6 +132,7 @@ def write_bundle(
     detector: OutOfDistributionDetector,
     evaluation: dict[str, Any],
     golden_images: Sequence[bytes],
+    unsure: tuple[float, float] | None = None,
 ) -> str:
     """Write a model into an empty folder and return its digest, having read it back as serving will.
 
@@ -154,7 +143,13 @@ def write_bundle(
     """
     features = np.stack([extract(image, spec) for image in golden_images])
     bundle = Bundle(
-        estimator=estimator, spec=spec, threshold=threshold, detector=detector, evaluation=evaluation, golden=()
+        estimator=estimator,
+        spec=spec,
+        threshold=threshold,
+        detector=detector,
+        evaluation=evaluation,
+        golden=(),
+        unsure=unsure,
     )
     expected = zip(bundle.probability(features), detector.distance(features), strict=True)
     (folder / "golden").mkdir(parents=True)
@@ -167,10 +162,12 @@ def write_bundle(
         "spec": json.loads(spec.to_json()),
         "spec_fingerprint": spec.fingerprint,
         "threshold": threshold,
+        "unsure": unsure,
         "evaluation": evaluation,
         "golden": [{"probability": float(probability), "distance": float(far)} for probability, far in expected],
     }
     (folder / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True, allow_nan=False))
+    (folder / "card.md").write_text(bundle.card, encoding="utf-8")
     digest = digest_of(folder)
     read_bundle(folder, digest=digest)
     return digest
@@ -214,11 +211,8 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
             )
             for index, answer in enumerate(card["golden"])
         )
-        threshold, evaluation, fingerprint = (
-            float(card["threshold"]),
-            dict(card["evaluation"]),
-            card["spec_fingerprint"],
-        )
+        threshold, unsure = float(card["threshold"]), _band(card.get("unsure"))
+        evaluation, fingerprint = dict(card["evaluation"]), card["spec_fingerprint"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"card.json and golden/ do not describe a model of this project: {error!r}") from error
     if spec.fingerprint != fingerprint:
@@ -228,10 +222,24 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
     estimator = read_estimator(folder / "estimator.skops")
     detector = read_detector(folder / "scope.npz", features=len(spec.names))
     bundle = Bundle(
-        estimator=estimator, spec=spec, threshold=threshold, detector=detector, evaluation=evaluation, golden=golden
+        estimator=estimator,
+        spec=spec,
+        threshold=threshold,
+        detector=detector,
+        evaluation=evaluation,
+        golden=golden,
+        unsure=unsure,
     )
     _check_golden(bundle)
     return bundle
+
+
+def _band(written: Any) -> tuple[float, float] | None:
+    """The two ends of what is near the threshold; versions of before there was such a band have none."""
+    if written is None:
+        return None
+    low, high = map(float, written)
+    return low, high
 
 
 def _check_golden(bundle: Bundle) -> None:

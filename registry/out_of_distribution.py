@@ -37,7 +37,7 @@ _ARRAYS = ("mean", "scale", "components", "normal", "limits")
 class Doubt:
     """Why an answer should be taken with caution."""
 
-    code: Literal["unlike-training", "coloured", "generated-model"]
+    code: Literal["unlike-training", "coloured", "generated-model", "near-threshold"]
     detail: str
 
 

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     promoted_by: str | None = Field(None, max_length=200)
     alias_guard: Literal["report", "restore"] = "restore"
     approval: Literal["off", "required"] = "off"
+    abstain: Literal["off", "near-threshold"] = "off"
     webapp_uri: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)

@@ -41,6 +41,9 @@ DESCRIPTION = (
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
+_CARD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Markdown", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+}
 
 
 def create_app(
@@ -65,7 +68,7 @@ def create_app(
     with `hosts`, it has to name one of them.
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
-    predictor = Predictor(holder, threads=threads)
+    predictor = Predictor(holder, threads=threads, abstains=settings.abstain == "near-threshold")
     load = Load()
     metrics.follow(load)
     service = PredictionService(predictor, limits=limits, load=load, metrics=metrics, recorder=recorder)
@@ -151,6 +154,17 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
         """
         return card(predictor.served(), predictor.holder)
 
+    @router.get(
+        "/model/card",
+        response_class=Response,
+        responses=_CARD | problem_responses(503),
+        summary="The model card, to read",
+    )
+    async def model_card() -> Response:
+        """What the version that serves is for, what it learnt from, how good it is, and where it fails; in Markdown."""
+        served = predictor.served()
+        return Response(served.bundle.card, media_type="text/markdown; charset=utf-8")
+
     @router.get("/healthz", response_model=HealthReport, summary="Is the server alive?")
     async def healthz() -> HealthReport:
         """200 as long as the process answers, whether or not it has a model."""
@@ -185,6 +199,7 @@ def card(served: Served, holder: Holder) -> ModelCard:
         run_id=version.run_id,
         digest=version.digest,
         threshold=bundle.threshold,
+        unsure=bundle.unsure,
         evaluation=_finite(farthest_first(bundle.evaluation)),
         spec_fingerprint=bundle.spec.fingerprint,
         features=len(bundle.spec.names),

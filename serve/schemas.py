@@ -27,7 +27,7 @@ class ModelReference(ApiModel):
 class PredictionWarning(ApiModel):
     """Why an answer should be taken with caution."""
 
-    code: Literal["unlike-training", "coloured", "generated-model"]
+    code: Literal["unlike-training", "coloured", "generated-model", "near-threshold"]
     detail: str
 
 
@@ -126,6 +126,9 @@ class ModelCard(ApiModel):
     run_id: str
     digest: str
     threshold: FiniteFloat
+    unsure: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        description="From and below which probability an answer is near the threshold; null if the version has none."
+    )
     labels: tuple[str, str] = ("NORMAL", "PNEUMONIA")
     evaluation: dict[str, Any] = Field(description="Numbers on patients that no training saw, with their intervals.")
     spec_fingerprint: str

@@ -1,9 +1,11 @@
 """What may happen to an X-ray on its way without changing what it shows: the answer should not change either."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -57,9 +59,9 @@ def turned(pixels: np.ndarray, degrees: float) -> np.ndarray:
 
 
 CHANGES: Mapping[str, Change] = {
-    "border 5 % black": lambda pixels: bordered(pixels, 0.05, 0),
-    "border 10 % black": lambda pixels: bordered(pixels, 0.10, 0),
-    "border 10 % white": lambda pixels: bordered(pixels, 0.10, 255),
+    "border 5 percent black": lambda pixels: bordered(pixels, 0.05, 0),
+    "border 10 percent black": lambda pixels: bordered(pixels, 0.10, 0),
+    "border 10 percent white": lambda pixels: bordered(pixels, 0.10, 255),
     "letterbox 1.5": lambda pixels: letterboxed(pixels, 1.5),
     "JPEG 40": lambda pixels: compressed(pixels, 40),
     "gamma 0.7": lambda pixels: exposed(pixels, 0.7),
@@ -68,7 +70,45 @@ CHANGES: Mapping[str, Change] = {
     "double size": lambda pixels: rescaled(pixels, 2.0, 2.0),
     "aspect 1.4": lambda pixels: rescaled(pixels, 1.4, 1.0),
     "marker": marked,
-    "turned +5°": lambda pixels: turned(pixels, 5.0),
-    "turned -5°": lambda pixels: turned(pixels, -5.0),
+    "turned 5 degrees left": lambda pixels: turned(pixels, 5.0),
+    "turned 5 degrees right": lambda pixels: turned(pixels, -5.0),
 }
 """By name, what is done to 2-D uint8 pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeEffect:
+    """What a change does to a model's answers on some X-rays: the share that turns, and the AUC after it."""
+
+    images: int
+    turned: float
+    auc: float
+
+
+def effects(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, ChangeEffect]:
+    """The effect of each of CHANGES; labels (N,) of both classes, probabilities (N, 1 + changes), unchanged ones first.
+
+    >>> told = np.tile([[0.2], [0.9]], len(CHANGES) + 1)
+    >>> told[1, 1] = 0.4
+    >>> effects(np.array([0, 1]), told, 0.5)["border 5 percent black"]
+    ChangeEffect(images=2, turned=0.5, auc=1.0)
+    """
+    said = probabilities >= threshold
+    return {
+        name: ChangeEffect(
+            images=len(labels),
+            turned=float(np.mean(said[:, index] != said[:, 0])),
+            auc=float(roc_auc_score(labels, probabilities[:, index])),
+        )
+        for index, name in enumerate(CHANGES, start=1)
+    }
+
+
+def change_metrics(found: Mapping[str, ChangeEffect]) -> dict[str, float]:
+    """Flat, as MLflow keeps them, with the worst of all beside them."""
+    flat = dict[str, float]()
+    for name, effect in found.items():
+        flat |= {f"changes/{name}/turned": effect.turned, f"changes/{name}/auc": effect.auc}
+    flat["changes_worst_turned"] = max(effect.turned for effect in found.values())
+    flat["changes_worst_auc"] = min(effect.auc for effect in found.values())
+    return flat

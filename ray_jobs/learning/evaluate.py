@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from registry.model_card import XRAYS
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 10
@@ -54,15 +56,6 @@ class Evaluation:
                 f"{prefix}_{name}_high": estimate.high,
             }
         return flat
-
-
-# By the name of an evaluation, what its X-rays are; those that say most of X-rays from elsewhere come first.
-XRAYS: Mapping[str, str] = {
-    "test": "X-rays in test/, which nothing was trained on or chosen by",
-    "site": "X-rays of the site that it was recalibrated for, by calibrations that had not seen their patients",
-    "held_out": "X-rays of held-out patients",
-    "held_out_shifted": "views of held-out patients, as another place might have taken them",
-}
 
 
 def description(evaluations: Mapping[str, Evaluation]) -> str:

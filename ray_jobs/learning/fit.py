@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from ray_jobs.learning.abstention import unsure_band
 from ray_jobs.learning.evaluate import best_threshold
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, smallest_fold
@@ -19,12 +21,20 @@ from registry.threads import one_thread
 MOST_MISSED = 0.05
 
 
+class _Sigmoid(Protocol):
+    def predict(self, scores: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A classifier with calibrated probabilities, and the probability from which it says pneumonia."""
+    """A classifier with calibrated probabilities, and the probability from which it says pneumonia.
+
+    Within the band `unsure` another way to take the X-ray turns many answers; None where no views tell.
+    """
 
     estimator: CalibratedClassifierCV
     threshold: float
+    unsure: tuple[float, float] | None
 
 
 @one_thread()
@@ -51,7 +61,16 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
         best_threshold(data.labels[rows], calibrator.predict(trial.scores[rows])),
         float(np.quantile(calibrator.predict(trial.scores[ill]), MOST_MISSED)),
     )
-    return Fitted(estimator=estimator, threshold=threshold)
+    return Fitted(estimator=estimator, threshold=threshold, unsure=_unsure(calibrator, trial, data, threshold))
+
+
+def _unsure(calibrator: _Sigmoid, trial: Trial, data: TrainingSet, threshold: float) -> tuple[float, float] | None:
+    """The band around the threshold, by what out-of-fold scores of the views that judge make of each image's answer."""
+    views = trial.scores[data.fitted :]
+    if not len(views):
+        return None
+    plain = calibrator.predict(trial.scores[: data.images])
+    return unsure_band(plain, calibrator.predict(views).reshape(-1, data.images).T, threshold)
 
 
 def _calibrated(pipeline: Pipeline, scores: np.ndarray, labels: np.ndarray) -> CalibratedClassifierCV:

@@ -8,13 +8,21 @@ from matplotlib.figure import Figure
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
+from ray_jobs.learning.abstention import coverage_curve, covered
 from ray_jobs.learning.evaluate import Evaluation
 from ray_jobs.learning.slices import Slice
 
 
-def plots(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> dict[str, Figure]:
-    """A figure by file name, for labels and probabilities of shape (N,)."""
+def plots(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    evaluation: Evaluation,
+    *,
+    unsure: tuple[float, float] | None = None,
+) -> dict[str, Figure]:
+    """A figure by file name, for labels and probabilities of shape (N,); `unsure` is the band near the threshold."""
     return {
+        "abstention.png": _abstention(labels, probabilities, evaluation, unsure),
         "roc.png": _roc(labels, probabilities, evaluation),
         "calibration.png": _calibration(labels, probabilities, evaluation),
         "confusion.png": _confusion(labels, probabilities, evaluation),
@@ -54,6 +62,22 @@ def _slices(slices: Sequence[Slice], evaluation: Evaluation) -> Figure:
     axes.errorbar(values[:, 0], places, xerr=np.maximum(np.abs(values[:, 1:] - values[:, :1]).T, 0), fmt="o", capsize=3)
     axes.set_yticks(places, [name for name, _ in shown])
     axes.set(xlabel="AUC, 95 % interval", title="Parts of the data")
+    return figure
+
+
+def _abstention(
+    labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation, unsure: tuple[float, float] | None
+) -> Figure:
+    figure, axes = _empty(f"Abstention, {_group(evaluation)}")
+    coverage, accuracy = coverage_curve(labels, probabilities, evaluation.threshold)
+    half = coverage >= 0.5  # nobody would abstain from more
+    axes.plot(coverage[half], accuracy[half])
+    if unsure:
+        found = covered(labels, probabilities, evaluation.threshold, unsure)
+        if found.accuracy is not None:
+            axes.plot(found.coverage, found.accuracy, "o", label=f"unsure from {unsure[0]:.2f} to {unsure[1]:.2f}")
+            axes.legend(loc="lower left")
+    axes.set(xlabel="coverage: share that is answered", ylabel="accuracy of the answers")
     return figure
 
 

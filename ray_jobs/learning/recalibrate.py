@@ -29,6 +29,18 @@ class Recalibration:
         """The new probabilities, (N,), of log-odds (N,)."""
         return np.asarray(expit(self.slope * log_odds + self.intercept))
 
+    def band(self, unsure: tuple[float, float], threshold: float) -> tuple[float, float]:
+        """The band near the new threshold, as wide in the model's own log-odds as it was around the old one.
+
+        >>> found = Recalibration(slope=1.0, intercept=0.0, threshold=0.5)
+        >>> [round(end, 2) for end in found.band((0.7, 0.9), 0.8)]
+        [0.37, 0.69]
+        """
+        before = log_odds_of(np.array([*unsure, threshold]))
+        now = (log_odds_of(np.array([self.threshold]))[0] - self.intercept) / self.slope
+        low, high = self.probability(before[:2] - before[2] + now)
+        return float(low), float(high)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resampled:

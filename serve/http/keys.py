@@ -18,7 +18,7 @@ OWN = "itself"
 _LEAST = 16
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # What a browser needs before it can ask for the key, what probes ask, and what describes the rest.
-_OPEN = {("GET", path) for path in ("/", "/healthz", "/readyz", "/docs", "/openapi.json")}
+_OPEN = {("GET", path) for path in ("/", "/card", "/healthz", "/readyz", "/docs", "/openapi.json")}
 _EXAMPLE = "clinic:" + "x" * 8 + "…"
 
 

@@ -48,6 +48,7 @@ KINDS: dict[str, ProblemKind] = {
     "undecodable-image": ProblemKind(422, "The picture cannot be decoded"),
     "not-a-chest-xray": ProblemKind(422, "The picture is not a chest X-ray as the model knows them"),
     "no-finite-answer": ProblemKind(422, "The model has no answer for this picture"),
+    "unsure": ProblemKind(422, "The model is not sure enough to answer"),
     "invalid-request": ProblemKind(422, "The request is not valid"),
     "no-model": ProblemKind(503, "No model is loaded yet", 2),
     "busy": ProblemKind(503, "The server is at its limit", 1),

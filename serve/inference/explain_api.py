@@ -52,7 +52,9 @@ def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
             raise ProblemError("too-many-files", f"{len(pictures)} pictures were sent; one at a time is explained.")
         drawn = not _wants_json(request)
         request_id = request_id_of(request)
-        answer = await predictor.run(lambda: _explained(served, pictures[0], request_id, drawn=drawn))
+        answer = await predictor.run(
+            lambda: _explained(served, pictures[0], request_id, drawn=drawn, abstains=predictor.abstains)
+        )
         if isinstance(answer, Problem):
             return problems.respond(answer)
         headers = {MODEL_VERSION_HEADER: str(served.version.version)}
@@ -68,10 +70,12 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in accepted and "image/" not in accepted
 
 
-def _explained(served: Served, picture: Picture, request_id: str, *, drawn: bool) -> bytes | Explanation | Problem:
+def _explained(
+    served: Served, picture: Picture, request_id: str, *, drawn: bool, abstains: bool
+) -> bytes | Explanation | Problem:
     def work() -> bytes | Explanation | Problem:
         evidence: Evidence = explain(served.bundle, picture.data)
-        fields = answer_fields(served, evidence.answer, picture, request_id)
+        fields = answer_fields(served, evidence.answer, picture, request_id, abstains=abstains)
         if isinstance(fields, Problem):
             return fields
         if drawn:

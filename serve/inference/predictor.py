@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from features.reading.errors import ImageError
-from registry.bundle import ScoredImage
+from registry.answer import ScoredImage
 from serve.http.problems import ProblemError, of_error, problem
 from serve.http.uploads import Picture
 from serve.production.model import Holder, Served
@@ -21,6 +21,11 @@ from serve.schemas import ModelReference, PredictionWarning, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+ABSTAINS = (
+    "The answer would be too near the threshold to be given: taken or processed in another way, the same X-ray might "
+    "get the other one. Let a person read it."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +37,14 @@ class PictureResult:
 
 
 class Predictor:
-    """The model in use and the threads that run it; OpenCV and NumPy leave the interpreter lock, so threads do help."""
+    """The model in use and the threads that run it; OpenCV and NumPy leave the interpreter lock, so threads do help.
 
-    def __init__(self, holder: Holder, *, threads: int | None = None) -> None:
+    One that `abstains` gives no answer that is near the threshold.
+    """
+
+    def __init__(self, holder: Holder, *, threads: int | None = None, abstains: bool = False) -> None:
         self.holder = holder
+        self.abstains = abstains
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="predict")
 
     def served(self) -> Served:
@@ -52,7 +61,10 @@ class Predictor:
     async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[PictureResult]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._pool, answer_one, served, picture, request_id) for picture in pictures]
+        jobs = [
+            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, self.abstains)
+            for picture in pictures
+        ]
         if len(jobs) == 1:  # most requests; to gather one costs more than to wait for it
             return [await jobs[0]]
         return list(await asyncio.gather(*jobs))
@@ -80,27 +92,31 @@ def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Pro
         return of_error(refusal, request_id=request_id, filename=picture.filename)
 
 
-def answer_one(served: Served, picture: Picture, request_id: str) -> PictureResult:
+def answer_one(served: Served, picture: Picture, request_id: str, abstains: bool) -> PictureResult:
     """The answer of one model for one picture, or the problem with the picture."""
     answer = guarded(lambda: served.bundle.score(picture.data), picture, request_id)
     if isinstance(answer, Problem):
         return PictureResult(answer=answer)
-    fields = answer_fields(served, answer, picture, request_id)
+    fields = answer_fields(served, answer, picture, request_id, abstains=abstains)
     if isinstance(fields, Problem):
         return PictureResult(answer=fields)
     return PictureResult(answer=fields, features=answer.examined.features)
 
 
-def answer_fields(served: Served, answer: ScoredImage, picture: Picture, request_id: str) -> dict[str, Any] | Problem:
-    """The fields that every kind of answer has; a problem where the model's answer is not a number."""
+def answer_fields(
+    served: Served, answer: ScoredImage, picture: Picture, request_id: str, *, abstains: bool
+) -> dict[str, Any] | Problem:
+    """The fields that every kind of answer has; a problem where the model has none that may be given."""
     if not math.isfinite(answer.probability):
         detail = "The model's answer is not a number for this picture; check that it is a chest X-ray."
         return problem("no-finite-answer", detail, request_id=request_id, filename=picture.filename)
+    if abstains and answer.unsure:
+        return problem("unsure", ABSTAINS, request_id=request_id, filename=picture.filename)
     return {
         "label": answer.label,
         "probability": answer.probability,
         "threshold": served.bundle.threshold,
-        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.examined.doubts],
+        "warnings": [PredictionWarning(code=doubt.code, detail=doubt.detail) for doubt in answer.doubts],
         "model": reference(served),
         "request_id": request_id,
         "filename": picture.filename,

@@ -7,6 +7,8 @@ from typing import Any, get_args
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
 from registry.pages import mlflow_page, page_of_version
@@ -16,7 +18,7 @@ from serve.inference.service import PredictionService
 from serve.page.api_page import describe
 from serve.page.language import choose_language, languages
 from serve.page.numbers import evaluation_groups, facts
-from serve.production.model import FailureCode
+from serve.production.model import FailureCode, Served
 from serve.schemas import Prediction, Problem
 
 HERE = Path(__file__).parent
@@ -59,6 +61,10 @@ def add_page(app: FastAPI, *, service: PredictionService, settings: Settings) ->
     @app.get("/page/model", include_in_schema=False)
     async def about(request: Request) -> HTMLResponse:
         return page.render("about.html", request)
+
+    @app.get("/card", include_in_schema=False)
+    async def model_card(request: Request) -> HTMLResponse:
+        return page.render("model_card.html", request, card=_card(service.predictor.served()))
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -112,6 +118,12 @@ class _Page:
         )
         sent = {"Content-Language": words["html_lang"], "Vary": "Accept-Language", **(headers or {})}
         return HTMLResponse(html, status_code=status, headers=sent)
+
+
+def _card(served: Served) -> Markup:
+    """The model card as HTML; what is HTML in it already is shown as text."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return Markup(markdown.render(served.bundle.card))  # noqa: S704  the renderer escapes
 
 
 def _explain(problem: Problem, words: Mapping[str, str]) -> str:

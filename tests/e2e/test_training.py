@@ -83,10 +83,14 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
             assert run.data.tags[name]
     assert {"auc", "fold_0_auc"} <= set(nested[0].data.metrics)
     expected = {"held_out_auc", "held_out_sensitivity_low", "held_out_refused", "held_out_calibration_error", "cv_auc"}
+    expected |= {"held_out_shifted_auc", "held_out_coverage", "changes_worst_turned", "changes/JPEG 40/auc"}
     assert expected <= set(parent.data.metrics)
     assert parent.inputs.dataset_inputs[0].dataset.digest == parent.data.tags["dataset.digest"][:36]
     pictures = {item.path for item in mlflow_client.list_artifacts(version.run_id, "held_out")}
-    assert pictures == {"held_out/roc.png", "held_out/calibration.png", "held_out/confusion.png"}
+    assert pictures == {f"held_out/{name}.png" for name in ("abstention", "calibration", "confusion", "roc")}
+    assert (tmp_path / "bundle" / "card.md").read_text() == bundle.card
+    for told in ("Generated pictures", "| turned 5 degrees left |", "are answered", f"{bundle.threshold:.3f}"):
+        assert told in bundle.card
 
 
 @pytest.mark.long

@@ -96,7 +96,7 @@ def test_other_data_are_reported_with_parts_and_pictures_and_a_second_time_nothi
     assert run.data.metrics["data_auc"] > 0.8
     assert run.data.metrics["data_auc_low"] <= run.data.metrics["data_auc"] <= run.data.metrics["data_auc_high"]
     kept = {item.path for item in client(registry.settings).list_artifacts(run.info.run_id, "evaluation")}
-    pictures = {"roc", "calibration", "confusion", "thresholds", "slices"}
+    pictures = {"abstention", "roc", "calibration", "confusion", "thresholds", "slices"}
     assert kept == {f"evaluation/{name}.png" for name in pictures} | {"evaluation/report.txt", "evaluation/report.json"}
     report = report_of(registry, run, tmp_path)
     assert {part["property"] for part in report["slices"]} >= {"cause", "mean grey", "the server"}

@@ -61,6 +61,22 @@ def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content
     assert "two lungs side by side are not found" in rows[-1]["error"]
 
 
+def test_an_answer_near_the_threshold_has_a_warning_or_where_the_job_abstains_no_answer(
+    cluster, bundle, xrays, state, tmp_path
+):
+    (tmp_path / "a.png").write_bytes(xrays[0][0])
+    near, rows = replace(bundle, unsure=(0.0, 1.0)), []
+    for abstains in (False, True):
+        job = ScoringJob.of(open_source(str(tmp_path)), near, 1, "same", state, abstains=abstains)
+        ((row,),) = (batch.to_pylist() for batch in score(job, ray_address=None))
+        rows.append(row)
+    warned, refused = rows
+    assert "near the threshold" in warned["warning"]
+    assert warned["label"]
+    assert (refused["label"], refused["probability"]) == (None, None)
+    assert "ABSTAIN" in refused["error"]
+
+
 def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, state, tmp_path):
     strict = replace(bundle, detector=replace(bundle.detector, doubtful=0.0))
     (tmp_path / "a.png").write_bytes(xrays[0][0])

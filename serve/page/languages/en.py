@@ -80,6 +80,7 @@ WORDS: dict[str, str] = {
     "reason.no-lungs": "No lungs are found in this picture. Send a chest X-ray from the front, with both lungs whole.",
     "reason.unlike-training": "This does not look like a chest X-ray, so no answer is given.",
     "problem.no-finite-answer": "The model has no answer for this picture.",
+    "problem.unsure": "The answer would be too close to the threshold, so none is given. Let a person read the X-ray.",
     "problem.no-model": "No model is loaded yet. Try again in a moment.",
     "problem.busy": "The server is busy. Try again in a moment.",
     "problem.too-slow": "The answer took too long. Try again in a moment.",
@@ -110,6 +111,9 @@ WORDS: dict[str, str] = {
     "warning.generated-model": "The model learned from generated pictures. Its answer says nothing about a real X-ray.",
     "generated_model": "This model learned from generated pictures and has never seen an X-ray. It is a demonstration.",
     "generated_refusal": "This model has only seen generated pictures, so this may well be a chest X-ray.",
+    "warning.near-threshold": (
+        "The answer is close to the threshold. Taken another way, the same X-ray might get the other answer."
+    ),
     "warning.coloured": "The picture has some colour, and X-rays are grey. Treat the answer with caution.",
     "failure.registry-unreachable": "The model registry does not answer. This version stays in use.",
     "failure.no-production-version": "No version is in Production at the moment. This version stays in use.",
@@ -126,6 +130,7 @@ WORDS: dict[str, str] = {
     "problem.no-key": "An API key is required.",
     "brier": "Brier score (0 is best)",
     "calibration_error": "Calibration error (0 is best)",
+    "model_card": "Model card",
     "about_facts": "This version",
     "fact.model": "Model",
     "fact.version": "Version",

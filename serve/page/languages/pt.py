@@ -84,6 +84,7 @@ WORDS: dict[str, str] = {
     "reason.no-lungs": "Não há pulmões visíveis nesta imagem. Envie uma radiografia frontal com os dois pulmões.",
     "reason.unlike-training": "Isto não parece uma radiografia de tórax; por isso não há resposta.",
     "problem.no-finite-answer": "O modelo não tem resposta para esta imagem.",
+    "problem.unsure": "A resposta ficaria perto demais do limiar; por isso não é dada. Peça a leitura de uma pessoa.",
     "problem.no-model": "Nenhum modelo carregado ainda. Tente de novo em instantes.",
     "problem.busy": "O servidor está ocupado. Tente de novo em instantes.",
     "problem.too-slow": "A resposta demorou demais. Tente de novo em instantes.",
@@ -112,6 +113,9 @@ WORDS: dict[str, str] = {
     "warning.generated-model": "O modelo aprendeu com imagens geradas. A resposta nada diz de uma radiografia real.",
     "generated_model": "Este modelo aprendeu com imagens geradas e nunca viu uma radiografia. É uma demonstração.",
     "generated_refusal": "Este modelo só viu imagens geradas; esta pode bem ser uma radiografia de tórax.",
+    "warning.near-threshold": (
+        "A resposta está perto do limiar. Feita de outra forma, a mesma radiografia poderia receber a outra."
+    ),
     "warning.coloured": "A imagem tem alguma cor, e radiografias são cinzentas. Tenha cautela com a resposta.",
     "failure.registry-unreachable": "O registro de modelos não responde. Esta versão continua em uso.",
     "failure.no-production-version": "Nenhuma versão está em Production no momento. Esta versão continua em uso.",
@@ -128,6 +132,7 @@ WORDS: dict[str, str] = {
     "problem.no-key": "É preciso uma chave da API.",
     "brier": "Escore de Brier (0 é o melhor)",
     "calibration_error": "Erro de calibração (0 é o melhor)",
+    "model_card": "Ficha do modelo",
     "about_facts": "Esta versão",
     "fact.model": "Modelo",
     "fact.version": "Versão",

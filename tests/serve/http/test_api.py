@@ -257,7 +257,7 @@ def test_every_answer_forbids_framing_sniffing_and_foreign_code(client: TestClie
 def test_the_description_lists_every_route_and_each_status_that_problems_have(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        *("/predict", "/explain", "/model", "/healthz", "/readyz", "/metrics"),
+        *("/predict", "/explain", "/model", "/model/card", "/healthz", "/readyz", "/metrics"),
         *("/predictions/{prediction_id}/feedback", "/feedback", "/feedback.csv"),
     }
     described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}

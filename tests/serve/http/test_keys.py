@@ -30,6 +30,7 @@ PROTECTED = [
     ("POST", "/predict"),
     ("POST", "/explain"),
     ("GET", "/model"),
+    ("GET", "/model/card"),
     ("GET", "/metrics"),
     ("GET", "/feedback"),
     ("GET", "/feedback.csv"),
@@ -60,7 +61,7 @@ def test_each_key_opens_everything_in_either_header(client: TestClient, headers:
 
 
 def test_probes_the_page_and_its_files_stay_open(client: TestClient) -> None:
-    for path in ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/static/page.js"):
+    for path in ("/", "/card", "/healthz", "/readyz", "/docs", "/openapi.json", "/static/page.js"):
         assert client.get(path).status_code == 200
         assert client.head(path).status_code in (200, 405)
 

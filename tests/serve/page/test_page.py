@@ -144,9 +144,30 @@ def test_a_fragment_of_a_problem_has_its_status_and_when_to_come_back(settings: 
 
 def test_pages_hold_nothing_inline_and_nothing_from_elsewhere(client: TestClient, training_set: GeneratedXrays) -> None:
     upload = {"files": [("file", ("a.jpeg", training_set.images[1]))]}
-    for html in (client.get("/").text, client.get("/docs").text, client.post("/", **upload).text):
+    for html in (
+        client.get("/").text,
+        client.get("/docs").text,
+        client.get("/card").text,
+        client.post("/", **upload).text,
+    ):
         assert not re.search(r"<script(?! src=)|<style|\sstyle=|\son\w+=", html)
         assert not re.search(r'(?:src|href)="https?://(?!127\.0\.0\.1)', html.replace("http://testserver", ""))
+
+
+def test_the_model_card_is_a_page_with_its_tables_and_no_one_s_html(settings: Settings, holder: Holder) -> None:
+    assert holder.served
+    bundle = replace(holder.served.bundle, evaluation={**holder.served.bundle.evaluation, "model": "<b>any</b>"})
+    with TestClient(create_app(Holder(served=replace(holder.served, bundle=bundle)), settings=settings)) as client:
+        assert 'href="/card?lang=pt"' in client.get("/?lang=pt").text
+        html = client.get("/card").text
+        assert "<h2>Intended use</h2>" in html
+        assert re.search(r"<td>AUC</td>\s*<td>0.973</td>\s*<td>\(0.961 to 0.984\)</td>", html)
+        assert "<b>any" not in html
+        markdown = client.get("/model/card")
+    assert markdown.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert markdown.text == bundle.card
+    with TestClient(create_app(Holder(), settings=settings)) as client:
+        assert client.get("/card").status_code == 503
 
 
 def test_the_api_page_describes_every_route_and_every_problem(client: TestClient) -> None:

@@ -1,0 +1,70 @@
+"""Features of some X-rays as they are and after each change that an X-ray may meet on its way, computed on Ray."""
+
+import cv2
+import numpy as np
+import ray
+
+from features.extract import describe
+from features.reading.decode import decode
+from features.spec import FeatureSpec
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.learning.changes import CHANGES
+from ray_jobs.learning.table import FeatureTable
+from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.progress import Progress
+
+A_CLASS = 100  # X-rays: enough to see one answer in a hundred turn, few enough for seconds
+_BATCH = 8
+
+
+def sample(table: FeatureTable) -> FeatureTable:
+    """Up to A_CLASS X-rays of each class, the same for the same X-rays in any order."""
+    chosen = np.zeros(len(table), dtype=bool)
+    order = np.argsort(table.sha256, kind="stable")
+    for label in (0, 1):
+        chosen[order[table.labels[order] == label][:A_CLASS]] = True
+    return table.only(chosen)
+
+
+def changed_features(
+    source: Source, manifest: Manifest, table: FeatureTable, spec: FeatureSpec, *, ray_address: str | None
+) -> np.ndarray:
+    """float32 (N, 1 + changes, D) of a table's N X-rays: as they are first, then after each of CHANGES in its order."""
+    places = {
+        name: path
+        for _, rows in manifest.shards()
+        for path, name in zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+    }
+    paths = [places[name] for name in table.sha256]
+    connect(ray_address)
+    waiting = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
+    common = ray.put((source, spec))
+    running, done = list[ray.ObjectRef](), list[np.ndarray]()
+    with Progress("changing", unit="image", total=len(paths)) as progress:
+        while waiting or running:
+            while waiting and len(running) < 3 * cpus():
+                running.append(_changed.remote(common, waiting.pop(0)))
+            done.append(ray.get(running.pop(0)))
+            progress.update(len(done[-1]))
+    return np.concatenate(done)
+
+
+@ray.remote(max_retries=3)
+def _changed(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> np.ndarray:
+    cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
+    source, spec = common
+    found = []
+    for path in paths:
+        pixels = _eight_bits(decode(source.read(path)))
+        pictures = (pixels, *(change(pixels) for change in CHANGES.values()))
+        found.append([describe(picture, spec) for picture in pictures])
+    return np.array(found, dtype=np.float32)
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """As a picture that is sent on usually is: JPEG and most viewers' exports have eight bits."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    return np.asarray(np.round((pixels - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
