@@ -1,16 +1,22 @@
-"""Compare what serving saw with what Production was judged by: `python -m ray_jobs.drift --since 7`."""
+"""Compare today's X-rays with what Production was judged by: `python -m ray_jobs.drift --since 7 | --data URI`."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
+from ray_jobs.dataset.sources import open_source
+from ray_jobs.feature_table.unlabelled import unlabelled_features
+from ray_jobs.learning.drift_plots import drift_plots
 from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
@@ -18,9 +24,10 @@ from ray_jobs.tracking.runs import experiment_of
 from registry.feedback import read_feedback
 from registry.predictions import matrix, read
 from registry.production import required_production
+from registry.reach import reach_s3
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, card_of, client
+from registry.versions import ModelVersion, card_of, client, fetch
 
 DRIFT = 3
 MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
@@ -28,17 +35,29 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServedPredictions:
-    """What a version answered in a period: features (N, D), probabilities (N,), and how many answers people judged."""
+class Today:
+    """Features (N, D) and probabilities (N,) of X-rays, what they are, and how many answers people judged."""
 
+    xrays: str
     features: np.ndarray
     scores: np.ndarray
-    confirmed: int
-    judged: int
+    confirmed: int = 0
+    judged: int = 0
 
 
-def read_served(state: State, version: ModelVersion, since: datetime) -> ServedPredictions:
-    """The records of a version and the feedback on it from a time on; records of another feature spec are left out."""
+def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
+    """The pictures below an address, whatever their labels, as a version sees them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = fetch(settings, version, Path(scratch) / "bundle")
+    found = unlabelled_features(open_source(uri), bundle.spec, most=MOST, ray_address=settings.ray_address)
+    unread = f", {found.unread} more cannot be read" if found.unread else ""
+    scores = bundle.probability(found.features) if len(found.features) else np.zeros(0)
+    return Today(xrays=f"{len(scores)} pictures of {uri}{unread}", features=found.features, scores=scores)
+
+
+def read_served(state: State, version: ModelVersion, days: float) -> Today:
+    """The records of a version and the feedback on it of some days; records of another feature spec are left out."""
+    since = datetime.now(UTC) - timedelta(days=days)
     features, scores = list[np.ndarray](), [np.zeros(0)]
     for spec, table in read(state, since=since):
         mine = table.filter(np.asarray(table.column("version")) == version.version)
@@ -46,7 +65,8 @@ def read_served(state: State, version: ModelVersion, since: datetime) -> ServedP
             features.append(matrix(mine))
             scores.append(mine.column("probability").to_numpy())
     given = [item for item in read_feedback(state) if item.version == version.version and item.predicted_at >= since]
-    return ServedPredictions(
+    return Today(
+        xrays=f"{sum(map(len, scores))} pictures in {days:g} days",
         features=np.concatenate(features) if features else np.zeros((0, 0), np.float32),
         scores=np.concatenate(scores),
         confirmed=sum(item.confirms for item in given),
@@ -54,11 +74,9 @@ def read_served(state: State, version: ModelVersion, since: datetime) -> ServedP
     )
 
 
-def report(
-    version: ModelVersion, found: ServedPredictions, result: DriftResult | None, names: Sequence[str], *, days: float
-) -> str:
+def report(version: ModelVersion, found: Today, result: DriftResult | None, names: Sequence[str]) -> str:
     """The result in words; `names` are those of the features that were compared."""
-    lines = [f"{version}: {len(found.scores)} pictures in {days:g} days"]
+    lines = [f"{version}: {found.xrays}"]
     if found.judged:
         share, low, high = agreement(found.confirmed, found.judged)
         lines.append(
@@ -82,7 +100,13 @@ def report(
 
 
 def keep(
-    settings: Settings, version: ModelVersion, found: ServedPredictions, result: DriftResult | None, text: str
+    settings: Settings,
+    version: ModelVersion,
+    found: Today,
+    result: DriftResult | None,
+    *,
+    text: str,
+    figures: Mapping[str, Figure],
 ) -> str:
     """Keep a comparison as a run beside the version's own; return its id."""
     mlflow_client: MlflowClient = client(settings)
@@ -106,6 +130,8 @@ def keep(
         metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
     )
     mlflow_client.log_text(run.info.run_id, text, "drift.txt")
+    for name, figure in figures.items():
+        mlflow_client.log_figure(run.info.run_id, figure, name)
     mlflow_client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
@@ -115,7 +141,8 @@ def main() -> None:
     run_job(
         _job,
         module="ray_jobs.drift",
-        description="Compare what serving saw with what Production was judged by; exit code 3 where it has drifted.",
+        description="Compare what serving saw, or the pictures of --data, with what Production was judged by; exit "
+        f"code {DRIFT} where they have drifted.",
         data=False,
         uses=("tracking", "state"),
         arguments=_arguments,
@@ -123,7 +150,11 @@ def main() -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", type=_days, default=7.0, metavar="DAYS", help="how far back to look (7)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--since", type=_days, default=7.0, metavar="DAYS", help="how far back to look (7)")
+    source.add_argument(
+        "--data", metavar="URI", dest="pictures", help="pictures with or without labels, instead of what serving saw"
+    )
 
 
 def _days(text: str) -> float:
@@ -135,8 +166,12 @@ def _days(text: str) -> float:
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
     version = required_production(settings)
-    found = read_served(open_state(settings.state_uri), version, datetime.now(UTC) - timedelta(days=options.since))
-    result, names = None, tuple[str, ...]()
+    if options.pictures:
+        reach_s3(options.pictures, variable="--data")
+        found = read_data(settings, version, options.pictures)
+    else:
+        found = read_served(open_state(settings.state_uri), version, options.since)
+    result, names, figures = None, tuple[str, ...](), dict[str, Figure]()
     if len(found.scores) >= LEAST:
         reference = read_reference(settings, version)
         chosen = np.random.default_rng(0).permutation(len(found.scores))[:MOST]
@@ -147,11 +182,11 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
             )
         card = card_of(settings, version)
         names = card.feature_names
-        result = compare(
-            reference.features, found.features[chosen], reference.scores, found.scores[chosen], threshold=card.threshold
-        )
-    text = report(version, found, result, names, days=options.since)
-    run_id = keep(settings, version, found, result, text)
+        compared = (reference.features, found.features[chosen], reference.scores, found.scores[chosen])
+        result = compare(*compared, threshold=card.threshold)
+        figures = drift_plots(*compared, result=result, names=names)
+    text = report(version, found, result, names)
+    run_id = keep(settings, version, found, result, text=text, figures=figures)
     print(f"{text}\nkept        run {run_id}")
     if result and result.drift:
         sys.exit(DRIFT)

@@ -49,7 +49,10 @@ _LIMITS = (
 def model_card(
     evaluation: Mapping[str, Any], *, threshold: float, unsure: tuple[float, float] | None, features: int
 ) -> str:
-    """The card of a version with this evaluation, as its `card.json` has it; what that lacks is left out."""
+    """The card of a version with this evaluation, as its `card.json` has it; what that lacks is left out.
+
+    It does not depend on the order of what it is given: `card.json` is sorted.
+    """
     sections = [
         ("Pneumonia on chest X-rays: model card", "#", _what(evaluation, threshold, unsure, features)),
         ("Intended use", "##", _use()),
@@ -89,7 +92,8 @@ def _data(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| side | X-rays | with pneumonia | patients |"
     yield "|---|---|---|---|"
-    for side, pictures in data.get("pictures", {}).items():
+    for side in ("train", "held-out", "test"):
+        pictures = data.get("pictures", {}).get(side, {})
         count = sum(pictures.values())
         if count:
             patients = sum(data.get("patients", {}).get(side, {}).values())
@@ -124,7 +128,8 @@ def _changes(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| change | answers that turn | AUC after it |"
     yield "|---|---|---|"
-    yield from (f"| {name} | {_share(found['turned'])} | {found['auc']:.3f} |" for name, found in changes.items())
+    worst_first = sorted(changes.items(), key=lambda change: (-change[1]["turned"], change[0]))
+    yield from (f"| {name} | {_share(found['turned'])} | {found['auc']:.3f} |" for name, found in worst_first)
 
 
 def _abstention(evaluation: Mapping[str, Any], unsure: tuple[float, float] | None) -> Iterator[str]:
@@ -132,7 +137,9 @@ def _abstention(evaluation: Mapping[str, Any], unsure: tuple[float, float] | Non
         return
     yield f"From {unsure[0]:.3f} to {unsure[1]:.3f} another way to take the same X-ray turns many answers. They carry a"
     yield "warning, and with `ABSTAIN=near-threshold` they are not given."
-    for name, found in evaluation.get("abstention", {}).items():
+    abstention = evaluation.get("abstention", {})
+    for name in (name for name in XRAYS if name in abstention):
+        found = abstention[name]
         accuracy = found["accuracy"]
         said = "" if accuracy is None else f", accuracy {accuracy:.3f} on these"
         yield f"\n{_share(found['coverage'])} of the {XRAYS[name]} are answered{said}."

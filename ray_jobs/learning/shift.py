@@ -19,6 +19,7 @@ LEAST = 50  # pictures; with fewer the index says nothing
 # What a classifier must reach to be called able to tell, and how sure that must be: among thousands of pictures it
 # finds differences that matter to nobody.
 TELLING, SURE = 0.65, 0.001
+TYPICAL = 4
 _FOLDS = 5
 
 
@@ -43,11 +44,13 @@ class Shift:
 class Separation:
     """How well a classifier tells pictures of today from those of a reference, by the AUC on ones that it never saw.
 
-    `p` is how likely such an AUC is where there is nothing to tell.
+    `p` is how likely such an AUC is where there is nothing to tell. `typical` are the rows of today's that it tells
+    best.
     """
 
     auc: float
     p: float
+    typical: tuple[int, ...]
 
     @property
     def shifted(self) -> bool:
@@ -130,7 +133,8 @@ def separation(reference: np.ndarray, today: np.ndarray) -> Separation:
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
     told = cross_val_predict(classifier, rows, sides, cv=folds, method="decision_function")
     p = stats.mannwhitneyu(told[sides == 1], told[sides == 0], alternative="greater").pvalue
-    return Separation(auc=float(roc_auc_score(sides, told)), p=float(p))
+    typical = np.argsort(-told[sides == 1], kind="stable")[:TYPICAL]
+    return Separation(auc=float(roc_auc_score(sides, told)), p=float(p), typical=tuple(typical.tolist()))
 
 
 def shift(reference: np.ndarray, today: np.ndarray) -> Shift:

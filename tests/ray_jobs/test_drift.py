@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs import drift
+from ray_jobs.dataset.synthetic import chest_picture
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.tracking.lineage import REFERENCE_TAG
 from ray_jobs.tracking.reference import keep_reference
@@ -149,6 +151,44 @@ def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
     run = runs(registry)[0]
     assert run.data.metrics["drift"] == 1
     assert run.data.metrics["features_shifted"] > 0.5
+
+
+def test_a_folder_without_labels_is_compared_and_the_report_has_pictures(
+    cluster: None,
+    registry: Registry,
+    reference: np.ndarray,
+    job: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for patient in range(2000, 2060):
+        data = chest_picture(patient=patient, picture=0, label="PNEUMONIA" if patient % 2 else "NORMAL")
+        blurred = cv2.GaussianBlur(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE), (0, 0), 4)
+        cv2.imwrite(str(folder / f"{patient}.png"), blurred)
+    (folder / "notes.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit) as stopped:
+        job("--data", str(folder))
+    assert stopped.value.code == 3
+    output = capsys.readouterr().out
+    assert f"60 pictures of {folder}, 1 more cannot be read" in output
+    assert "verdict     drift" in output
+    run = runs(registry)[0]
+    kept = {item.path for item in client(registry.settings).list_artifacts(run.info.run_id)}
+    assert kept == {"drift.txt", "scores.png", "features.png", "descriptors.png"}
+
+
+def test_a_folder_of_nothing_and_one_that_is_not_there_are_one_sentence(
+    registry: Registry, job: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, code, said in (("empty", 2, "holds no pictures"), ("missing", 1, "missing")):
+        with pytest.raises(SystemExit, match=str(code)):
+            job("--data", str(tmp_path / name))
+        told = capsys.readouterr().err
+        assert said in told
+        assert len(told.strip().splitlines()) == 1
 
 
 def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_recorded(

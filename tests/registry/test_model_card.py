@@ -1,17 +1,20 @@
 """The model card: every number that a version carries, nothing where it carries none, in Markdown that renders."""
 
+import json
+
 from markdown_it import MarkdownIt
 
 from registry.model_card import model_card
 
 ESTIMATE = {"value": 0.9731, "low": 0.961, "high": 0.984}
 SHARE = {"value": 0.012, "low": 0.0, "high": 0.03}
+CHANGE = {"images": 200, "turned": 0.019, "auc": 0.996}
 WHOLE = {
     "held_out": {"images": 400, "auc": ESTIMATE, "specificity": ESTIMATE},
     "held_out_shifted": {"images": 400, "auc": ESTIMATE},
     "test": {"images": 624, "auc": {"value": 0.969, "low": 0.95, "high": 0.98}},
     "abstention": {"held_out": {"coverage": 0.93, "accuracy": 0.987}, "test": {"coverage": 0.0, "accuracy": None}},
-    "changes": {"JPEG 40": {"images": 200, "turned": 0.019, "auc": 0.996}},
+    "changes": {"JPEG 40": CHANGE},
     "scope": {"held_out": {"refused": SHARE, "doubtful": SHARE}},
     "model": "support vector machine",
     "data": {
@@ -35,6 +38,15 @@ def test_a_card_tells_what_a_version_is_and_every_number_that_it_carries():
     assert (
         card.index("624 X-rays in test/") < card.index("400 X-rays of held-out") < card.index("400 views of held-out")
     )
+
+
+def test_a_card_is_the_same_once_its_numbers_were_written_and_read():
+    numbers = {**WHOLE, "changes": {"b": CHANGE, "a": CHANGE, "worse": CHANGE | {"turned": 0.03}}}
+    read = json.loads(json.dumps(numbers, sort_keys=True))
+    cards = {model_card(found, threshold=0.5, unsure=(0.4, 0.6), features=1) for found in (numbers, read)}
+    assert len(cards) == 1
+    (card,) = cards
+    assert card.index("| worse |") < card.index("| a |") < card.index("| b |")
 
 
 def test_what_a_version_does_not_carry_has_no_section():

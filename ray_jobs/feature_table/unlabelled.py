@@ -1,0 +1,68 @@
+"""Features of pictures that need no label: a folder or bucket of X-rays, described on Ray, nothing kept."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import ray
+
+from features.extract import extract
+from features.reading.errors import ImageError
+from features.spec import FeatureSpec
+from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import EntryError
+from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.progress import Progress
+from registry.errors import UsageError
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UnlabelledFeatures:
+    """float32 features (N, D) of pictures, and how many more cannot be read."""
+
+    features: np.ndarray
+    unread: int
+
+
+def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_address: str | None) -> UnlabelledFeatures:
+    """Describe a source's pictures, or, of more than `most`, that many drawn evenly, the same ones each time.
+
+    Raises
+    ------
+    UsageError
+        If the source holds no file.
+    """
+    paths = sorted(entry.path for entry in source.entries())
+    if not paths:
+        raise UsageError(f"{source.uri} holds no pictures, so there is nothing to compare; name another with --data")
+    if len(paths) > most:
+        chosen = np.random.default_rng(0).choice(len(paths), most, replace=False)
+        paths = [paths[index] for index in np.sort(chosen)]
+    connect(ray_address)
+    common = ray.put((source, spec))
+    waiting = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
+    running, found, unread = list[ray.ObjectRef](), list[np.ndarray](), 0
+    with Progress("describing", unit="image", total=len(paths)) as progress:
+        while waiting or running:
+            while waiting and len(running) < 3 * cpus():
+                running.append(_described.remote(common, waiting.pop(0)))
+            rows, lost = ray.get(running.pop(0))
+            found.append(rows)
+            unread += lost
+            progress.update(len(rows) + lost)
+    return UnlabelledFeatures(features=np.concatenate(found), unread=unread)
+
+
+@ray.remote(max_retries=3)
+def _described(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> tuple[np.ndarray, int]:
+    cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
+    source, spec = common
+    rows = []
+    for path in paths:
+        try:
+            rows.append(extract(source.read(path), spec))
+        except (ImageError, EntryError):
+            continue
+    return np.array(rows, np.float32).reshape(len(rows), len(spec.names)), len(paths) - len(rows)
