@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     alias_guard: Literal["report", "restore"] = "restore"
     approval: Literal["off", "required"] = "off"
     abstain: Literal["off", "near-threshold"] = "off"
+    signing_key: Path | None = None
+    trusted_key: Path | None = None
     webapp_uri: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
@@ -71,7 +73,9 @@ class Settings(BaseSettings):
             raise ValueError("it takes a host alone, such as 127.0.0.1, ::1 or 0.0.0.0; the port is HTTP_PORT")
         return host
 
-    @field_validator("data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", mode="before")
+    @field_validator(
+        "data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", "signing_key", "trusted_key", mode="before"
+    )
     @classmethod
     def _home_is_written_out(cls, value: object) -> object:
         """Expand `~`, which no shell expands in `.env` or after `sqlite:///`."""

@@ -15,7 +15,7 @@ from registry.bundle import Bundle, read_bundle
 from registry.errors import ArtefactError
 from registry.settings import Settings
 from registry.state import local_folder, write_atomically
-from registry.versions import ModelVersion, fetch
+from registry.versions import ModelVersion, check, fetch
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class VerifiedCache:
         if not place.is_dir():
             return None
         try:
+            check(self._settings, version)
             return read_bundle(place, digest=version.digest)
         except (ArtefactError, OSError) as error:
             log.warning("The copy of %s on disk is not used: %s", version, error)

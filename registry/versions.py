@@ -23,6 +23,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from registry.bundle import Bundle, digest_of, read_bundle
 from registry.errors import ArtefactError, NoSuchVersionError
 from registry.settings import ROOT, Settings
+from registry.signing import SIGNATURE_TAG, check_signature, sign
 from registry.store import connected
 
 ALIAS = "production"
@@ -44,6 +45,7 @@ class ModelVersion:
     spec_fingerprint: str
     created: datetime
     experiment_id: str = ""  # empty for a version of before it was kept
+    signature: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} version {self.version}"
@@ -107,7 +109,8 @@ def register(
     digest = digest_of(bundle_folder)
     card_spec = read_bundle(bundle_folder, digest=digest).spec
     own = {DIGEST_TAG: digest, SPEC_TAG: card_spec.fingerprint, EXPERIMENT_TAG: run.info.experiment_id}
-    tags = {**(tags or {}), **own}
+    signature = sign(settings, name=settings.model_name, run_id=run_id, digest=digest)
+    tags = {**(tags or {}), **own, **({SIGNATURE_TAG: signature} if signature else {})}
     logged = mlflow_client.create_logged_model(
         run.info.experiment_id, name=settings.model_name, source_run_id=run_id, tags=tags, model_type="pneumonia"
     )
@@ -160,6 +163,7 @@ def fetch(settings: Settings, version: ModelVersion, folder: Path) -> Bundle:
             f"{version} carries no digest, so it was not registered by this project; train one with ray_jobs.train."
         )
     try:
+        check(settings, version)
         mlflow_client = client(settings)
         with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as scratch:
             got = _download(mlflow_client, version, Path(scratch))
@@ -168,6 +172,13 @@ def fetch(settings: Settings, version: ModelVersion, folder: Path) -> Bundle:
         return read_bundle(folder, digest=version.digest)
     except ArtefactError as error:
         raise ArtefactError(f"{version} is refused: {error}") from error
+
+
+def check(settings: Settings, version: ModelVersion) -> None:
+    """Raise ArtefactError for a version without the signature that TRUSTED_KEY asks for."""
+    check_signature(
+        settings, name=version.name, run_id=version.run_id, digest=version.digest, signature=version.signature
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,4 +262,5 @@ def _describe(entry: RegistryEntry) -> ModelVersion:
         spec_fingerprint=tags.get(SPEC_TAG, ""),
         created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
         experiment_id=tags.get(EXPERIMENT_TAG, ""),
+        signature=tags.get(SIGNATURE_TAG, ""),
     )

@@ -35,7 +35,7 @@ def drift_plots(
 def _scores(reference: np.ndarray, scores: np.ndarray) -> Figure:
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()
-    bins = np.linspace(0, 1, _BINS + 1)
+    bins = np.linspace(0, 1, _BINS + 1).tolist()
     axes.hist([reference, scores], bins=bins, density=True, label=["evaluation", "today"])
     axes.set(xlabel="probability of pneumonia", ylabel="density", title="Scores")
     axes.legend()
@@ -49,7 +49,8 @@ def _features(reference: np.ndarray, features: np.ndarray, result: DriftResult, 
         figure.subplots(2, _SHOWN // 2).flat, np.argsort(-result.features.psi)[:_SHOWN], strict=True
     ):
         both = np.concatenate([reference[:, index], features[:, index]])
-        bins = np.linspace(*np.percentile(both, [0.5, 99.5]), _BINS + 1)
+        low, high = np.percentile(both, [0.5, 99.5]).tolist()
+        bins = np.linspace(low, high, _BINS + 1).tolist()
         axes.hist([reference[:, index], features[:, index]], bins=bins, density=True, label=["evaluation", "today"])
         axes.set_title(f"{names[index]}: {result.features.psi[index]:.2f}", fontsize=8)
         axes.tick_params(labelsize=7)

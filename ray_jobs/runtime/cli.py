@@ -16,6 +16,7 @@ from registry.log_lines import formatter, is_json, take_the_log
 from registry.raw_lines import take_standard_error
 from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
+from registry.signing import try_keys
 from registry.state import open_state
 
 Use = Literal["tracking", "ray", "state", "state to write"]
@@ -46,6 +47,7 @@ def run_job(
     options = parser.parse_args()
     try:
         settings = _settings(getattr(options, "data", None))
+        try_keys(settings)
         _reach(settings, {*uses, "data"} if data else uses)
         work(settings, options)
     except KeyboardInterrupt:

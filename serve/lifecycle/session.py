@@ -11,6 +11,7 @@ from registry.addresses import shown
 from registry.pages import page_of_project
 from registry.reach import UnreachableError
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
+from registry.signing import try_keys
 from registry.store import StoreError
 from registry.versions import client
 from serve.http.hosts import allowed_hosts
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     form = chosen(settings.log_format)
     set_up(form)
     try:
+        try_keys(settings)
         read_keys(settings)
         allowed_hosts(settings)
         _check_ports(settings)
@@ -79,11 +81,12 @@ def _serve(settings: Settings) -> int:
     form = chosen(settings.log_format)
     stop = threading.Event()
     _on_signals(stop)
-    running = None
-    mlflow_ui = MlflowUi(settings, LOCAL / "logs" / "mlflow.log") if wanted(settings) else None
+    running = mlflow_ui = None
     try:
         notices.starting(form)
         running = launch.start(settings)
+        if wanted(settings) and not stop.is_set():  # not before Ray, to which a slow machine would give too little then
+            mlflow_ui = MlflowUi(settings, LOCAL / "logs" / "mlflow.log")
         _on_signals(stop)  # Ray puts its own in their place while it starts
         if not wait_for(f"{running.url}/healthz", seconds=_ALIVE_WITHIN_S):
             raise launch.StartError(
