@@ -18,7 +18,7 @@ def main() -> None:
         module="ray_jobs.sign",
         description="Sign a version by the private key that SIGNING_KEY names, once its files were verified.",
         data=False,
-        uses=("tracking",),
+        uses=["tracking"],
         arguments=_arguments,
     )
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ def variables(settings: Settings) -> dict[str, str]:
         "STATE_URI": settings.state_uri,
         "DATA_URI": DATA,
         "RAY_ADDRESS": "",
+        "LOG_FORMAT": "json",
     }
 
 
@@ -40,6 +42,7 @@ def job(settings: Settings, *command: str, check: bool = True) -> subprocess.Com
         [sys.executable, *command], cwd=ROOT, env=variables(settings), capture_output=True, text=True, check=False
     )
     assert not check or done.returncode == 0, done.stderr
+    assert all(json.loads(line)["level"] for line in done.stderr.splitlines())
     return done
 
 
@@ -131,6 +134,22 @@ def test_a_second_training_is_judged_against_the_first_and_every_change_can_be_u
     last = history(settings)[-1]
     assert (last.from_version, last.to_version, last.why) == (2, 1, "another test")
     scored(settings, tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["starting Ray", "extracted"])
+def test_ctrl_c_ends_a_training_in_lines_of_json_with_what_to_do_last(settings, moment):
+    command = [sys.executable, "-m", "ray_jobs.train", "--trials", "2"]
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=variables(settings), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    lines = [json.loads(running.stderr.readline())["message"]]
+    while moment not in lines[-1]:
+        lines.append(json.loads(running.stderr.readline())["message"])
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does, all that Ray has started there included
+    lines += [json.loads(line)["message"] for line in running.stderr]
+    assert running.wait() == 1
+    assert lines[-1] == "ray_jobs.train interrupted; run it again to continue where it stopped."
+    assert not any(word in line for line in lines for word in ("Traceback", "raylet", "SIGTERM")), lines
 
 
 def scored(settings: Settings, tmp_path: Path) -> None:
