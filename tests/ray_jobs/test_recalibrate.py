@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs import recalibrate
-from ray_jobs.learning.recalibrate import log_odds_of
+from ray_jobs.dataset.synthetic import chest_picture
+from ray_jobs.learning.recalibrate import Recalibration, log_odds_of
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.tracking.lineage import REFERENCE_TAG
 from ray_jobs.tracking.reference import keep_reference, load_reference
@@ -133,6 +134,43 @@ def test_feedback_moves_sigmoid_and_threshold_and_the_new_version_serves_until_i
     rollback(settings, why="a test")
     assert production(settings).version == champion.version  # type: ignore[union-attr]
     assert [change.to_version for change in history(settings)] == [1, 2, 1]
+
+
+def test_a_folder_of_the_site_s_x_rays_moves_a_model_that_is_too_sure_and_a_second_run_has_nothing_to_gain(
+    settings: Settings, champion: ModelVersion, job: Job, tmp_path: Path, cluster: None, capsys
+):
+    before = fetch(settings, champion, tmp_path / "before")
+    too_sure = recalibrate.moved(before.estimator, Recalibration(slope=1.0, intercept=SHIFT, threshold=0.5))
+    write_bundle(
+        tmp_path / "sure",
+        estimator=too_sure,
+        spec=DEFAULT_SPEC,
+        threshold=0.5,
+        detector=before.detector,
+        evaluation=before.evaluation,
+        golden_images=[golden.image for golden in before.golden],
+        unsure=(0.4, 0.7),
+    )
+    tags = {"dataset.uri": "/clinic/xrays", "dataset.kind": "folder", "dataset.digest": "d"}
+    sure = register(settings, run_id=new_run(settings, tmp_path), bundle_folder=tmp_path / "sure", tags=tags)
+    promote(settings, sure, why="a test")
+    site = tmp_path / "site"
+    for patient in range(5000, 5080):
+        label = "PNEUMONIA" if patient % 2 else "NORMAL"
+        (site / label).mkdir(parents=True, exist_ok=True)
+        (site / label / f"person{patient}_1.jpeg").write_bytes(chest_picture(patient=patient, picture=0, label=label))
+    assert job("--data", str(site)) == 0
+    told = capsys.readouterr().out
+    assert f"80 X-rays of 80 patients, 40 with pneumonia, from {site}" in told
+    new = production(settings)
+    assert new
+    assert new.version == sure.version + 1
+    after = fetch(settings, new, tmp_path / "after")
+    assert after.evaluation["site"]["accuracy"]["value"] > 0.8
+    assert after.unsure
+    assert after.unsure[0] < after.threshold < after.unsure[1]
+    assert job("--data", str(site)) == recalibrate.NOTHING_GAINED
+    assert production(settings) == new
 
 
 def test_too_few_words_of_people_are_counted_and_nothing_is_registered(
