@@ -16,6 +16,8 @@ from moto.server import MotoRequestHandler
 from werkzeug.serving import make_server
 
 _NO_SUCH_KEY = 404
+# "No permissions are required to perform this operation": everyone may ask who they are.
+_ALWAYS_ALLOWED = {"sts:GetCallerIdentity"}
 # What a call names, by its service: the field of its JSON that says it.
 _NAMED_BY = {"secretsmanager": "SecretId", "sagemaker": "NotebookInstanceName"}
 
@@ -47,7 +49,7 @@ def recording_aws() -> Iterator[RecordingAws]:
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         caller, service = _signed(environ.get("HTTP_AUTHORIZATION", ""))
         body = b""
-        if caller and _body_says_what(environ):
+        if caller and _body_says_what(environ, service):
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
 
@@ -79,8 +81,12 @@ def _signed(authorization: str) -> tuple[str, str]:
     return caller, service
 
 
-def _body_says_what(environ: dict[str, Any]) -> bool:
-    return "HTTP_X_AMZ_TARGET" in environ or "delete" in parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+def _body_says_what(environ: dict[str, Any], service: str) -> bool:
+    in_json, in_xml = (
+        "HTTP_X_AMZ_TARGET" in environ,
+        "delete" in parse_qs(environ["QUERY_STRING"], keep_blank_values=True),
+    )
+    return in_json or in_xml or service == "sts"
 
 
 def of_s3(environ: dict[str, Any], body: bytes, status: int) -> set[Call]:
@@ -115,7 +121,11 @@ def of_s3(environ: dict[str, Any], body: bytes, status: int) -> set[Call]:
 
 
 def of_json(service: str, environ: dict[str, Any], body: bytes) -> set[Call]:
-    """What IAM asks for a request to a service that speaks JSON; of another, an action that no policy allows."""
+    """What IAM asks for a request to a service that speaks JSON, or to STS, which takes a form; of another, an action
+    that no policy allows."""
+    if service == "sts":
+        (operation,) = parse_qs(body.decode())["Action"]
+        return {Call(f"sts:{operation}", "*")}
     operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or f"{environ['REQUEST_METHOD']} of something"
     named = json.loads(body or b"{}").get(_NAMED_BY.get(service, ""), "*")
     return {Call(f"{service}:{operation}", named)}
@@ -131,5 +141,6 @@ def refused(statements: list[dict[str, Any]], calls: Iterable[Call]) -> list[Cal
             for statement in statements
         )
 
+    calls = {call for call in calls if call.action not in _ALWAYS_ALLOWED}
     assert all(statement["Effect"] == "Allow" and "Condition" not in statement for statement in statements)
     return sorted(call for call in calls if not allowed(call))

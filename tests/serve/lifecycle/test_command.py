@@ -1,0 +1,102 @@
+"""`python -m serve` at a terminal and in a pipe, on a first start, with nothing trained yet."""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.settings import ROOT
+from tests.serve.support.waiting import free_port, until
+
+_COMMAND = [sys.executable, "-m", "serve"]
+_STARTS_WITHIN_S = 420.0  # Ray is tried twice on a busy machine
+_COMPLAINTS = ("Traceback", "raylet", "SIGTERM", "Exception", "leaked")
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    """The environment of a first start."""
+    return {
+        **os.environ,
+        "STATE_URI": str(tmp_path / "state"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "HTTP_PORT": str(free_port()),
+        "MLFLOW_PORT": str(free_port()),
+        "LOG_FORMAT": "auto",
+    }
+
+
+class Listener:
+    """What is written to a file descriptor, until its other end is closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.heard = b""
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):  # a terminal without a process is an error
+            while part := os.read(self._descriptor, 65_536):
+                self.heard += part
+
+    def all(self) -> str:
+        self._thread.join(30)
+        return self.heard.decode()
+
+
+@contextlib.contextmanager
+def ended(pid: int) -> Iterator[None]:
+    """A test that fails leaves no server behind."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def test_at_a_terminal_there_is_text_that_ends_with_the_addresses_and_ctrl_c_stops_it_quietly(variables):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(_COMMAND[0], _COMMAND, variables)
+    listener = Listener(terminal)
+    with ended(pid):
+        until(lambda: b"Ctrl-C stops it." in listener.heard, seconds=_STARTS_WITHIN_S)
+        before, page, end = listener.heard.decode().partition(f"  Page    http://127.0.0.1:{variables['HTTP_PORT']}")
+        assert page
+        assert "  MLflow  http://127.0.0.1" in end
+        assert "{" not in before
+        assert "INFO" not in before
+        os.write(terminal, b"\x03")
+        status = os.waitpid(pid, 0)[1]
+    said = listener.all()
+    assert os.waitstatus_to_exitcode(status) == 0, said
+    assert "Stopping. Requests that are under way are answered first.\r\n" in said
+    assert not any(word in said for word in _COMPLAINTS), said
+
+
+def test_in_a_pipe_every_line_of_a_first_use_is_json_until_sigterm_stops_it(variables):
+    process = subprocess.Popen(_COMMAND, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout
+    listener = Listener(process.stdout.fileno())
+    with ended(process.pid):
+        until(lambda: b"Serving at" in listener.heard or process.poll() is not None, seconds=_STARTS_WITHIN_S)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(120)
+    lines = [json.loads(line) for line in listener.all().splitlines()]
+    assert code == 0, lines
+    assert not any(word in line["message"] for line in lines for word in _COMPLAINTS), lines
+    assert [line["message"].split(".")[0] for line in lines if line["logger"] == "serve"] == [
+        "Starting Ray and the server",
+        "Serving at http://127",
+        "Stopping",
+    ]
