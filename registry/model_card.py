@@ -137,12 +137,15 @@ def _abstention(evaluation: Mapping[str, Any], unsure: tuple[float, float] | Non
         return
     yield f"From {unsure[0]:.3f} to {unsure[1]:.3f} another way to take the same X-ray turns many answers. They carry a"
     yield "warning, and with `ABSTAIN=near-threshold` they are not given."
-    abstention = evaluation.get("abstention", {})
+    abstention = evaluation.get("abstention")
+    if not abstention:
+        return
+    yield ""
+    yield "| X-rays | answered | accuracy of these |"
+    yield "|---|---|---|"
     for name in (name for name in XRAYS if name in abstention):
-        found = abstention[name]
-        accuracy = found["accuracy"]
-        said = "" if accuracy is None else f", accuracy {accuracy:.3f} on these"
-        yield f"\n{_share(found['coverage'])} of the {XRAYS[name]} are answered{said}."
+        coverage, accuracy = abstention[name]["coverage"], abstention[name]["accuracy"]
+        yield f"| {XRAYS[name]} | {_share(coverage)} | {'' if accuracy is None else f'{accuracy:.3f}'} |"
 
 
 def _share(value: float | Mapping[str, float]) -> str:

@@ -92,7 +92,7 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     pictures = {item.path for item in mlflow_client.list_artifacts(version.run_id, "held_out")}
     assert pictures == {f"held_out/{name}.png" for name in ("abstention", "calibration", "confusion", "roc")}
     assert (tmp_path / "bundle" / "card.md").read_text() == bundle.card
-    for told in ("Generated pictures", "| turned 5 degrees left |", "are answered", f"{bundle.threshold:.3f}"):
+    for told in ("Generated pictures", "| turned 5 degrees left |", "accuracy of these", f"{bundle.threshold:.3f}"):
         assert told in bundle.card
 
 
