@@ -105,6 +105,7 @@ format: setup ## Fix the style automatically where possible
 bench: setup ## Run the benchmarks, each against alternatives in the same run
 	$(RUN) -m benchmarks.extraction
 	$(RUN) -m benchmarks.out_of_distribution
+	$(RUN) -m benchmarks.sweep --data synthetic:500
 	$(RUN) -m benchmarks.serving
 
 lock: setup ## Update requirements.lock from pyproject.toml
