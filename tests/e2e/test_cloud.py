@@ -118,7 +118,8 @@ def test_every_cell_of_the_notebook_works_against_the_cluster_and_mlflow(cloud: 
         (job,) = (entry for entry in json.load(answer) if entry["type"] == "SUBMISSION")
     assert f"{job['submission_id']} runs on {cloud.jobs}" in shown
     assert (job["entrypoint"], job["status"]) == ("python -m ray_jobs.train", "SUCCEEDED")
-    version = production(cloud.settings)
+    with as_role(PERSON, cloud.aws):
+        version = production(cloud.settings)
     assert version
     assert version.version == 1
     assert f"{version} · threshold" in shown
