@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -24,9 +23,9 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
-from ray_jobs.runtime.cluster import connect, cpus, sole_owner
+from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.output import OutputFile
-from ray_jobs.runtime.patience import wait
+from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 from registry.bundle import Bundle
 from registry.errors import UsageError
@@ -114,13 +113,8 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
     connect(ray_address)
     # The paths stay here: every worker would otherwise hold the names of all images.
     common = ray.put(replace(job, batches=()))
-    waiting = enumerate(job.batches)
-    running = [_batch.remote(common, *batch) for batch in islice(waiting, 3 * cpus())]
     with Progress("predict", unit="image", total=sum(map(len, job.batches))) as progress:
-        while running:
-            [done], _ = wait([running.pop(0)], "predict")
-            rows: pa.RecordBatch = ray.get(done)
-            running += [_batch.remote(common, *batch) for batch in islice(waiting, 1)]
+        for rows in in_turn(lambda batch: _batch.remote(common, *batch), enumerate(job.batches), "predict"):
             progress.update(len(rows))
             yield rows
 
@@ -196,7 +190,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
             version.version,
             version.digest,
             open_state(settings.state_uri),
-            abstains=settings.abstain == "near-threshold",
+            abstains=settings.abstains,
         )
         with sole_owner(f"predict-{job.key}", settings):
             options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)

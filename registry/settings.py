@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri
 
     @property
+    def abstains(self) -> bool:
+        """Whether answers near the threshold are not given."""
+        return self.abstain == "near-threshold"
+
+    @property
     def webapp_url(self) -> str:
         """Where jobs ask the webapp: WEBAPP_URI, else this machine."""
         return self.webapp_uri or url_here(self.http_host, self.http_port)

@@ -68,7 +68,7 @@ def create_app(
     with `hosts`, it has to name one of them.
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
-    predictor = Predictor(holder, threads=threads, abstains=settings.abstain == "near-threshold")
+    predictor = Predictor(holder, threads=threads, abstains=settings.abstains)
     load = Load()
     metrics.follow(load)
     service = PredictionService(predictor, limits=limits, load=load, metrics=metrics, recorder=recorder)

@@ -11,7 +11,8 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.learning.changes import CHANGES
 from ray_jobs.learning.table import FeatureTable
-from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.cluster import connect
+from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 
 A_CLASS = 100  # X-rays: enough to see one answer in a hundred turn, few enough for seconds
@@ -31,22 +32,16 @@ def changed_features(
     source: Source, manifest: Manifest, table: FeatureTable, spec: FeatureSpec, *, ray_address: str | None
 ) -> np.ndarray:
     """float32 (N, 1 + changes, D) of a table's N X-rays: as they are first, then after each of CHANGES in its order."""
-    places = {
-        name: path
-        for _, rows in manifest.shards()
-        for path, name in zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
-    }
+    rows = manifest.table("sha256", "path")
+    places = dict(zip(rows.column("sha256").to_pylist(), rows.column("path").to_pylist(), strict=True))
     paths = [places[name] for name in table.sha256]
     connect(ray_address)
-    waiting = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
-    common = ray.put((source, spec))
-    running, done = list[ray.ObjectRef](), list[np.ndarray]()
+    batches = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
+    common, done = ray.put((source, spec)), list[np.ndarray]()
     with Progress("changing", unit="image", total=len(paths)) as progress:
-        while waiting or running:
-            while waiting and len(running) < 3 * cpus():
-                running.append(_changed.remote(common, waiting.pop(0)))
-            done.append(ray.get(running.pop(0)))
-            progress.update(len(done[-1]))
+        for features in in_turn(lambda batch: _changed.remote(common, batch), batches, "changing"):
+            done.append(features)
+            progress.update(len(features))
     return np.concatenate(done)
 
 

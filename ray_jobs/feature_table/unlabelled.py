@@ -11,7 +11,8 @@ from features.reading.errors import ImageError
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
-from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.cluster import connect
+from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 from registry.errors import UsageError
 
@@ -42,13 +43,10 @@ def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_add
         paths = [paths[index] for index in np.sort(chosen)]
     connect(ray_address)
     common = ray.put((source, spec))
-    waiting = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
-    running, found, unread = list[ray.ObjectRef](), list[np.ndarray](), 0
+    batches = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
+    found, unread = list[np.ndarray](), 0
     with Progress("describing", unit="image", total=len(paths)) as progress:
-        while waiting or running:
-            while waiting and len(running) < 3 * cpus():
-                running.append(_described.remote(common, waiting.pop(0)))
-            rows, lost = ray.get(running.pop(0))
+        for rows, lost in in_turn(lambda batch: _described.remote(common, batch), batches, "describing"):
             found.append(rows)
             unread += lost
             progress.update(len(rows) + lost)

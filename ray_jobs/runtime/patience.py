@@ -4,12 +4,16 @@ A load balancer closes a connection on which nothing is said for a time, and `ra
 one, then ends in an error though the job goes on. A first worker takes minutes to come.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 import ray
 
+from ray_jobs.runtime.cluster import cpus
 from ray_jobs.runtime.progress import write_line
+
+T = TypeVar("T")
 
 _EVERY_S = 60.0
 
@@ -32,6 +36,20 @@ def gather(tasks: Sequence[Any], what: str) -> list[Any]:
     while running:
         _, running = wait(running, what)
     return list(ray.get(list(tasks)))
+
+
+def in_turn(start: Callable[[T], Any], items: Iterable[T], what: str) -> Iterator[Any]:
+    """The results of the tasks that `start` begins on items, in their order, waited for as `wait` does.
+
+    Only a few are ahead of the workers, so only a few results are in memory.
+    """
+    waiting = iter(items)
+    running = [start(item) for item in islice(waiting, 3 * cpus())]
+    while running:
+        [done], _ = wait([running.pop(0)], what)
+        result = ray.get(done)
+        running += [start(item) for item in islice(waiting, 1)]
+        yield result
 
 
 def waiting_for(tasks: int, cores: float) -> str:
