@@ -33,7 +33,6 @@ from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.bundle import write_bundle
-from registry.estimator import probability
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
 from registry.versions import ModelVersion, register, version_of_run
@@ -66,8 +65,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     shared = ray.put(data)
     fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
     measured = measure(prepared, sides, fitted, detector, run)
-    scores = probability(fitted.estimator, sides.held_out.features)
-    reference = keep_reference(prepared.state, sides.held_out, scores, DEFAULT_SPEC)
+    reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
         metrics=measured.metrics() | _metrics(best, fitted),

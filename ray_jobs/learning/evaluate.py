@@ -125,6 +125,14 @@ def evaluate_views(
     return evaluate(np.repeat(labels, views), probabilities.ravel(), np.repeat(patients, views), threshold=threshold)
 
 
+def view_probabilities(features: np.ndarray, probability: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Probabilities (N, J) of features (N, J, D) of J views of N images, by a function of features (M, D)."""
+    count, views, width = features.shape
+    if views == 0:
+        return np.empty((count, 0))
+    return probability(features.reshape(count * views, width)).reshape(count, views)
+
+
 def patient_weights(
     labels: np.ndarray, codes: np.ndarray, *, seed: int, resamples: int = RESAMPLES
 ) -> list[np.ndarray]:

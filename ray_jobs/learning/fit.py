@@ -1,8 +1,8 @@
 """The final model of a trial: fitted on all training patients, calibrated and thresholded on scores of unseen ones."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from sklearn.base import clone
@@ -19,10 +19,6 @@ from ray_jobs.learning.trial import Trial, smallest_fold
 from registry.threads import one_thread
 
 MOST_MISSED = 0.05
-
-
-class _Sigmoid(Protocol):
-    def predict(self, scores: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +57,18 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
         best_threshold(data.labels[rows], calibrator.predict(trial.scores[rows])),
         float(np.quantile(calibrator.predict(trial.scores[ill]), MOST_MISSED)),
     )
-    return Fitted(estimator=estimator, threshold=threshold, unsure=_unsure(calibrator, trial, data, threshold))
+    return Fitted(estimator=estimator, threshold=threshold, unsure=_unsure(calibrator.predict, trial, data, threshold))
 
 
-def _unsure(calibrator: _Sigmoid, trial: Trial, data: TrainingSet, threshold: float) -> tuple[float, float] | None:
+def _unsure(
+    calibrate: Callable[[np.ndarray], np.ndarray], trial: Trial, data: TrainingSet, threshold: float
+) -> tuple[float, float] | None:
     """The band around the threshold, by what out-of-fold scores of the views that judge make of each image's answer."""
     views = trial.scores[data.fitted :]
     if not len(views):
         return None
-    plain = calibrator.predict(trial.scores[: data.images])
-    return unsure_band(plain, calibrator.predict(views).reshape(-1, data.images).T, threshold)
+    plain = calibrate(trial.scores[: data.images])
+    return unsure_band(plain, calibrate(views).reshape(-1, data.images).T, threshold)
 
 
 def _calibrated(pipeline: Pipeline, scores: np.ndarray, labels: np.ndarray) -> CalibratedClassifierCV:

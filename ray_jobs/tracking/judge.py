@@ -3,14 +3,13 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ray_jobs.feature_table.prepare import Prepared
-from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views
+from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views, view_probabilities
 from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.runtime.progress import write_line
@@ -61,7 +60,8 @@ def judge(
         bundle = fetch(settings, version, folder)
         probabilities = bundle.probability(held_out.features)
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
-        shifted = shifted_evaluation(held_out, bundle.probability, bundle.threshold)
+        views = view_probabilities(held_out.judged, bundle.probability)
+        shifted = evaluate_views(held_out.labels, views, held_out.patients, threshold=bundle.threshold)
         test = _test_evaluation(sides.test, bundle)
         candidate = Challenger(
             prepared=prepared,
@@ -107,15 +107,6 @@ def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
     if len(np.unique(table.labels)) < 2:
         return None
     return evaluate(table.labels, bundle.probability(table.features), table.patients, threshold=bundle.threshold)
-
-
-def shifted_evaluation(
-    table: FeatureTable, probability: Callable[[np.ndarray], np.ndarray], threshold: float
-) -> Evaluation | None:
-    """How good a model is on a table's X-rays as another place might have taken them; None where there are none."""
-    count, views, width = table.judged.shape
-    probabilities = probability(table.judged.reshape(count * views, width)) if views else np.empty(0)
-    return evaluate_views(table.labels, probabilities.reshape(count, views), table.patients, threshold=threshold)
 
 
 def verdict_of(decision: GateDecision, *, waits: bool) -> str:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from registry.model_card import XRAYS
 from serve.page.language import Language
 from serve.production.model import Served
 
 Rows = list[tuple[str, str, str]]
-TOLD = ("test", "site", "held_out", "held_out_shifted")
+TOLD = tuple(XRAYS)
 SHOWN = ("auc", "sensitivity", "specificity", "accuracy", "calibration_error", "brier")
 _SHARES = ("sensitivity", "specificity", "accuracy")
 
