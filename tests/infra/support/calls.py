@@ -55,7 +55,7 @@ def recording_aws() -> Iterator[RecordingAws]:
 
         def answered(status: str, *rest: Any) -> Any:
             if caller:
-                found = of_s3(environ, body, int(status[:3])) if service == "s3" else of_json(service, environ, body)
+                found = _asked(service, environ, body, int(status[:3]))
                 aws.calls.setdefault(caller, set()).update(found)
             return start_response(status, *rest)
 
@@ -82,11 +82,14 @@ def _signed(authorization: str) -> tuple[str, str]:
 
 
 def _body_says_what(environ: dict[str, Any], service: str) -> bool:
-    in_json, in_xml = (
-        "HTTP_X_AMZ_TARGET" in environ,
-        "delete" in parse_qs(environ["QUERY_STRING"], keep_blank_values=True),
-    )
-    return in_json or in_xml or service == "sts"
+    deletes = "delete" in parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+    return deletes or "HTTP_X_AMZ_TARGET" in environ or service == "sts"
+
+
+def _asked(service: str, environ: dict[str, Any], body: bytes, status: int) -> set[Call]:
+    if service == "s3":
+        return of_s3(environ, body, status)
+    return of_sts(body) if service == "sts" else of_json(service, environ, body)
 
 
 def of_s3(environ: dict[str, Any], body: bytes, status: int) -> set[Call]:
@@ -120,12 +123,13 @@ def of_s3(environ: dict[str, Any], body: bytes, status: int) -> set[Call]:
     return read | {Call("s3:PutObject", thing)}
 
 
+def of_sts(body: bytes) -> set[Call]:
+    """What IAM asks for a request to STS, which takes a form."""
+    return {Call(f"sts:{operation}", "*") for operation in parse_qs(body.decode())["Action"]}
+
+
 def of_json(service: str, environ: dict[str, Any], body: bytes) -> set[Call]:
-    """What IAM asks for a request to a service that speaks JSON, or to STS, which takes a form; of another, an action
-    that no policy allows."""
-    if service == "sts":
-        (operation,) = parse_qs(body.decode())["Action"]
-        return {Call(f"sts:{operation}", "*")}
+    """What IAM asks for a request to a service that speaks JSON; of another, an action that no policy allows."""
     operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2] or f"{environ['REQUEST_METHOD']} of something"
     named = json.loads(body or b"{}").get(_NAMED_BY.get(service, ""), "*")
     return {Call(f"{service}:{operation}", named)}
