@@ -7,8 +7,9 @@ noise-free selective classification", JMLR 11): accuracy is bought with coverage
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.isotonic import IsotonicRegression
 
-TURNED = 0.01  # of the answers outside the band, at most so many turn when the X-ray is taken in another way
+TURNS = 0.15  # an answer is unsure where more than this share of the answers at its probability turn
 _MOST_UNSURE = 0.5  # of the answers of a class; a model that would be unsure of more says nothing by being so
 
 
@@ -33,7 +34,9 @@ def unsure_band(plain: np.ndarray, views: np.ndarray, threshold: float) -> tuple
 
     `plain` (N,) are probabilities of X-rays as they are, `views` (N, J) of the same as another place might have taken
     them, by models that had not seen their patients. Each class has its own end: a shift of exposure often turns the
-    answers of one class only. An answer at the upper end is sure, one at the lower end is not.
+    answers of one class only. How many answers turn at a distance from the threshold is an isotonic regression (Barlow
+    et al., 1972, "Statistical inference under order restrictions"): the farther away, the fewer. An answer at the upper
+    end is sure, one at the lower end is not.
 
     >>> plain = np.array([0.1, 0.4, 0.6, 0.9])
     >>> unsure_band(plain, np.array([[0.2], [0.3], [0.4], [0.8]]), 0.5)
@@ -48,17 +51,15 @@ def unsure_band(plain: np.ndarray, views: np.ndarray, threshold: float) -> tuple
 
 
 def _reach(distance: np.ndarray, turned: np.ndarray) -> float:
-    """The smallest distance from the threshold beyond which at most TURNED of the pairs (K,) turn."""
+    """The distance from the threshold from which on at most TURNS of the pairs (K,) turn; 0 where that is everywhere."""
     if not turned.any():
         return 0.0
-    order = np.argsort(-distance, kind="stable")
-    distance, turned = distance[order], turned[order]
-    share = np.cumsum(turned) / np.arange(1, len(turned) + 1)
-    sure = np.flatnonzero(share <= TURNED)
-    last = max(int(sure[-1]) if len(sure) else -1, int(len(turned) * (1 - _MOST_UNSURE)) - 1)
-    if last + 1 >= len(distance):
+    rate = IsotonicRegression(increasing=False).fit_transform(distance, turned)
+    order = np.argsort(distance, kind="stable")
+    unsure = min(int(np.sum(rate > TURNS)), int(np.ceil(len(distance) * _MOST_UNSURE)))
+    if unsure in (0, len(distance)):
         return 0.0
-    return float((distance[max(last, 0)] + distance[last + 1]) / 2)
+    return float(distance[order][unsure - 1 : unsure + 1].mean())
 
 
 def covered(labels: np.ndarray, probabilities: np.ndarray, threshold: float, band: tuple[float, float]) -> Coverage:

@@ -24,7 +24,10 @@ KERNELS = {
     "SkylakeX": {"avx512f", "avx512dq", "avx512bw", "avx512vl"},
 }
 THREADS = (1, 2, 8)
-# The tests that numbers decide, in pieces that take minutes each.
+# All pairs of a kernel and a number of threads are tried on the numbers themselves. The pieces of the suite, which take
+# minutes each, are run with every kernel and with every number of threads, not with every pair of them.
+OF_THE_SUITE = ((None, 8), ("Nehalem", 1), ("Haswell", 2), ("Zen", 8), ("SkylakeX", 2))
+# The tests that numbers decide.
 OF_NUMBERS = {
     "features and learning": ("tests/features", "tests/ray_jobs/learning"),
     "models": ("tests/behaviour", "tests/registry"),
@@ -105,7 +108,6 @@ def test_trials_fits_answers_and_digests_are_the_same(computed, kernel, threads)
 
 
 @pytest.mark.parametrize("piece", OF_NUMBERS)
-@pytest.mark.parametrize("threads", THREADS)
-@pytest.mark.parametrize("kernel", [None, *KERNELS])
+@pytest.mark.parametrize(("kernel", "threads"), OF_THE_SUITE)
 def test_the_tests_of_numbers_pass(kernel, threads, piece):
     run("-m", "pytest", "-q", "-x", "-m", "not long", *OF_NUMBERS[piece], env=environment(kernel, threads))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.learning.abstention import TURNED, Coverage, covered, unsure_band
+from ray_jobs.learning.abstention import TURNS, Coverage, covered, unsure_band
 
 THRESHOLD = 0.6
 
@@ -21,15 +21,22 @@ def test_each_class_has_an_end_of_its_own():
     assert high == pytest.approx(0.75)  # half way between the last answer that turned and the next
 
 
-def test_one_answer_in_a_hundred_may_turn_far_from_the_threshold():
+def test_an_answer_that_turns_far_from_the_threshold_makes_none_of_its_neighbours_unsure():
     plain = np.concatenate([np.linspace(0.7, 0.99, 200), np.linspace(0.01, 0.5, 200)])
     views = plain.copy()
     views[[100, 0, 1]] = 0.1  # one far away, two that are nearest
     low, high = unsure_band(plain, views[:, None], THRESHOLD)
     assert low == THRESHOLD
     assert plain[1] < high < plain[2]
-    outside = plain >= high
-    assert np.mean(views[outside] < THRESHOLD) <= TURNED
+
+
+def test_the_band_ends_where_fewer_than_one_in_seven_answers_turn():
+    plain = np.linspace(0.7, 0.9, 40)
+    views = plain.copy()
+    views[[0, 4, 8, 12, 21, 30]] = 0.1  # one in four of the nearer ones, then one in ten
+    _, high = unsure_band(plain, views[:, None], THRESHOLD)
+    assert plain[12] < high < plain[13]
+    assert 1 / 10 < TURNS < 1 / 4
 
 
 def test_a_model_whose_every_answer_turns_is_unsure_of_the_nearer_half():
