@@ -10,6 +10,8 @@ STACK ?= local
 DATA ?=
 SERVICE ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
+# What must hold of every resource on AWS, which Pulumi asks before it creates anything.
+RULES = $(if $(filter aws aws-%,$(STACK)),--policy-pack pulumi/policy)
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ policy: setup ## Write the policy of who deploys STACK=aws, instead of Administr
 
 up: stack ## Build the images and start the stack: in Docker on this machine, or STACK=aws
 	@$(INFRA) doctor $(STACK)
-	$(PULUMI) up --stack $(STACK) --yes
+	$(PULUMI) up --stack $(STACK) --yes $(RULES)
 	@$(INFRA) check $(STACK)
 
 check: ## Check that a stack on AWS runs the new version and was not rolled back

@@ -54,10 +54,15 @@ def read_setting(name: str, stack: str) -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
+def described() -> dict[str, Any]:
+    """What Pulumi.yaml has for each setting."""
+    settings = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    return {name: one["default"] for name, one in settings.items()}
+
+
 def settings_of(stack: str) -> dict[str, Any]:
     """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet."""
-    described = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    values = {name: setting["default"] for name, setting in described.items()}
+    values = described()
     try:
         done = run_pulumi("config", "--json", "--stack", stack)
     except StackError:

@@ -100,7 +100,7 @@ def policy(name: str) -> list[Path]:
     from infra.aws import deployer, imagined  # noqa: PLC0415  heavy: the whole program
 
     settings = stack.settings_of(name)
-    kinds = {one.kind for one in imagined.declared(name, settings)}
+    kinds = {one.kind for one in imagined.graph_of(name, settings).resources}
     region = settings.get("aws:region") or imagined.REGION
     found = deployer.documents(deployer.statements(kinds, replace(_names(name), region=region)))
     folder = FILES / name

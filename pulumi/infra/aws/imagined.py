@@ -1,21 +1,23 @@
 """The program of a stack run without AWS, to learn what it would declare: nothing is asked and nothing is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+from google.protobuf.json_format import MessageToDict
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
 from infra.aws import backend
-from infra.aws.settings import read_aws_settings
+from infra.aws.graph import Asked, Graph, kind_of, parsed, plain
+from infra.aws.names import Names
+from infra.aws.settings import AwsSettings, read_aws_settings
 from infra.secrets import setting
-from infra.topology import topology
+from infra.topology import project_of, topology
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 # What has to be set before `make up`, and is not yet where somebody asks what they will need.
 _EXAMPLES = {"allowedCidrs": '["203.0.113.7/32"]', "alertEmail": "team@example.com", "aws:region": REGION}
-_TLS = ("tlsKey", "tlsCertificate", "tlsAuthority")
+_IN_THE_OPEN = ("tlsCertificate", "tlsAuthority")
 
 
 class Imagined(Mocks):
@@ -74,44 +76,44 @@ class Imagined(Mocks):
         return f"arn:aws:secretsmanager:{self.region}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
 
 
-@dataclass(frozen=True, order=True)
-class Declared:
-    """A resource by its kind, as `pulumi_aws` has it (`ecs.Service`, `docker.Image`), and its name in the program."""
-
-    kind: str
-    name: str
-
-
-def declared(stack: str, settings: Mapping[str, Any]) -> list[Declared]:
-    """Every resource that the program of a stack would declare; raises SettingError where a setting is wrong.
+def graph_of(stack: str, settings: Mapping[str, Any]) -> Graph:
+    """All that the program of a stack would ask for; raises SettingError where a setting is wrong.
 
     Secrets need not be there, and what has to be set need not be set.
     """
-    plain = {name: _text(value) for name, value in settings.items()}
+    plain_text = {name: _text(value) for name, value in settings.items()}
     whole = _EXAMPLES | {
-        name: value for name, value in plain.items() if value not in ("", "[]") or name not in _EXAMPLES
+        name: value for name, value in plain_text.items() if value not in ("", "[]") or name not in _EXAMPLES
     }
     # Of an archive or a fresh checkout no secret exists; what is declared does not depend on their values.
-    whole |= dict.fromkeys((*_TLS, *(setting(name) for name in topology(login=True, stack=stack).secrets)), "a secret")
-    found = _Recorder(whole["aws:region"])
+    secrets = {setting(name): f"value of {name}" for name in topology(login=True, stack=stack).secrets}
+    secrets |= {"tlsKey": "value of tls-key"} | {name: f"the {name}" for name in _IN_THE_OPEN}
+    monitor = _Recorder(whole["aws:region"])
     pulumi.runtime.set_all_config(
-        {name if ":" in name else f"hm-mlflow:{name}": value for name, value in whole.items()}
+        {name if ":" in name else f"hm-mlflow:{name}": value for name, value in (whole | secrets).items()},
+        secret_keys=[f"hm-mlflow:{name}" for name in secrets if name not in _IN_THE_OPEN],
     )
-    pulumi.runtime.set_mocks(found, project="hm-mlflow", stack=stack, preview=False)
+    pulumi.runtime.set_mocks(monitor.mocks, project="hm-mlflow", stack=stack, preview=False, monitor=monitor)
+    read: list[AwsSettings] = []
 
     def program() -> None:
-        read = read_aws_settings()
-        backend.build(topology(workers=read.environment.idle_workers, login=True, stack=stack), read)
+        read.append(read_aws_settings())
+        backend.build(topology(workers=read[0].environment.idle_workers, login=True, stack=stack), read[0])
 
     pulumi.runtime.test(program)()
-    return sorted(found.recorded)
-
-
-def kind_of(token: str) -> str:
-    """`aws:ecs/service:Service` is `ecs.Service`, `docker:index/image:Image` is `docker.Image`."""
-    provider, module, name = token.split(":")
-    package = module.split("/")[0]
-    return f"{provider if package == 'index' or provider != 'aws' else package}.{name}"
+    [known] = read
+    return Graph(
+        resources=tuple(sorted(monitor.recorded, key=str)),
+        settings=known,
+        names=Names(
+            project=project_of(stack),
+            stack=stack,
+            environment=known.environment.name,
+            account=ACCOUNT,
+            region=known.region,
+            own_domain=known.domain,
+        ),
+    )
 
 
 def _text(value: Any) -> str:
@@ -121,12 +123,13 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class _Recorder(Imagined):
+class _Recorder(MockMonitor):
     def __init__(self, region: str) -> None:
-        super().__init__(region)
-        self.recorded: set[Declared] = set()
+        super().__init__(Imagined(region))
+        self.recorded: list[Asked] = []
 
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        if not args.typ.startswith("hm-mlflow:"):  # a group, which is nothing by itself
-            self.recorded.add(Declared(kind_of(args.typ), args.name))
-        return super().new_resource(args)
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802  gRPC's name
+        if request.custom:  # a group is nothing by itself
+            inputs = parsed(plain(MessageToDict(request.object)))
+            self.recorded.append(Asked(kind_of(request.type), request.name, inputs, protected=request.protect))
+        return super().RegisterResource(request)

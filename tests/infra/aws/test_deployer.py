@@ -14,7 +14,7 @@ from infra import stack
 from infra.__main__ import main
 from infra.aws import commands
 from infra.aws.deployer import BY_HAND, COMMANDS, MOST_CHARACTERS, TYPES, documents, permissions, statements
-from infra.aws.imagined import declared
+from infra.aws.imagined import graph_of
 from infra.aws.names import Names
 from infra.settings import SettingError
 from tests.infra.support.graph import Graph, defaults, record, recorded
@@ -85,7 +85,7 @@ def test_a_kind_of_which_nothing_is_known_stops_it():
 @pytest.mark.parametrize("graph", ["prod", "a domain of one's own"])
 def test_every_kind_is_in_a_table_and_the_program_needs_no_account_to_say_it(graph: str):
     settings = {"prod": {"environment": "prod"}}.get(graph, ZONE)
-    found = declared("aws", defaults() | settings)
+    found = graph_of("aws", defaults() | settings).resources
     assert {one.kind for one in found} == kinds(GRAPHS[graph]())
     assert {one.kind for one in found} <= TYPES.keys() | BY_HAND.keys()
 
@@ -160,4 +160,4 @@ def test_make_policy_writes_them_and_says_how_they_are_given(monkeypatch, tmp_pa
 
 def test_a_setting_that_cannot_be_is_said_instead(monkeypatch):
     with pytest.raises(SettingError, match="environment is 'test'"):
-        declared("aws", defaults() | {"environment": "test"})
+        graph_of("aws", defaults() | {"environment": "test"})

@@ -11,7 +11,8 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs
 
-from infra.aws.imagined import ACCOUNT, Imagined, kind_of
+from infra.aws.graph import kind_of
+from infra.aws.imagined import ACCOUNT, Imagined
 from infra.settings import ROOT
 from tests.infra.support.recorded import SECRETS, Place, Secret, _plain, place
 

@@ -1,0 +1,156 @@
+"""What must hold of buckets and the database."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.aws.graph import Graph
+from infra.aws.names import DATABASE, LOGS
+from infra.aws.rules.common import containers, environment, expect
+
+_PASSWORDS_OF_RDS = "arn:aws:secretsmanager:{}:{}:secret:rds!"
+
+
+def _of_each_bucket(graph: Graph, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    settings = graph.of(kind)
+    yield from ((name, settings.get(name, {})) for name in graph.of("s3.Bucket"))
+
+
+def buckets_are_closed_to_the_public(graph: Graph) -> Iterator[str]:
+    """Buckets are closed to the public."""
+    closed = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
+    for name, block in _of_each_bucket(graph, "s3.BucketPublicAccessBlock"):
+        yield from expect(name, block, bucket=graph.of("s3.Bucket")[name]["bucket"], **closed)
+    for name, rules in _of_each_bucket(graph, "s3.BucketOwnershipControls"):
+        yield from expect(name, rules, rule={"objectOwnership": "BucketOwnerEnforced"})
+
+
+def buckets_are_encrypted(graph: Graph) -> Iterator[str]:
+    """Buckets are encrypted."""
+    for name, encryption in _of_each_bucket(graph, "s3.BucketServerSideEncryptionConfiguration"):
+        found = [rule["applyServerSideEncryptionByDefault"]["sseAlgorithm"] for rule in encryption.get("rules", [])]
+        if found != ["AES256" if name == LOGS else "aws:kms"]:
+            yield f"{name} is encrypted by {found}"
+
+
+def buckets_keep_versions(graph: Graph) -> Iterator[str]:
+    """Buckets keep versions."""
+    for name, versioning in _of_each_bucket(graph, "s3.BucketVersioning"):
+        yield from expect(name, versioning, versioningConfiguration={"status": "Enabled"})
+
+
+def buckets_take_tls_alone(graph: Graph) -> Iterator[str]:
+    """Buckets take tls alone."""
+    for name, guard in _of_each_bucket(graph, "s3.BucketPolicy"):
+        statements = guard.get("policy", {}).get("Statement", [])
+        arn = f"arn:aws:s3:::{graph.of('s3.Bucket')[name]['bucket']}"
+        denied = {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [arn, f"{arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+        if denied not in statements:
+            yield f"{name} takes requests without TLS"
+        if any(one["Effect"] == "Allow" and one["Principal"] in ("*", {"AWS": "*"}) for one in statements):
+            yield f"{name} is open to everybody"
+
+
+def buckets_are_cleaned(graph: Graph) -> Iterator[str]:
+    """Buckets are cleaned."""
+    for name, lifecycle in _of_each_bucket(graph, "s3.BucketLifecycleConfiguration"):
+        rules = [rule for rule in lifecycle.get("rules", []) if rule["status"] == "Enabled"]
+        for what in ("abortIncompleteMultipartUpload", "noncurrentVersionExpiration"):
+            if not any(rule.get(what) and rule["filter"]["prefix"] == "" for rule in rules):
+                yield f"{name} has no {what} for everything in it"
+        if name != LOGS and any("expiration" in rule for rule in rules):
+            yield f"{name} loses what people put there"
+
+
+def data_are_not_lost_by_mistake(graph: Graph) -> Iterator[str]:
+    """Data are not lost by mistake."""
+    guarded = graph.settings.protected  # in prod until `keepData` is false
+    for resource in graph.resources:
+        if resource.kind == "s3.Bucket":
+            yield from expect(str(resource), resource.inputs, forceDestroy=not guarded)
+        if resource.kind in ("s3.Bucket", "rds.Instance") and resource.protected != guarded:
+            yield f"{resource} has protection {resource.protected}"
+    yield from expect(
+        "database", graph.of("rds.Instance")[DATABASE], deletionProtection=guarded, skipFinalSnapshot=not graph.careful
+    )
+    yield from expect("edge", graph.of("lb.LoadBalancer")["edge"], enableDeletionProtection=guarded)
+
+
+def the_database_is_private_and_encrypted(graph: Graph) -> Iterator[str]:
+    """The database is private and encrypted."""
+    database = graph.of("rds.Instance")[DATABASE]
+    yield from expect(
+        "database",
+        database,
+        storageEncrypted=True,
+        publiclyAccessible=False,
+        multiAz=graph.settings.environment.standby,
+        dbSubnetGroupName=graph.names.of("database"),
+        vpcSecurityGroupIds=["id of database"],
+    )
+    yield from expect(
+        "its subnets", graph.of("rds.SubnetGroup")[DATABASE], subnetIds=["id of private-1", "id of private-2"]
+    )
+
+
+def the_database_is_backed_up_and_kept_up_to_date(graph: Graph) -> Iterator[str]:
+    """The database is backed up and kept up to date."""
+    database = graph.of("rds.Instance")[DATABASE]
+    least = min(7, graph.settings.environment.backup_days)  # the free plan has a day
+    if database.get("backupRetentionPeriod", 0) < least:
+        yield f"backups are kept for less than {least} days"
+    yield from expect(
+        "database",
+        database,
+        copyTagsToSnapshot=True,
+        autoMinorVersionUpgrade=True,
+        enabledCloudwatchLogsExports=["postgresql"],
+    )
+
+
+def the_database_password_is_rds_own(graph: Graph) -> Iterator[str]:
+    """The database password is rds own."""
+    database = graph.of("rds.Instance")[DATABASE]
+    yield from expect("database", database, manageMasterUserPassword=True)
+    yield from (f"the stack knows {key}" for key in ("password", "passwordWo") if key in database)
+
+
+def the_database_takes_tls_alone_and_is_verified(graph: Graph) -> Iterator[str]:
+    """The database takes tls alone and is verified."""
+    parameters = {one["name"]: one["value"] for one in graph.of("rds.ParameterGroup")[DATABASE]["parameters"]}
+    yield from expect("parameters", parameters, **{"rds.force_ssl": "1"})
+    database = graph.of("rds.Instance")[DATABASE]
+    yield from expect(
+        "database", database, parameterGroupName=graph.names.of("database"), caCertIdentifier="rds-ca-rsa2048-g1"
+    )
+    mlflow = containers(graph)["mlflow"]["mlflow"]
+    yield from expect(
+        "mlflow",
+        environment(mlflow),
+        PGSSLMODE="verify-full",
+        PGSSLROOTCERT="/usr/local/share/rds/authorities.pem",
+        PGPASSFILE="/run/secrets/pgpass",
+    )
+    where, begin = environment(mlflow).get("DATABASE_SECRET", ""), _PASSWORDS_OF_RDS
+    if not where.startswith(begin.format(graph.names.region, graph.names.account)):
+        yield f"mlflow reads the database's password at {where or 'no place'}"
+
+
+RULES = (
+    buckets_are_closed_to_the_public,
+    buckets_are_encrypted,
+    buckets_keep_versions,
+    buckets_take_tls_alone,
+    buckets_are_cleaned,
+    data_are_not_lost_by_mistake,
+    the_database_is_private_and_encrypted,
+    the_database_is_backed_up_and_kept_up_to_date,
+    the_database_password_is_rds_own,
+    the_database_takes_tls_alone_and_is_verified,
+)

@@ -1,0 +1,71 @@
+"""The rules as a policy pack, asked as Pulumi's engine asks it: as a process, by gRPC, in a first preview and later."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.aws.graph import Graph
+from infra.aws.rules.every import RULES
+from tests.infra.support.engine import Engine, pack
+from tests.infra.support.mutations import Mutation, asked, mutations
+
+# The engine shows a pack what secrets are, and not that they are: this rule looks at the program's own run.
+BY_THE_PROGRAM_ALONE = "secrets_are_encrypted_in_the_state"
+ONE_A_RULE = list({mutation.rule: mutation for mutation in mutations()}.values())
+
+
+@pytest.fixture(scope="module", params=["dev", "prod"])
+def told(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Graph]]:
+    """The pack, told of an unchanged graph."""
+    with pack(request.param) as engine:
+        yield engine, asked(request.param)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first preview", "later"])
+def test_what_the_program_asks_for_breaks_no_rule(told: tuple[Engine, Graph], first: bool):
+    engine, graph = told
+    engine.tell(graph, first=first)
+    assert engine.violations(graph, first=first) == []
+
+
+def test_there_is_a_policy_for_each_rule(told: tuple[Engine, Graph]):
+    engine, _ = told
+    assert {name.replace("-", "_") for name in engine.policies} - {"what_is_asked_for"} == RULES.keys()
+
+
+def caught(engine: Engine, mutation: Mutation, graph: Graph) -> bool:
+    changed = mutation.of(graph)
+    others = tuple(one for one in changed.resources if one not in graph.resources)
+    engine.only(mutation.rule)
+    if others:
+        engine.tell(changed, others)
+    found = engine.violations(changed)
+    engine.tell(graph, (graph.get(mutation.kind, mutation.name),))
+    return bool(found) and all(line.startswith(mutation.rule.replace("_", "-")) for line in found)
+
+
+def missed(told: tuple[Engine, Graph], wanted: list[Mutation]) -> list[str]:
+    engine, graph = told
+    engine.tell(graph)
+    environment = graph.settings.environment.name
+    return [
+        str(mutation)
+        for mutation in wanted
+        if mutation.environment == environment
+        and mutation.rule != BY_THE_PROGRAM_ALONE
+        and not caught(engine, mutation, graph)
+    ]
+
+
+def test_the_pack_catches_a_change_that_breaks_a_rule(told: tuple[Engine, Graph]):
+    assert missed(told, ONE_A_RULE) == []
+
+
+@pytest.mark.long
+def test_the_pack_catches_every_change_that_breaks_a_rule(told: tuple[Engine, Graph]):
+    assert missed(told, list(mutations())) == []
+
+
+def test_on_this_machine_there_is_nothing_to_judge():
+    with pack("dev", stack="local") as engine:
+        assert engine.violations(asked("dev")) == []
