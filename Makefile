@@ -15,7 +15,7 @@ RULES = $(if $(filter aws aws-%,$(STACK)),--policy-pack pulumi/policy)
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token logs upload compose secrets
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token logs upload compose secrets preview sbom audit notebook
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ up: stack ## Build the images and start the stack: in Docker on this machine, or
 	@$(INFRA) doctor $(STACK)
 	$(PULUMI) up --stack $(STACK) --yes $(RULES)
 	@$(INFRA) check $(STACK)
+
+preview: stack ## Show what `make up` would change, and check it against the rules
+	$(PULUMI) preview --stack $(STACK) --diff
 
 check: ## Check that a stack on AWS runs the new version and was not rolled back
 	@$(INFRA) check $(STACK)
@@ -104,11 +107,20 @@ format: setup ## Fix the style automatically where possible
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+notebook: setup ## Open the training notebook in JupyterLab
+	cd notebooks && exec ../$(VENV)/bin/jupyter lab train.ipynb
+
 bench: setup ## Run the benchmarks, each against alternatives in the same run
 	$(RUN) -m benchmarks.extraction
 	$(RUN) -m benchmarks.out_of_distribution
 	$(RUN) -m benchmarks.sweep --data synthetic:500
 	$(RUN) -m benchmarks.serving
+
+sbom: setup ## List what the lock and the built images consist of (CycloneDX), in .local/sbom
+	@$(INFRA) sbom
+
+audit: setup ## Look up known vulnerabilities of the lock and the built images
+	@$(INFRA) audit
 
 lock: setup ## Update requirements.lock from pyproject.toml
 	$(RUN) -m pip install --quiet uv==$(UV_VERSION)

@@ -16,11 +16,13 @@ from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
 from infra.settings import SettingError
+from infra.supply import audit, image_names, list_parts
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 SECRETS_FOLDER = ROOT / "compose" / "secrets"
+BILLS = ROOT / ".local" / "sbom"
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
 
 
@@ -35,6 +37,8 @@ def main() -> None:
     subparsers = parser.add_subparsers(dest="command", required=True)
     subparsers.add_parser("compose", help="write the Compose file")
     subparsers.add_parser("secrets", help="make the missing secret files")
+    subparsers.add_parser("sbom", help="list what the lock and the images consist of")
+    subparsers.add_parser("audit", help="look up known vulnerabilities of the lock and the images")
     subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
     subparsers.add_parser("doctor", help="check what an account on AWS would refuse").add_argument("stack")
@@ -54,6 +58,8 @@ def main() -> None:
         COMPOSE_FILE.write_text(compose_text())
     elif options.command == "secrets":
         _secrets()
+    elif options.command in ("sbom", "audit"):
+        _supply(options.command)
     elif options.command == "upload":
         _upload(options.stack, options.data)
     else:
@@ -75,6 +81,13 @@ def _of_a_stack(options: argparse.Namespace) -> None:
 def _secrets() -> None:
     written = write_files(SECRETS_FOLDER, lower(topology(login=True)).secrets)
     print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
+
+
+def _supply(command: str) -> None:
+    images = image_names(lower(topology()))
+    account = list_parts(ROOT, BILLS, images) if command == "sbom" else audit(ROOT, images)
+    print(account)
+    sys.exit(account.exit_code)
 
 
 def _stack(name: str) -> None:
