@@ -53,7 +53,7 @@ up: stack ## Build the images and start the stack: in Docker on this machine, or
 	@$(INFRA) check $(STACK)
 
 preview: stack ## Show what `make up` would change, and check it against the rules
-	$(PULUMI) preview --stack $(STACK) --diff
+	$(PULUMI) preview --stack $(STACK) --diff $(RULES)
 
 check: ## Check that a stack on AWS runs the new version and was not rolled back
 	@$(INFRA) check $(STACK)

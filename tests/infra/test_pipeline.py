@@ -125,6 +125,13 @@ def test_a_preview_that_fails_fails_and_is_still_told(tmp_path: Path):
     assert comment.step["if"] == "${{ !cancelled() && steps.preview.outcome != 'skipped' }}"
 
 
+def test_a_preview_judges_the_plan_by_the_rules():
+    typed = subprocess.run(
+        ["make", "--dry-run", "preview", "STACK=aws-dev"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "pulumi preview --stack aws-dev --diff --policy-pack pulumi/policy" in typed.stdout
+
+
 def test_every_action_is_pinned_by_its_digest_and_says_its_version():
     used = [line.strip() for file in FILES for line in file.read_text().splitlines() if "uses:" in line]
     foreign = [line for line in used if "uses: ./" not in line]
