@@ -116,7 +116,8 @@ def _numbers(evaluation: Mapping[str, Any]) -> Iterator[str]:
     scope = evaluation.get("scope", {}).get("held_out", {})
     if {"refused", "doubtful"} <= scope.keys():
         yield ""
-        yield f"Of the held-out X-rays it refuses {_share(scope['refused'])} and warns of {_share(scope['doubtful'])}."
+        refused, doubtful = _share(scope["refused"]), _share(scope["doubtful"])
+        yield f"Of the held-out X-rays it refuses {refused} and finds {doubtful} unusual."
 
 
 def _changes(evaluation: Mapping[str, Any]) -> Iterator[str]:

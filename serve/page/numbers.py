@@ -60,6 +60,9 @@ def facts(served: Served, language: Language) -> list[tuple[str, str]]:
         number = _number(rates, name)
         if number:
             rows.append((f"fact.{name}", language.percent(number[0])))
+    answered = evaluation.get("abstention", {}).get("held_out")
+    if answered:
+        rows.append(("fact.unsure", language.percent(1 - answered["coverage"])))
     return rows
 
 

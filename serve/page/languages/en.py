@@ -140,7 +140,8 @@ WORDS: dict[str, str] = {
     "fact.train": "X-rays for training",
     "fact.held-out": "X-rays for evaluation",
     "fact.refused": "Held-out X-rays that it refuses",
-    "fact.doubtful": "Held-out X-rays with a warning",
+    "fact.doubtful": "Held-out X-rays that it finds unusual",
+    "fact.unsure": "Held-out X-rays whose answer is near the threshold",
     "of_patients": "{pictures} of {patients} patients ({pneumonia} pneumonia)",
     "about_limits_title": "Limits",
     "about_calibration": (

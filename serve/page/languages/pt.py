@@ -142,7 +142,8 @@ WORDS: dict[str, str] = {
     "fact.train": "Radiografias para treino",
     "fact.held-out": "Radiografias para avaliação",
     "fact.refused": "Radiografias separadas que ele recusa",
-    "fact.doubtful": "Radiografias separadas com aviso",
+    "fact.doubtful": "Radiografias separadas que ele acha incomuns",
+    "fact.unsure": "Radiografias separadas com resposta perto do limiar",
     "of_patients": "{pictures} de {patients} pacientes ({pneumonia} com pneumonia)",
     "about_limits_title": "Limites",
     "about_calibration": (
