@@ -51,7 +51,7 @@ def unsure_band(plain: np.ndarray, views: np.ndarray, threshold: float) -> tuple
 
 
 def _reach(distance: np.ndarray, turned: np.ndarray) -> float:
-    """The distance from the threshold from which on at most TURNS of the pairs (K,) turn; 0 where that is everywhere."""
+    """The distance from the threshold beyond which at most TURNS of the pairs (K,) turn; 0 where none do more."""
     if not turned.any():
         return 0.0
     rate = IsotonicRegression(increasing=False).fit_transform(distance, turned)
