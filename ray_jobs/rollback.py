@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.traffic import wait_for_traffic
+from registry.production import required_production
 from registry.promotion import rollback
 from registry.settings import Settings
-from registry.versions import fetch, version_of
+from registry.versions import fetch
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         f"{settings.model_name} version {change.to_version} is in Production again, "
         f"in place of version {change.from_version}."
     )
-    version = version_of(settings, change.to_version)
+    version = required_production(settings)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
     print(f"traffic: {wait_for_traffic(settings, version, bundle)}")

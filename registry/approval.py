@@ -63,8 +63,27 @@ def candidate_of(settings: Settings, version: ModelVersion) -> WaitingVersion | 
         return None
 
 
-def promote_by_hand(settings: Settings, version: ModelVersion, *, why: str | None) -> Change | None:
-    """Make a version Production by a person's word; None if it is already.
+def check_word(settings: Settings, version: ModelVersion) -> Passed | None:
+    """What the gate said of a version that waits, None for one that does not.
+
+    Raises
+    ------
+    PromotionError
+        If a person's word is needed, because it waits or APPROVAL asks for one, and nobody's name is known.
+    """
+    candidate = candidate_of(settings, version)
+    if (candidate or settings.approval == "required") and not person(settings):
+        raise PromotionError(
+            f"{version} needs a person's word, and no name is known here: a container's account is nobody's. Give "
+            "yours, as in PROMOTED_BY='Ana Souza', or submit the job with ray_jobs.runtime.submit"
+        )
+    return candidate.passed if candidate else None
+
+
+def promote_by_hand(
+    settings: Settings, version: ModelVersion, *, why: str | None, metrics: Mapping[str, float] | None = None
+) -> Change | None:
+    """Make a version Production by a person's word; None if it is already. `metrics` go on record too.
 
     Without `why`, a version that waits is approved for what the gate said, as long as what it was compared with is in
     Production. With it, or if it does not wait, it is promoted whatever the gate said.
@@ -76,28 +95,23 @@ def promote_by_hand(settings: Settings, version: ModelVersion, *, why: str | Non
     HistoryError
         If the history is damaged, or newer than MLflow.
     """
-    candidate = candidate_of(settings, version)
-    if (candidate or settings.approval == "required") and not person(settings):
-        raise PromotionError(
-            f"{version} needs a person's word, and no name is known here: a container's account is nobody's. Give "
-            "yours, as in PROMOTED_BY='Ana Souza', or submit the job with ray_jobs.runtime.submit"
-        )
-    if candidate and why is None:
+    passed = check_word(settings, version)
+    if passed and why is None:
         try:
             change = promote(
                 settings,
                 version,
-                why=f"approved: {candidate.passed.why}",
-                metrics=dict(candidate.passed.metrics),
-                judged_against=candidate.passed.against,
+                why=f"approved: {passed.why}",
+                metrics={**passed.metrics, **(metrics or {})},
+                judged_against=passed.against,
             )
         except ProductionMovedError as error:
             raise PromotionError(
                 f"{error} Train again for that, or promote it all the same, with --why TEXT, which is recorded."
             ) from error
     else:
-        change = promote(settings, version, why=why or "promoted by hand")
-    if candidate:
+        change = promote(settings, version, why=why or "promoted by hand", metrics=dict(metrics or {}))
+    if passed:
         last = change or [one for one in history(settings) if one.to_version == version.version][-1]
         set_tags(settings, version, {APPROVAL_TAG: f"approved by {last.who}"})
     return change

@@ -16,14 +16,11 @@ def moved(settings: Settings, history: History) -> str:
     head, alias = history.head, aliased(settings)
     if head is None:
         return ""
-    if alias is None:
-        return f"The alias production was deleted outside of the history, which says version {head.to_version}"
-    if alias.version != head.to_version:
-        return (
-            f"The alias production was moved to version {alias.version} outside of the history, "
-            f"which says version {head.to_version}"
-        )
-    return ""
+    if (alias.version if alias else None) == head.to_version:
+        return ""
+    how = f"moved to version {alias.version}" if alias else "deleted"
+    said = f"version {head.to_version}" if head.to_version else "that nothing is in Production"
+    return f"The alias production was {how} outside of the history, which says {said}"
 
 
 def restore(settings: Settings) -> Change | None:

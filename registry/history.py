@@ -8,10 +8,34 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["promotion", "rollback", "takeover", "alias", "repair"]
+Kind = Literal["promotion", "rollback", "takeover", "alias", "repair", "shadow", "canary", "ended", "taken back"]
 Place = Literal["MLflow", "STATE_URI"]
 BEGINNING = "0" * 64
 LONGEST = 5000  # characters, of a tag in MLflow's tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """A candidate beside the version in Production.
+
+    Attributes
+    ----------
+    version, digest
+        The candidate.
+    until
+        When it ends by itself, in ISO format.
+    share
+        Of the requests, which the candidate answers; 0 for a shadow, which answers copies that nobody sees.
+    """
+
+    version: int
+    digest: str
+    until: str
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        how = f"canary, {self.share:.3g} of the requests" if self.share else "shadow"
+        return f"{how}, until {self.until}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +45,8 @@ class Change:
     Attributes
     ----------
     from_version, to_version
-        What was and what is in Production; `from_version` is None for the first. They are the same in a record of kind
-        `takeover`, `alias` or `repair`, which changes nothing.
+        What was and what is in Production; None for nothing, as before the first promotion, and after it where serving
+        refused that version. They are the same in a record that changes nothing, as most kinds do.
     undoes
         The number of the change that a rollback undoes.
     digest
@@ -31,6 +55,10 @@ class Change:
         Names of the history and of the record; empty in a record of before there was a chain.
     registry, state
         MLFLOW_TRACKING_URI and STATE_URI of whoever wrote it.
+    rollout
+        What a record of kind `shadow` or `canary` begins.
+    ends
+        The number of the record of the rollout that this one ends.
     previous
         The digest of the record before; empty in a record of before there was a chain.
     """
@@ -39,7 +67,7 @@ class Change:
     when: str
     who: str
     from_version: int | None
-    to_version: int
+    to_version: int | None
     why: str
     metrics: dict[str, float] = field(default_factory=dict)
     undoes: int | None = None
@@ -50,10 +78,16 @@ class Change:
     registry: str = ""
     state: str = ""
     previous: str = ""
+    rollout: Rollout | None = None
+    ends: int | None = None
 
     def __str__(self) -> str:
-        step = f"{self.from_version or '-'} -> {self.to_version}"
-        return f"{self.number:>4}  {self.when}  {self.kind:<9}  {step:<10}  {self.who}: {self.why}"
+        step = f"{self.from_version or '-'} -> {self.to_version or '-'}"
+        if self.rollout:
+            step = f"{self.to_version} with {self.rollout.version}"
+        more = f" [{self.rollout}]" if self.rollout else ""
+        ended = f" [ends the rollout of record {self.ends}]" if self.ends else ""
+        return f"{self.number:>4}  {self.when}  {self.kind:<10}  {step:<10}  {self.who}: {self.why}{more}{ended}"
 
 
 @dataclass(frozen=True)
@@ -65,16 +99,18 @@ class WrittenChange:
     @classmethod
     def of(cls, change: Change) -> "WrittenChange":
         """Write a change; a reason that is longer than MLflow's tables take is cut."""
-        record, why = cls(json.dumps(asdict(change))), change.why
+        record, why = cls(_text(change)), change.why
         while (excess := len(record.text) - LONGEST) > 0 and why:
             why = why[: -(excess // 6 + 1)]  # a character takes up to six in JSON
-            record = cls(json.dumps(asdict(replace(change, why=f"{why} ..."))))
+            record = cls(_text(replace(change, why=f"{why} ...")))
         return record
 
     @cached_property
     def change(self) -> Change:
         """What it says; raises ValueError, TypeError or KeyError if it is no record."""
         fields: dict[str, Any] = json.loads(self.text)
+        if fields.get("rollout"):
+            fields["rollout"] = Rollout(**fields["rollout"])
         return Change(**fields)
 
     @cached_property
@@ -86,12 +122,19 @@ class WrittenChange:
     def readable(self) -> bool:
         """Whether it is a record at all."""
         try:
-            return isinstance(self.change.number, int) and isinstance(self.change.to_version, int)
+            return isinstance(self.change.number, int) and isinstance(self.change.to_version, int | None)
         except (ValueError, TypeError, KeyError):
             return False
 
 
 Records = Mapping[int, WrittenChange]
+_OF_ROLLOUTS = ("rollout", "ends")
+
+
+def _text(change: Change) -> str:
+    """A change in JSON; what only rollouts have is left out elsewhere, so that older servers read those records."""
+    fields = asdict(change)
+    return json.dumps({name: value for name, value in fields.items() if value is not None or name not in _OF_ROLLOUTS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +174,16 @@ class History:
     def head(self) -> Change | None:
         """The last change; None where there is no chain yet."""
         return self.records[-1].change if self.records and not self.old else None
+
+    @property
+    def rollout(self) -> Change | None:
+        """The record of the shadow or canary that no later one has ended: whatever changes Production does."""
+        for change in reversed(self.changes if self.head else []):
+            if change.rollout:
+                return change
+            if change.kind not in ("alias", "repair"):
+                return None
+        return None
 
     @property
     def older(self) -> bool:

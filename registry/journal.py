@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.addresses import shown
 from registry.errors import HistoryError
-from registry.history import BEGINNING, Change, History, Kind, WrittenChange
+from registry.history import BEGINNING, LONGEST, Change, History, Kind, Rollout, WrittenChange
 from registry.identity import whoever
 from registry.production import told
 from registry.record_store import GONE, RecordStore
@@ -27,6 +27,8 @@ from registry.takeover import chained
 from registry.versions import ALIAS, aliased, client
 
 log = logging.getLogger(__name__)
+
+ROLLOUT_TAG = "rollout"
 
 
 class Journal:
@@ -104,7 +106,7 @@ class Journal:
             except MlflowException as error:
                 if error.error_code not in GONE:
                     raise
-                log.warning("Version %d of %s is not in MLflow.", head.to_version, self._settings.model_name)
+                log.warning("Version %s of %s is not in MLflow.", head.to_version, self._settings.model_name)
                 return
             pointed, head = head, self.store.read().head
             if head and head.id == pointed.id:
@@ -179,12 +181,38 @@ class Journal:
             if known is None:
                 self.store.write_tag(record)
             self.point()
+            self._tag_candidate(change)
         self.store.release(record)
         return counts
 
-    def _point(self, version: int) -> None:
+    def _tag_candidate(self, change: Change) -> None:
+        """Let MLflow's page say on the candidate's version how its rollout stands."""
+        if change.rollout:
+            version, told = change.rollout.version, str(change.rollout)
+        elif change.ends and (began := self._began(change.ends)):
+            version = began.version
+            how = "promoted" if change.to_version == version and change.kind == "promotion" else change.kind
+            told = f"{how} at {change.when} by {change.who}: {change.why}"
+        else:
+            return
+        try:
+            self._client.set_model_version_tag(self._settings.model_name, str(version), ROLLOUT_TAG, told[:LONGEST])
+        except MlflowException as error:
+            if error.error_code not in GONE:
+                raise
+
+    def _began(self, number: int) -> Rollout | None:
+        found = self.store.tags().get(number)
+        return found.change.rollout if found and found.readable else None
+
+    def _point(self, version: int | None) -> None:
         settings, mlflow_client = self._settings, self._client
         now = aliased(settings)
+        if version is None:
+            if now is not None:
+                mlflow_client.delete_registered_model_alias(settings.model_name, ALIAS)
+            self._unstage()
+            return
         if now is None or now.version != version:
             mlflow_client.set_registered_model_alias(settings.model_name, ALIAS, str(version))
         with warnings.catch_warnings():
@@ -194,6 +222,14 @@ class Journal:
                 mlflow_client.transition_model_version_stage(
                     settings.model_name, str(version), "Production", archive_existing_versions=True
                 )
+
+    def _unstage(self) -> None:
+        """Take the legacy stage from whatever has it."""
+        for entry in self._client.search_model_versions(f"name='{self._settings.model_name}'"):
+            if entry.current_stage == "Production":
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self._client.transition_model_version_stage(entry.name, entry.version, "None")
 
 
 def _noted(history: History) -> bool:

@@ -49,6 +49,8 @@ def version_in(settings: Settings, history: History) -> ModelVersion | None:
     if history.head is None:
         return aliased(settings)
     head = history.head
+    if head.to_version is None:
+        return None
     try:
         version = version_of(settings, head.to_version)
     except NoSuchVersionError:

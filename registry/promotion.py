@@ -43,18 +43,16 @@ def promote(
             raise ProductionMovedError(
                 f"Production is {found}, {version} was judged against {judged_against}; judge it again."
             )
-        return _change(settings, found, version, why=why, metrics=metrics or {})
+        return _change(settings, now, version, why=why, metrics=metrics or {})
 
     return Journal(settings).append(draft)
 
 
-def rollback(settings: Settings, *, why: str, of: ModelVersion | None = None) -> Change:
+def rollback(settings: Settings, *, why: str) -> Change:
     """Undo the last promotion that has not been undone: the version that it replaced becomes Production again.
 
     Raises
     ------
-    ProductionMovedError
-        If `of` is given, and is not what is in Production any more.
     PromotionError
         If nothing was replaced yet, or no record says how what is there became Production.
     HistoryError
@@ -67,19 +65,34 @@ def rollback(settings: Settings, *, why: str, of: ModelVersion | None = None) ->
             raise PromotionError(
                 f"No version of {settings.model_name} is in Production, so there is nothing to roll back."
             )
-        if of and current != of.version:
-            raise ProductionMovedError(f"Production is {current} by now, and no longer {of}.")
-        named = f"{settings.model_name} version {current}"
-        standing = _standing(now.changes, current)
-        if not standing or standing[-1].to_version != current:
-            raise PromotionError(
-                f"No record says how {named} became Production; name the version to go to with ray_jobs.promote."
-            )
-        undone = standing[-1]
+        undone = _undone(settings, now, current)
         if undone.from_version is None:
-            raise PromotionError(f"{named} replaced no version, so there is none to go back to.")
-        target = version_of(settings, undone.from_version)
-        return _change(settings, current, target, why=why, metrics={}, undoes=undone.number)
+            raise PromotionError(
+                f"{settings.model_name} version {current} replaced no version, so there is none to go back to."
+            )
+        return _undo(settings, now, undone, why=why)
+
+    return cast(Change, Journal(settings).append(draft))  # the draft above always makes one
+
+
+def take_back(settings: Settings, version: ModelVersion, *, why: str) -> Change:
+    """Undo the promotion of a version that serving refuses; the first one leaves nothing in Production, as before it.
+
+    Raises
+    ------
+    ProductionMovedError
+        If the version is not what is in Production any more.
+    PromotionError
+        If no record says how it became Production.
+    HistoryError
+        If the history is damaged, or newer than MLflow.
+    """
+
+    def draft(now: History) -> Change:
+        current = _current(settings, now)
+        if current != version.version:
+            raise ProductionMovedError(f"Production is {current} by now, and no longer {version}.")
+        return _undo(settings, now, _undone(settings, now, current), why=why)
 
     return cast(Change, Journal(settings).append(draft))  # the draft above always makes one
 
@@ -90,6 +103,22 @@ def _current(settings: Settings, now: History) -> int | None:
         return now.head.to_version
     alias = aliased(settings)
     return alias.version if alias else None
+
+
+def _undone(settings: Settings, now: History, current: int) -> Change:
+    """The promotion that a rollback of what is in Production undoes; raises PromotionError."""
+    standing = _standing(now.changes, current)
+    if not standing or standing[-1].to_version != current:
+        raise PromotionError(
+            f"No record says how {settings.model_name} version {current} became Production; name the version to go to "
+            "with ray_jobs.promote."
+        )
+    return standing[-1]
+
+
+def _undo(settings: Settings, now: History, undone: Change, *, why: str) -> Change:
+    target = version_of(settings, undone.from_version) if undone.from_version else None
+    return _change(settings, now, target, why=why, metrics={}, undoes=undone.number)
 
 
 def _standing(changes: Sequence[Change], current: int) -> list[Change]:
@@ -109,23 +138,25 @@ def _standing(changes: Sequence[Change], current: int) -> list[Change]:
 
 def _change(
     settings: Settings,
-    current: int | None,
-    target: ModelVersion,
+    now: History,
+    target: ModelVersion | None,
     *,
     why: str,
     metrics: dict[str, float],
     undoes: int | None = None,
 ) -> Change:
-    """A change whose place in the history is not known yet."""
+    """A change whose place in the history is not known yet; it ends a rollout, which was a comparison with what was."""
+    rollout = now.rollout
     return Change(
         number=0,
         when="",
         who=whoever(settings),
-        from_version=current,
-        to_version=target.version,
-        digest=target.digest,
+        from_version=_current(settings, now),
+        to_version=target.version if target else None,
+        digest=target.digest if target else "",
         why=why,
         metrics=metrics,
         undoes=undoes,
         kind="promotion" if undoes is None else "rollback",
+        ends=rollout.number if rollout else None,
     )

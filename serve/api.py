@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from serve.metrics import MEDIA_TYPE, Metrics
 from serve.page.numbers import TOLD
 from serve.page.routes import add_page
 from serve.production.model import Holder, Served
-from serve.schemas import FailureReport, HealthReport, ModelCard, Prediction, Predictions, Problem
+from serve.schemas import FailureReport, HealthReport, ModelCard, Prediction, Predictions, Problem, RolloutReport
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
@@ -77,6 +78,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if recorder:
             recorder.start()
+        service.shadow.start()
         try:
             if around is None:
                 yield
@@ -85,6 +87,7 @@ def create_app(
                     yield
         finally:
             predictor.close()
+            await asyncio.to_thread(service.shadow.stop)
             if recorder:
                 await asyncio.to_thread(recorder.stop)
 
@@ -207,6 +210,26 @@ def card(served: Served, holder: Holder) -> ModelCard:
         serving_since=served.since,
         source=served.source,
         failure=FailureReport(**asdict(failure)) if failure else None,
+        rollout=_rollout(holder),
+    )
+
+
+def _rollout(holder: Holder) -> RolloutReport | None:
+    candidate = holder.candidate
+    if candidate is None or candidate.record.rollout is None:
+        return None
+    record, rollout, counts = candidate.record, candidate.record.rollout, candidate.counts
+    return RolloutReport(
+        kind=record.kind,
+        version=rollout.version,
+        share=rollout.share,
+        since=datetime.fromisoformat(record.when),
+        until=datetime.fromisoformat(rollout.until),
+        who=record.who,
+        why=record.why,
+        loaded=candidate.served is not None,
+        trouble=counts.stopped or candidate.trouble or None,
+        numbers=counts.numbers(),
     )
 
 

@@ -16,6 +16,7 @@ from ray.serve.schema import LoggingConfig
 
 from registry.settings import Settings
 from registry.state import open_state
+from registry.verified_cache import cache_folder
 from serve.api import create_app
 from serve.http.hosts import allowed_hosts
 from serve.http.keys import Keys
@@ -23,7 +24,9 @@ from serve.http.limits import RequestLimits
 from serve.inference.recorder import PredictionRecorder
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
+from serve.production.lookout import Lookout
 from serve.production.model import Holder
+from serve.production.rollout_follower import RolloutFollower
 from serve.production.watcher import watch
 from serve.run_folder import RunFolder
 
@@ -62,7 +65,15 @@ class Webapp:
             if settings.prediction_records == "on"
             else None
         )
-        self._watcher = watch(self._holder, settings, self._metrics)
+        lookout = Lookout(settings)
+        self._watcher = watch(self._holder, lookout, settings, self._metrics)
+        self._rollouts = RolloutFollower(
+            self._holder,
+            lookup=lambda: lookout.rollout,
+            settings=settings,
+            cache=cache_folder(settings).with_name("candidate"),
+            metrics=self._metrics,
+        )
         # Modules are half a million objects that never go away; to look through them again would stop requests for
         # tens of milliseconds each time. What requests allocate is freed by its counts, so that looking can be rare.
         gc.freeze()
@@ -70,6 +81,7 @@ class Webapp:
         # Serve sends requests once this returns: with a model, unless there is none or its store is too slow.
         self._watcher.start()
         self._watcher.wait(FIRST_LOOK_S)
+        self._rollouts.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         @asynccontextmanager
@@ -78,6 +90,7 @@ class Webapp:
                 yield
             finally:
                 self._watcher.stop()
+                self._rollouts.stop()
                 for handler in logging.getLogger().handlers:
                     handler.flush()  # Ray ends a replica without the interpreter's own farewell
 

@@ -88,6 +88,12 @@ class Metrics:
         self.following = self._gauge(
             "hm_following_production", "1 while every replica serves what Production names, else 0", "livemin"
         )
+        self.candidate = self._gauge(
+            "hm_candidate_version", "Candidate that a replica has beside Production, 0 for none", "liveall"
+        )
+        self.rollout = self._counter(
+            "hm_rollout_pictures", "Pictures of a rollout, by who was asked and what became of them", "arm", "outcome"
+        )
         self.swaps = self._counter("hm_swaps", "Models taken into service, from the registry or from disk", "source")
         self.swap_failures = self._counter("hm_swap_failures", "Failed attempts to follow Production", "code")
 

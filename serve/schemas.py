@@ -118,6 +118,21 @@ class FailureReport(ApiModel):
     since: datetime
 
 
+class RolloutReport(ApiModel):
+    """A candidate beside the model that answers: unseen in a `shadow`, for a share of the requests in a `canary`."""
+
+    kind: str
+    version: int
+    share: FiniteFloat
+    since: datetime
+    until: datetime
+    who: str
+    why: str
+    loaded: bool = Field(description="Whether the replica that was asked has the candidate's model.")
+    trouble: str | None = Field(description="Null, or why the candidate is not asked.")
+    numbers: dict[str, FiniteFloat] = Field(description="What all replicas counted, some seconds ago.")
+
+
 class ModelCard(ApiModel):
     """The model that answers now."""
 
@@ -137,6 +152,7 @@ class ModelCard(ApiModel):
     serving_since: datetime
     source: Literal["registry", "disk"]
     failure: FailureReport | None = Field(description="Null, or why the version in Production is not the one served.")
+    rollout: RolloutReport | None = Field(description="Null, or the candidate that is compared with it.")
 
 
 class HealthReport(ApiModel):

@@ -13,7 +13,7 @@ from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.webapp import NotAskableError, Sight, WebappClient
 from registry.bundle import GOLDEN_TOLERANCE, Bundle
 from registry.errors import FixableError, NoSuchVersionError
-from registry.promotion import rollback
+from registry.promotion import take_back
 from registry.settings import Settings
 from registry.versions import ModelVersion, client, set_tags, version_of
 
@@ -165,9 +165,11 @@ def _check_registry(settings: Settings, sights: Sequence[Sight]) -> None:
 def _taken_back(settings: Settings, version: ModelVersion, refusal: str) -> str:
     """Take a version back that serving refuses; says what came of it."""
     try:
-        change = rollback(settings, why=refusal, of=version)
+        change = take_back(settings, version, why=refusal)
     except FixableError as error:
         return f"{refusal}. It could not be taken back: {error}"
+    if change.to_version is None:
+        return f"{refusal}. It was taken back, and nothing is in Production, as before it"
     return f"{refusal}. It was taken back, and version {change.to_version} is in Production again"
 
 

@@ -4,7 +4,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from registry.errors import FixableError
 from registry.settings import Settings
 
 _TIMEOUT = httpx.Timeout(15.0, connect=3.0)
-_VERSION = "hm_serving_version"
+_VERSION, _CANDIDATE = "hm_serving_version", "hm_candidate_version"
 
 
 class NotAskableError(FixableError):
@@ -26,16 +26,17 @@ class NotAskableError(FixableError):
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """What one address says: the version of each of its replicas, 0 for none, and what `/model` tells, if anything."""
+    """What one address says: the version of each of its replicas, 0 for none, and what `/model` tells, if anything.
+
+    `failure` is why what answers is not what is in Production; empty where it is. `candidates` are the
+    versions that the replicas have beside Production, 0 for none.
+    """
 
     address: str
     versions: tuple[int, ...]
     card: Mapping[str, Any]
-
-    @property
-    def failure(self) -> Mapping[str, Any]:
-        """Why what answers is not what is in Production; empty where it is."""
-        return self.card.get("failure") or {}
+    failure: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[int, ...] = ()
 
 
 class WebappClient:
@@ -84,10 +85,16 @@ class WebappClient:
             raise NotAskableError(f"it says {metrics.status_code}; name an API key of it in API_KEYS")
         if metrics.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return None
-        versions = tuple(_versions(metrics.text))
+        versions = tuple(_versions(metrics.text, _VERSION))
         if not versions:
             raise NotAskableError("what answers there is no webapp of this project; WEBAPP_URI names it")
-        return Sight(address=address, versions=versions, card=model.json() if model.is_success else {})
+        return Sight(
+            address=address,
+            versions=versions,
+            card=model.json() if model.is_success else {},
+            failure=_failure(model),
+            candidates=tuple(_versions(metrics.text, _CANDIDATE)),
+        )
 
     def _ask(self, address: str, method: str, path: str, **given: Any) -> httpx.Response:
         headers = self._headers | given.pop("headers", {})
@@ -98,10 +105,18 @@ class WebappClient:
             return client.request(method, url, headers=headers, extensions=names, **given)
 
 
-def _versions(metrics: str) -> Iterator[int]:
+def _failure(model: httpx.Response) -> Mapping[str, Any]:
+    """Why Production is not followed; `/model` tells it with a model as well as without one."""
+    try:
+        return dict(model.json().get("failure") or {})
+    except (ValueError, AttributeError, TypeError):  # somebody in between answered
+        return {}
+
+
+def _versions(metrics: str, name: str) -> Iterator[int]:
     try:
         for family in text_string_to_metric_families(metrics):
-            if family.name == _VERSION:
+            if family.name == name:
                 yield from (int(sample.value) for sample in family.samples)
     except ValueError:  # no metrics at all
         return

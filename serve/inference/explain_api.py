@@ -45,16 +45,24 @@ def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
         Orange shows where the picture speaks for PNEUMONIA in the eyes of the model: where the probability would fall
         if the picture were like an average normal one there. It is not an outline of a disease.
         """
-        served = predictor.served()
-        request.scope["state"]["version"] = served.version.version
+        request_id = request_id_of(request)
+        served = predictor.model_for(request_id)
         pictures = await read_pictures(request, limits)
         if len(pictures) > 1:
             raise ProblemError("too-many-files", f"{len(pictures)} pictures were sent; one at a time is explained.")
         drawn = not _wants_json(request)
-        request_id = request_id_of(request)
-        answer = await predictor.run(
-            lambda: _explained(served, pictures[0], request_id, drawn=drawn, abstains=predictor.abstains)
-        )
+
+        async def explained_by(model: Served) -> bytes | Explanation | Problem:
+            request.scope["state"]["version"] = model.version.version
+            return await predictor.run(
+                lambda: _explained(model, pictures[0], request_id, drawn=drawn, abstains=predictor.abstains)
+            )
+
+        answer = await explained_by(served)
+        production = predictor.served()
+        if served is not production and isinstance(answer, Problem) and answer.code == "undecodable-image":
+            served = production  # as for a prediction: a candidate that breaks costs no answer
+            answer = await explained_by(served)
         if isinstance(answer, Problem):
             return problems.respond(answer)
         headers = {MODEL_VERSION_HEADER: str(served.version.version)}

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from registry.answer import ScoredImage
 from serve.http.problems import ProblemError, of_error, problem
 from serve.http.uploads import Picture
 from serve.production.model import Holder, Served
-from serve.schemas import ModelReference, PredictionWarning, Problem
+from serve.schemas import FailureReport, ModelReference, PredictionWarning, Problem
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +31,17 @@ ABSTAINS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PictureResult:
-    """The fields of a picture's answer, or its problem; with an answer, the features (D,) that it was computed from."""
+    """The fields of a picture's answer, or its problem; with an answer, the features (D,) that it was computed from.
+
+    `outcome` is the label, or why there is none: `refused`, `error` or `unreadable`. An answer near the threshold has
+    its label even where it is kept back. `seconds` is how long it took to compute.
+    """
 
     answer: dict[str, Any] | Problem
     features: np.ndarray | None = None
+    outcome: str = "unreadable"
+    probability: float | None = None
+    seconds: float = 0.0
 
 
 class Predictor:
@@ -55,8 +63,14 @@ class Predictor:
             detail = (
                 f"{failure.detail} {failure.remedy}" if failure else "The model is being fetched; try again shortly."
             )
-            raise ProblemError("no-model", detail)
+            told = {"failure": FailureReport(**asdict(failure))} if failure else {}
+            raise ProblemError("no-model", detail, **told)
         return served
+
+    def model_for(self, request_id: str) -> Served:
+        """The model for a request; in a canary, the candidate for its share. Raises ProblemError `no-model`."""
+        served, candidate = self.served(), self.holder.candidate
+        return candidate.model_for(request_id, served) if candidate else served
 
     async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[PictureResult]:
         """One answer or problem a picture, in order."""
@@ -94,13 +108,33 @@ def guarded(work: Callable[[], T], picture: Picture, request_id: str) -> T | Pro
 
 def answer_one(served: Served, picture: Picture, request_id: str, abstains: bool) -> PictureResult:
     """The answer of one model for one picture, or the problem with the picture."""
-    answer = guarded(lambda: served.bundle.score(picture.data), picture, request_id)
+    outcome = "unreadable"
+
+    def score() -> ScoredImage:
+        nonlocal outcome
+        try:
+            return served.bundle.score(picture.data)
+        except ImageError as error:
+            outcome = "refused" if error.reason else "unreadable"
+            raise
+        except Exception:
+            outcome = "error"
+            raise
+
+    begun = time.perf_counter()
+    answer = guarded(score, picture, request_id)
+    seconds = time.perf_counter() - begun
     if isinstance(answer, Problem):
-        return PictureResult(answer=answer)
+        return PictureResult(answer=answer, outcome=outcome, seconds=seconds)
     fields = answer_fields(served, answer, picture, request_id, abstains=abstains)
-    if isinstance(fields, Problem):
-        return PictureResult(answer=fields)
-    return PictureResult(answer=fields, features=answer.examined.features)
+    finite = math.isfinite(answer.probability)
+    return PictureResult(
+        answer=fields,
+        features=None if isinstance(fields, Problem) else answer.examined.features,
+        outcome=answer.label if finite else "error",
+        probability=answer.probability if finite else None,
+        seconds=seconds,
+    )
 
 
 def answer_fields(

@@ -1,5 +1,6 @@
 """From the pictures of a request to their answers, for API and page alike, and what is counted and recorded of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,10 @@ from registry.prediction_ids import PredictionIds, parse_id
 from registry.predictions import Record
 from serve.http.limits import RequestLimits
 from serve.http.problems import ProblemError, request_id_of
-from serve.http.uploads import read_pictures
+from serve.http.uploads import Picture, read_pictures
 from serve.inference.predictor import PictureResult, Predictor
 from serve.inference.recorder import PredictionRecorder
+from serve.inference.shadow import Shadow, counted
 from serve.load import Load
 from serve.metrics import Metrics
 from serve.production.model import Served
@@ -43,6 +45,7 @@ class PredictionService:
         self._load = load
         self._metrics = metrics
         self.recorder = recorder
+        self.shadow = Shadow(load, metrics)
         self._ids = PredictionIds()
 
     async def answer(self, request: Request) -> Answered:
@@ -53,7 +56,8 @@ class PredictionService:
         ProblemError
             `no-model`, `busy`, or what is wrong with the upload as a whole.
         """
-        served = self.predictor.served()
+        request_id = request_id_of(request)
+        served = self.predictor.model_for(request_id)
         request.scope["state"]["version"] = served.version.version
         pictures = await read_pictures(request, self._limits)
         waiting = self._load.pictures_in_work.value
@@ -61,7 +65,13 @@ class PredictionService:
             raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
         self._load.pictures_in_work.add(len(pictures))
         try:
-            pictures_answered = await self.predictor.answer(served, pictures, request_id_of(request))
+            pictures_answered = await self.predictor.answer(served, pictures, request_id)
+            self._compare(served, pictures, pictures_answered)
+            production = self.predictor.served()
+            if served is not production and any(answered.outcome == "error" for answered in pictures_answered):
+                served = production  # a candidate that breaks costs a client time, and no answer
+                request.scope["state"]["version"] = served.version.version
+                pictures_answered = await self.predictor.answer(served, pictures, request_id)
         finally:
             self._load.pictures_in_work.add(-len(pictures))
         results = [self._finish(served, answered) for answered in pictures_answered]
@@ -70,6 +80,20 @@ class PredictionService:
                 if isinstance(result, Problem):
                     self._metrics.refusals.labels(result.code).inc()
         return Answered(served=served, results=results)
+
+    def _compare(self, served: Served, pictures: Sequence[Picture], answered: Sequence[PictureResult]) -> None:
+        """Count what a rollout compares: in a canary who answered how, in a shadow by a copy for the candidate."""
+        candidate = self.predictor.holder.candidate
+        if candidate is None or not candidate.runs_beside(self.predictor.served()):
+            return
+        if candidate.is_shadow:
+            for picture, result in zip(pictures, answered, strict=True):
+                self.shadow.offer(candidate, picture, result)
+            return
+        arm = "candidate" if served is candidate.served else "production"
+        for result in answered:
+            candidate.count(served, counted(result))
+            self._metrics.rollout.labels(arm, result.outcome).inc()
 
     def _finish(self, served: Served, answered: PictureResult) -> Prediction | Problem:
         """Give an answer its id, count and record it; in the event loop, so that records come in the order of ids."""

@@ -1,10 +1,11 @@
 """A model's evaluation as lines that a reader understands: the number, and its interval where it has one."""
 
+from datetime import datetime
 from typing import Any
 
 from registry.model_card import XRAYS
 from serve.page.language import Language
-from serve.production.model import Served
+from serve.production.model import Served, ServedCandidate
 
 Rows = list[tuple[str, str, str]]
 TOLD = tuple(XRAYS)
@@ -64,6 +65,20 @@ def facts(served: Served, language: Language) -> list[tuple[str, str]]:
     if answered:
         rows.append(("fact.unsure", language.percent(1 - answered["coverage"])))
     return rows
+
+
+def rollout_line(candidate: ServedCandidate, language: Language) -> str:
+    """That a candidate is compared with what answers, and how far that is; empty where it is stopped."""
+    rollout, counts = candidate.record.rollout, candidate.counts
+    if rollout is None or counts.stopped:
+        return ""
+    values = {
+        "version": str(rollout.version),
+        "until": language.date(datetime.fromisoformat(rollout.until)),
+        "pictures": language.count(counts.candidate.pictures),
+        "share": language.percent(rollout.share),
+    }
+    return language.words["rollout.shadow" if candidate.is_shadow else "rollout.canary"].format(**values)
 
 
 def _number(evaluation: dict[str, Any], name: str) -> tuple[float, float | None, float | None] | None:

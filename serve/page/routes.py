@@ -17,7 +17,7 @@ from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.service import PredictionService
 from serve.page.api_page import describe
 from serve.page.language import choose_language, languages
-from serve.page.numbers import evaluation_groups, facts
+from serve.page.numbers import evaluation_groups, facts, rollout_line
 from serve.production.model import FailureCode, Served
 from serve.schemas import Prediction, Problem
 
@@ -98,7 +98,7 @@ class _Page:
         """A template as a response, in the language of the request."""
         language = choose_language(request.query_params.get("lang"), request.headers.get("accept-language", ""))
         words = language.words
-        served, failure = self._holder.served, self._holder.failure
+        served, failure, candidate = self._holder.served, self._holder.failure, self._holder.candidate
         html = self._environment.get_template(template).render(
             w=words,
             language=language.code,
@@ -108,6 +108,7 @@ class _Page:
             failure=failure,
             failures=_FAILURES,
             remembers=self._remembers,
+            rollout=rollout_line(candidate, language) if candidate else "",
             facts=facts(served, language) if served else [],
             numbers=evaluation_groups(served.bundle.evaluation, language) if served else [],
             mlflow=page_of_version(self._mlflow, served.version if served else None),

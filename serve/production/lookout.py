@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.errors import HistoryError
 from registry.guard import moved, restore
-from registry.history import History
+from registry.history import Change, History
 from registry.production import told, version_in
 from registry.record_store import RecordStore
 from registry.settings import Settings
@@ -33,10 +33,16 @@ class Trouble:
 
 
 class Lookout:
-    """Names the version that the history says is in Production; `trouble` is what somebody did outside of it."""
+    """Names the version that the history says is in Production; `trouble` is what somebody did outside of it.
+
+    `withdrawn` is whether the history says that nothing is in Production any more, `rollout` the record of a
+    candidate beside it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.trouble: Trouble | None = None
+        self.withdrawn = False
+        self.rollout: Change | None = None
         self._settings = settings
         self._store = RecordStore(settings)
         self._last: tuple[ModelVersion | None, ModelVersion | None] | None = None
@@ -54,7 +60,7 @@ class Lookout:
             If MLflow does not answer.
         """
         alias = aliased(self._settings)
-        if self._last and self._last[0] == alias and self._skips > 0 and not self._differed:
+        if self._last and self._last[0] == alias and self._skips > 0 and not (self._differed or self.rollout):
             self._skips -= 1
             return self._last[1]
         self._last = None
@@ -66,6 +72,8 @@ class Lookout:
             code: TroubleCode = "history-damaged" if not history.sound else "history-newer"
             self.trouble = self.trouble or Trouble(code=code, detail=str(error))
             raise
+        self.withdrawn = history.head is not None and history.head.to_version is None
+        self.rollout = history.rollout
         self._watch_alias(history)
         self._last, self._skips = (alias, version), _BETWEEN
         return version

@@ -29,7 +29,8 @@ class Watcher:
 
     `lookup` names the version in Production; `cache` obtains a version verified, or recalls the last one that was.
     Promotion and rollback reach traffic in the same way: both only change what `lookup` answers. `trouble` is what was
-    done to alias or history from outside, which is told and not followed.
+    done to alias or history from outside, which is told and not followed. `withdrawn` is whether the first version was
+    taken back, so that nothing is to answer.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Watcher:
         lookup: Callable[[], ModelVersion | None],
         cache: VerifiedCache,
         trouble: Callable[[], Trouble | None] = lambda: None,
+        withdrawn: Callable[[], bool] = lambda: False,
         metrics: Metrics | None = None,
         poll_s: float = POLL_S,
     ) -> None:
@@ -48,6 +50,7 @@ class Watcher:
         self._metrics.following.set(0)
         self._lookup = lookup
         self._trouble = trouble
+        self._withdrawn = withdrawn
         self._cache = cache
         self._poll_s = poll_s
         self._stopped = threading.Event()
@@ -101,6 +104,10 @@ class Watcher:
             self._recall()
             return
         if wanted is None:
+            if self._withdrawn() and self.holder.served:
+                log.warning("%s was taken back, and nothing answers now.", self.holder.served.version)
+                self.holder.served = None
+                self._metrics.version.set(0)
             self._fail("no-production-version", None, "No version is in Production.")
             return
         if self._serves(wanted):
@@ -144,7 +151,7 @@ class Watcher:
             now = self._lookup()
         except (HistoryError, MlflowException, OSError, RuntimeError, ValueError):
             return False  # nothing newer is known
-        return now is not None and _identity(now) != _identity(wanted)
+        return _identity(now) != _identity(wanted) if now else self._withdrawn()
 
     def _recall(self) -> None:
         """With nothing served yet, take the last verified copy on disk; a model that serves is never replaced by it."""
@@ -215,11 +222,17 @@ def warm_up(bundle: Bundle) -> None:
         bundle.predict_unchecked([golden.image for golden in bundle.golden])
 
 
-def watch(holder: Holder, settings: Settings, metrics: Metrics) -> Watcher:
+def watch(holder: Holder, lookout: Lookout, settings: Settings, metrics: Metrics) -> Watcher:
     """A watcher, not yet started, of the registry that the settings name."""
     cache = VerifiedCache(settings, cache_folder(settings))
-    lookout = Lookout(settings)
-    return Watcher(holder, lookup=lookout.wanted, trouble=lambda: lookout.trouble, cache=cache, metrics=metrics)
+    return Watcher(
+        holder,
+        lookup=lookout.wanted,
+        trouble=lambda: lookout.trouble,
+        withdrawn=lambda: lookout.withdrawn,
+        cache=cache,
+        metrics=metrics,
+    )
 
 
 def _identity(version: ModelVersion) -> tuple[int, str]:

@@ -19,6 +19,7 @@ OWN = {
     r"(path|caminho|pasta)/[\w/-]+": "PATH",
     r"@(xray|raiox|radiografia)\.jpeg": "@XRAY",
     r"\w+@example\.com": "MAIL",
+    r'--why "[^"]+"': "--why REASON",
 }
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

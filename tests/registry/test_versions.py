@@ -12,10 +12,12 @@ import skops.io
 
 from features.spec import DEFAULT_SPEC
 from registry.bundle import digest_of, read_bundle
-from registry.errors import ArtefactError, PromotionError
+from registry.errors import ArtefactError, ProductionMovedError, PromotionError
+from registry.guard import moved, restore
 from registry.journal import Journal
 from registry.production import production
-from registry.promotion import history, promote, rollback
+from registry.promotion import history, promote, rollback, take_back
+from registry.record_store import RecordStore
 from registry.settings import Settings
 from registry.versions import aliased, client, fetch, register, version_of
 from tests.conftest import new_run
@@ -89,6 +91,31 @@ def test_each_rollback_goes_one_version_further_back(settings, register_one):
         rollback(settings, why="too far")
     assert production(settings).version == 1
     assert [change.to_version for change in history(settings)] == [1, 2, 3, 2, 1]
+
+
+def test_a_first_version_that_serving_refuses_leaves_nothing_in_production_as_before_it(settings, register_one):
+    first, second = register_one(threshold=0.4), register_one(threshold=0.5)
+    promote(settings, first, why="first")
+    with pytest.raises(ProductionMovedError, match="Production is 1 by now, and no longer pneumonia version 2"):
+        take_back(settings, second, why="never there")
+    change = take_back(settings, first, why="serving refuses it")
+    assert (change.kind, change.from_version, change.to_version, change.undoes) == ("rollback", 1, None, 1)
+    assert "1 -> -" in str(change)
+    assert production(settings) is None
+    assert aliased(settings) is None
+    assert client(settings).get_model_version(first.name, "1").current_stage == "None"
+    assert moved(settings, RecordStore(settings).read()) == ""
+    with pytest.raises(PromotionError, match="nothing to roll back"):
+        rollback(settings, why="further")
+    client(settings).set_registered_model_alias(first.name, "production", "1")
+    assert production(settings) is None
+    noted = restore(settings)
+    assert "moved to version 1 outside of the history, which says that nothing is in Production" in noted.why
+    assert aliased(settings) is None
+    assert promote(settings, second, why="a sound one").from_version is None
+    assert production(settings) == aliased(settings) == second
+    with pytest.raises(PromotionError, match="replaced no version"):
+        rollback(settings, why="too far")
 
 
 def test_a_promotion_after_a_rollback_can_be_rolled_back_itself(settings, register_one):

@@ -130,6 +130,13 @@ WORDS: dict[str, str] = {
     "problem.no-key": "An API key is required.",
     "brier": "Brier score (0 is best)",
     "calibration_error": "Calibration error (0 is best)",
+    "rollout.shadow": (
+        "In shadow until {until}: version {version} is asked about copies of the same pictures, and nobody sees its "
+        "answers. Compared so far: {pictures}."
+    ),
+    "rollout.canary": (
+        "In canary until {until}: version {version} answers {share} of the requests, {pictures} pictures so far."
+    ),
     "model_card": "Model card",
     "about_facts": "This version",
     "fact.model": "Model",

@@ -132,6 +132,13 @@ WORDS: dict[str, str] = {
     "problem.no-key": "É preciso uma chave da API.",
     "brier": "Escore de Brier (0 é o melhor)",
     "calibration_error": "Erro de calibração (0 é o melhor)",
+    "rollout.shadow": (
+        "Em shadow até {until}: a versão {version} recebe cópias das mesmas imagens, e ninguém vê as respostas dela. "
+        "Comparadas até agora: {pictures}."
+    ),
+    "rollout.canary": (
+        "Em canary até {until}: a versão {version} responde {share} das requisições, {pictures} imagens até agora."
+    ),
     "model_card": "Ficha do modelo",
     "about_facts": "Esta versão",
     "fact.model": "Modelo",

@@ -7,10 +7,11 @@ const dialog = document.getElementById("evidence");
 const words = document.getElementById("upload").dataset;
 const statusLine = document.getElementById("status");
 
-async function overlayOf(file, keep) {
+// The id of the answer's own request, so that the model that gave the answer explains it, in a canary too.
+async function overlayOf(file, keep, id) {
   const body = new FormData();
   body.append("file", file, file.name);
-  const response = await askPatiently("/explain", { method: "POST", body });
+  const response = await askPatiently("/explain", { method: "POST", body, headers: { "X-Request-ID": id } });
   if (!response.ok) throw new Error(response.status);
   const image = document.createElement("img");
   image.src = keep(URL.createObjectURL(await response.blob()));
@@ -40,7 +41,7 @@ export function onCard(card, file, plain, keep) {
     busy(button, true);
     button.textContent = words.explaining;
     try {
-      overlay = await overlayOf(file, keep);
+      overlay = await overlayOf(file, keep, card.dataset.request);
     } catch (error) {
       button.textContent = words.evidence;
       statusLine.textContent = words.offline;
@@ -61,7 +62,7 @@ export function onRow(row, file, keep) {
     busy(button, true);
     statusLine.textContent = words.explaining;
     try {
-      const overlay = await overlayOf(file, keep);
+      const overlay = await overlayOf(file, keep, row.dataset.request);
       statusLine.textContent = "";
       document.getElementById("evidence-picture").replaceChildren(overlay);
       dialog.showModal();

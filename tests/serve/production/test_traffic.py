@@ -3,16 +3,18 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ray_jobs import rollback
 from ray_jobs.tracking.traffic import NotServedError, RefusedError, bring_into_traffic, wait_for_traffic
 from registry.bundle import Bundle, read_bundle
 from registry.production import production
-from registry.promotion import history
+from registry.promotion import history, take_back
 from registry.settings import Settings
 from registry.verified_cache import VerifiedCache
 from registry.versions import ModelVersion, client, tags_of
@@ -32,24 +34,31 @@ def registry(registry_template: Registry) -> Registry:
     return registry_template
 
 
-@pytest.fixture
-def asking(registry: Registry, tmp_path: Path) -> Iterator[Settings]:
-    """The settings of a job, beside a server that follows the registry and answers."""
-    holder, metrics, settings = Holder(), Metrics(), registry.settings
+@contextmanager
+def serving(settings: Settings, cache: Path) -> Iterator[Settings]:
+    """The settings of a job, beside a server that follows the registry."""
+    holder, metrics, lookout = Holder(), Metrics(), Lookout(settings)
     watcher = Watcher(
         holder,
-        lookup=Lookout(settings).wanted,
-        cache=VerifiedCache(settings, tmp_path / "cache"),
+        lookup=lookout.wanted,
+        withdrawn=lambda: lookout.withdrawn,
+        cache=VerifiedCache(settings, cache),
         metrics=metrics,
         poll_s=0.2,
     )
     watcher.start()
     try:
-        until(lambda: holder.served)
+        until(lambda: holder.served or holder.failure)
         with running(create_app(holder, settings=settings, metrics=metrics)) as url:
             yield settings.model_copy(update={"webapp_uri": url})
     finally:
         watcher.stop()
+
+
+@pytest.fixture
+def asking(registry: Registry, tmp_path: Path) -> Iterator[Settings]:
+    with serving(registry.settings, tmp_path / "cache") as settings:
+        yield settings
 
 
 def bundle_of(registry: Registry, version: ModelVersion) -> Bundle:
@@ -92,6 +101,26 @@ def test_a_version_that_serving_refuses_is_taken_back_with_the_reason(registry: 
     assert f"refuses {broken}" in last.why
     assert tags_of(asking, broken)["traffic"] == str(e.value)
     assert client(asking).get_run(broken.run_id).data.tags["traffic"] == str(e.value)
+
+
+def test_a_first_version_that_serving_refuses_is_taken_back_too_and_a_sound_one_is_followed_after_it(
+    tmp_path: Path, training_set: GeneratedXrays, empty_database: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    registry = Registry.empty(tmp_path, training_set)
+    sound = registry.add(0.5)
+    broken = registry.add_unchecked("refused-at-first", b"no estimator")
+    with serving(registry.settings, tmp_path / "cache") as asking:
+        registry.promote(broken)
+        with pytest.raises(RefusedError, match="It was taken back, and nothing is in Production, as before it") as e:
+            bring_into_traffic(asking, broken, bundle_of(registry, sound))
+        assert e.value.exit_code == 3
+        assert production(asking) is None
+        assert f"refuses {broken}" in history(asking)[-1].why
+        registry.promote(sound)
+        assert bring_into_traffic(asking, sound, bundle_of(registry, sound)).startswith(f"{sound} answers at")
+        take_back(asking, sound, why="a test")
+        until(lambda: httpx.get(f"{asking.webapp_url}/readyz").status_code == 503)
 
 
 def test_a_golden_picture_that_is_answered_otherwise_is_told_and_nothing_is_taken_back(
