@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from registry.settings import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-# Without a translation: decisions, a protocol of measurements, and what is generated.
-ENGLISH_ONLY = {"docs/ablation.md"}
+# Without a translation, as decisions are: a protocol of measurements, and the list of changes.
+ENGLISH_ONLY = {"CHANGELOG.md", "docs/ablation.md"}
 # What readers put in stands in words of their language.
 OWN = {
     r"(path|caminho|pasta)/[\w/-]+": "PATH",
