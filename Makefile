@@ -9,13 +9,14 @@ UV_VERSION := 0.13.9
 STACK ?= local
 DATA ?=
 SERVICE ?=
+SECRET ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 # What must hold of every resource on AWS, which Pulumi asks before it creates anything.
 RULES = $(if $(filter aws aws-%,$(STACK)),--policy-pack pulumi/policy)
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token logs upload compose secrets preview sbom audit notebook
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token rotate logs upload compose secrets preview sbom audit notebook
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -81,6 +82,10 @@ upload: setup ## Copy a dataset into the stack's bucket: make upload DATA=FOLDER
 
 token: setup ## Print the exports for the token of Ray's jobs API: eval "$(make token)"
 	@$(INFRA) token $(STACK)
+
+rotate: setup ## Make another value of a secret, and restart who uses it: make rotate SECRET=ray-token
+	@$(INFRA) rotate $(STACK) "$(SECRET)"
+	@$(MAKE) --no-print-directory up STACK=$(STACK)
 
 compose: setup ## Generate compose/docker-compose.yaml from the topology
 	@$(INFRA) compose

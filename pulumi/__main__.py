@@ -17,16 +17,14 @@ def main() -> dict[str, Any]:
         from infra.aws.settings import read_aws_settings  # noqa: PLC0415
 
         aws_settings = read_aws_settings()
-        whole = topology(
-            workers=aws_settings.environment.idle_workers, login=True, approval=aws_settings.approval, stack=stack
-        )
+        whole = topology(workers=aws_settings.environment.idle_workers, stack=stack, **vars(aws_settings.options))
         return aws_backend.build(whole, aws_settings)
     from infra.local import backend  # noqa: PLC0415
     from infra.local.outputs import outputs  # noqa: PLC0415
     from infra.local.settings import read_local_settings  # noqa: PLC0415
 
     settings = read_local_settings()
-    whole = topology(workers=settings.workers, login=settings.login, stack=stack)
+    whole = topology(workers=settings.workers, stack=stack, **vars(settings.options))
     return outputs(backend.build(whole.with_only(settings.optional), settings))
 
 

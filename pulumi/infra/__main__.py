@@ -9,12 +9,14 @@ from pathlib import Path
 
 import yaml
 
-from infra import stack
+from infra import rotation, stack
 from infra.aws import commands, sleep
+from infra.keys import wrong_keys
 from infra.local import stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
+from infra.secrets import first_key
 from infra.settings import SettingError
 from infra.supply import audit, image_names, list_parts
 from infra.topology import on_aws, project_of, topology
@@ -47,6 +49,9 @@ def main() -> None:
     subparsers.add_parser("sleep", help="stop containers and database of a stack on AWS").add_argument("stack")
     subparsers.add_parser("wake", help="start them again, and wait until they run").add_argument("stack")
     subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
+    rotating = subparsers.add_parser("rotate", help="make another value of a secret; `make up` restarts who uses it")
+    rotating.add_argument("stack")
+    rotating.add_argument("secret")
     logs = subparsers.add_parser("logs", help="follow the log of a service")
     logs.add_argument("stack")
     logs.add_argument("service")
@@ -73,13 +78,16 @@ def _of_a_stack(options: argparse.Namespace) -> None:
     if options.command == "logs":
         _logs(options.stack, options.service)
         return
+    if options.command == "rotate":
+        print(rotation.rotate(options.stack, options.secret, SECRETS_FOLDER))
+        return
     known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
     known |= {"sleep": _sleep, "wake": _wake}
     known[options.command](options.stack)
 
 
 def _secrets() -> None:
-    written = write_files(SECRETS_FOLDER, lower(topology(login=True)).secrets)
+    written = write_files(SECRETS_FOLDER, lower(topology(login=True, keys=True)).secrets)
     print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
 
 
@@ -96,15 +104,20 @@ def _stack(name: str) -> None:
         made, lacking = commands.prepare(name)
     else:
         _secrets()
-        names = tuple(name for name in lower(topology(login=True)).secrets if not derived(name))
+        names = tuple(name for name in lower(topology(login=True, keys=True)).secrets if not derived(name))
         made = stack.prepare(name, names, SECRETS_FOLDER)
+    if wrong := list(wrong_keys(name)):
+        sys.exit("\n".join(wrong))
     print(f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:")
     print(f"  {stack.exports({'PULUMI_CONFIG_PASSPHRASE_FILE': stack.PASSPHRASE})}")
     print("".join(f"  {command}  # has to be set\n" for command in lacking) + f"  pulumi up --stack {name}")
 
 
 def _token(name: str) -> None:
+    """What Ray's clients read, and a key to the page for whoever asks it from here."""
     local = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS_FOLDER / "ray-token")}
+    if (keys := SECRETS_FOLDER / "api-keys").exists():
+        local[commands.API_KEY] = first_key(keys.read_text())
     print(stack.exports(commands.write_files(name) if on_aws(name) else local))
 
 

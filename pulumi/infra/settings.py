@@ -1,17 +1,47 @@
-"""What the settings of every stack share: the error that a wrong one raises, secrets, and the commit."""
+"""What the settings of every stack share: the error that a wrong one raises, the product's, secrets, the commit."""
 
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
 
-from infra.secrets import setting
+from infra.secrets import GIVEN, setting
+from infra.topology import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class SettingError(ValueError):
     """A setting of the stack is missing or wrong; the message names it, what it takes and an example."""
+
+
+def read_options(*, login: bool, approval: bool, keys: bool) -> Options:
+    """The product's settings; `approval` and `keys` hold where theirs are empty. Raises SettingError."""
+    config = pulumi.Config()
+    signing, trusted = (config.get_secret(setting(name)) is not None for name in GIVEN)
+    return Options(
+        login=login,
+        approval=switch("approval", config.get("approval") or "", {"required": True, "off": False}, approval),
+        abstain=switch("abstain", config.get("abstain") or "", {"near-threshold": True, "off": False}, False),
+        keys=switch("keys", config.get("keys") or "", {"on": True, "off": False}, keys),
+        signing=signing,
+        trusted=trusted,
+    )
+
+
+def switch(name: str, value: str, taken: Mapping[str, bool], default: bool) -> bool:
+    """What a setting of two words says; the default where it says nothing."""
+    return taken[one_of(name, value, tuple(taken))] if value else default
+
+
+def one_of(name: str, value: str, taken: Sequence[str]) -> str:
+    """A value that is one of those that its setting takes; raises SettingError."""
+    if value not in taken:
+        raise SettingError(
+            f"{name} is {value!r}; it takes {' or '.join(taken)}, for example: pulumi config set {name} {taken[0]}"
+        )
+    return value
 
 
 def read_secret(name: str) -> pulumi.Output[str]:

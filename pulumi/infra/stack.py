@@ -19,6 +19,7 @@ from infra.secrets import generate, setting
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "pulumi"
 PASSPHRASE = STATE / "passphrase"
+HIDDEN = "[secret]"
 
 
 class StackError(RuntimeError):
@@ -41,11 +42,16 @@ def prepare(stack: str, names: tuple[str, ...], files: Path | None = None) -> li
     made = []
     for name in names:
         current = read_setting(setting(name), stack)
-        wanted = (files / name).read_text() if files else current or generate()
+        wanted = (files / name).read_text() if files else current or generate(name)
         if wanted != current:
-            run_pulumi("config", "set", "--secret", setting(name), "--stack", stack, text=wanted)
+            set_secret(stack, name, wanted)
             made.append(name)
     return made
+
+
+def set_secret(stack: str, name: str, text: str) -> None:
+    """Give a secret of a stack its value, encrypted, and past any listing of processes."""
+    run_pulumi("config", "set", "--secret", setting(name), "--stack", stack, text=text)
 
 
 def read_setting(name: str, stack: str) -> str | None:
@@ -61,14 +67,17 @@ def described() -> dict[str, Any]:
 
 
 def settings_of(stack: str) -> dict[str, Any]:
-    """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet."""
+    """The stack's settings over what Pulumi.yaml has for each; that alone where there is no such stack yet.
+
+    What is secret is there as `HIDDEN`.
+    """
     values = described()
     try:
         done = run_pulumi("config", "--json", "--stack", stack)
     except StackError:
         return values
-    found = {name.removeprefix("hm-mlflow:"): entry.get("value") for name, entry in json.loads(done.stdout).items()}
-    return values | {name: value for name, value in found.items() if value is not None}
+    entries = json.loads(done.stdout).items()
+    return values | {name.removeprefix("hm-mlflow:"): entry.get("value", HIDDEN) for name, entry in entries}
 
 
 def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

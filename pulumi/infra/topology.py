@@ -1,5 +1,7 @@
 """The topology: every service, image, bucket, database and secret of HM-mlflow, once, for every platform."""
 
+from dataclasses import dataclass
+
 from infra.spec import (
     SECRETS,
     Bucket,
@@ -26,6 +28,10 @@ _LOGIN = {
     "MLFLOW_SERVING_PASSWORD": "mlflow-serving-password",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "mlflow-session-key",
 }
+# Keys to the page and its API: those of people, a file of `NAME:KEY`, and the one by which jobs ask it.
+_API_KEYS, _JOBS_API_KEY = "api-keys", "jobs-api-key"
+# A team's key pair for versions: jobs sign by the one, and everybody who loads a model checks by the other.
+_SIGNING_KEY, _TRUSTED_KEY = "signing-key", "trusted-key"
 # What the watcher (serve/production/watcher.py) writes; a test holds the two together.
 _NO_MODEL = LogAlarm(
     name="no-ready-model",
@@ -44,26 +50,58 @@ IMAGES = (
 )
 
 
-def topology(*, workers: int = 1, login: bool = False, approval: bool = False, stack: str = "local") -> Topology:
-    """The whole of it, with a number of Ray workers, and with or without a login to MLflow.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the settings of a stack decide about its services.
 
-    With `approval`, a version that passes the gate waits for a person's word.
+    Attributes
+    ----------
+    login
+        MLflow asks for a user and a password.
+    approval
+        A version that passes the gate waits for a person's word.
+    abstain
+        No answer is given near the threshold.
+    keys
+        The page and its API ask for a key.
+    signing, trusted
+        Jobs sign what they register by the team's private key; nothing is loaded that its public key does not know.
+    """
+
+    login: bool = False
+    approval: bool = False
+    abstain: bool = False
+    keys: bool = False
+    signing: bool = False
+    trusted: bool = False
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that are there beside those of every stack."""
+        found = _LOGIN.values() if self.login else ()
+        keys = (_API_KEYS, _JOBS_API_KEY) if self.keys else ()
+        return (*found, *keys, *((_SIGNING_KEY,) if self.signing else ()), *((_TRUSTED_KEY,) if self.trusted else ()))
+
+
+def topology(*, workers: int = 1, stack: str = "local", **options: bool) -> Topology:
+    """The whole of it, with a number of Ray workers, and `options` by the names that `Options` has for them.
 
     A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
     """
+    chosen = Options(**options)
     return Topology(
         project=project_of(stack),
         images=IMAGES,
         services=(
-            _mlflow(login=login),
-            _ray_head(login=login, approval=approval),
-            _ray_worker(workers, login=login, approval=approval),
-            _webapp(login=login),
-            _jupyter(login=login, approval=approval),
+            _mlflow(chosen),
+            _ray_head(chosen),
+            _ray_worker(workers, chosen),
+            _webapp(chosen),
+            _jupyter(chosen),
         ),
         buckets=(Bucket(name="data", filled_by_people=True), Bucket(name="artefacts"), Bucket(name="state")),
         databases=(Database(name="database", user="mlflow", password="database-password"),),  # noqa: S106  its name
-        secrets=("database-password", "ray-token", "jupyter-token", *(_LOGIN.values() if login else ())),
+        secrets=("database-password", "ray-token", "jupyter-token", *chosen.secrets),
     )
 
 
@@ -78,8 +116,8 @@ def on_aws(stack: str) -> bool:
     return stack == "aws" or stack.startswith("aws-")
 
 
-def _mlflow(*, login: bool) -> Service:
-    secrets = {"PGPASSWORD": "database-password"} | (_LOGIN if login else {})
+def _mlflow(options: Options) -> Service:
+    secrets = {"PGPASSWORD": "database-password"} | (_LOGIN if options.login else {})
     return Service(
         name="mlflow",
         image="mlflow",
@@ -105,8 +143,12 @@ def _mlflow(*, login: bool) -> Service:
     )
 
 
-def _ray_head(*, login: bool, approval: bool) -> Service:
+def _ray_head(options: Options) -> Service:
     """GCS, dashboard and the drivers of jobs; no task runs here, so that none can starve them."""
+    # Only drivers register versions, and only they ask the page.
+    own = {"API_KEYS_FILE": _JOBS_API_KEY} if options.keys else {}
+    own |= {"SIGNING_KEY": _SIGNING_KEY} if options.signing else {}
+    environment, secrets = _of_a_job(options)
     return Service(
         name="ray-head",
         host="ray",
@@ -118,8 +160,8 @@ def _ray_head(*, login: bool, approval: bool) -> Service:
             *("ray", "start", "--head", "--block", "--num-cpus=0", "--port=6379"),
             *("--dashboard-host=0.0.0.0", "--dashboard-port=8265", *_NODE),
         ),
-        environment=_of_a_job(login=login, approval=approval) | {"WEBAPP_URI": Ref("webapp", "url")},
-        secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
+        environment={**environment, "WEBAPP_URI": Ref("webapp", "url"), **_paths(own)},
+        secrets=secrets | _files(*own.values()),
         ports=(Port(name="gcs", number=6379), Port(name="http", number=8265, public=True)),
         # A driver on the same core may keep it from answering for minutes, and a new head is a new cluster.
         health=HealthCheck(port=8265, path="/api/gcs_healthz", interval=20, timeout=10, retries=9),
@@ -129,7 +171,8 @@ def _ray_head(*, login: bool, approval: bool) -> Service:
     )
 
 
-def _ray_worker(workers: int, *, login: bool, approval: bool) -> Service:
+def _ray_worker(workers: int, options: Options) -> Service:
+    environment, secrets = _of_a_job(options)
     return Service(
         name="ray-worker",
         image="model",
@@ -137,8 +180,8 @@ def _ray_worker(workers: int, *, login: bool, approval: bool) -> Service:
         memory=6144,
         processes=4096,
         command=("ray", "start", "--block", "--num-cpus=2", "--address", Ref("ray-head", "gcs"), *_NODE),
-        environment=_of_a_job(login=login, approval=approval),
-        secrets=_files("ray-token") | _login_file("mlflow-jobs-password", login=login),
+        environment=environment,
+        secrets=secrets,
         health=HealthCheck(port=52365, path="/api/local_raylet_healthz"),
         replicas=workers,
         several=True,
@@ -150,8 +193,10 @@ def _ray_worker(workers: int, *, login: bool, approval: bool) -> Service:
     )
 
 
-def _webapp(*, login: bool) -> Service:
+def _webapp(options: Options) -> Service:
     """Its own Ray on one node, so that training can neither starve nor stop it."""
+    environment, secrets = _of_a_reader("serving", options)
+    keys = _files(_API_KEYS, _JOBS_API_KEY) if options.keys else {}
     return Service(
         name="webapp",
         host="app",
@@ -166,11 +211,11 @@ def _webapp(*, login: bool) -> Service:
             "SERVE_REPLICAS": "2",
             "SERVE_INGRESS": "haproxy",
             "LOG_FORMAT": "json",
-            "API_KEYS": "off",  # said, because it listens on every address of its container
             "ALLOWED_HOSTS": Ref("webapp", "hosts"),
-            **_account("serving", login=login),
+            **(_keys() if options.keys else {"API_KEYS": "off"}),  # said, because it listens on every address
+            **environment,
         },
-        secrets=_login_file("mlflow-serving-password", login=login),
+        secrets=secrets | keys,
         ports=(Port(name="http", number=8080, public=True),),
         health=HealthCheck(port=8080, path="/healthz", start_period=90),
         several=True,
@@ -184,7 +229,8 @@ def _webapp(*, login: bool) -> Service:
     )
 
 
-def _jupyter(*, login: bool, approval: bool) -> Service:
+def _jupyter(options: Options) -> Service:
+    environment, secrets = _of_a_job(options)
     return Service(
         name="jupyter",
         image="jupyter",
@@ -192,10 +238,12 @@ def _jupyter(*, login: bool, approval: bool) -> Service:
         memory=4096,
         processes=2048,
         command=("jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"),
-        environment=_of_a_job(login=login, approval=approval)
-        | {"RAY_ADDRESS": Ref("ray-head", "url")}
-        | _from_files({"JUPYTER_TOKEN": "jupyter-token"}),
-        secrets=_files("ray-token", "jupyter-token") | _login_file("mlflow-jobs-password", login=login),
+        environment={
+            **environment,
+            "RAY_ADDRESS": Ref("ray-head", "url"),
+            **_from_files({"JUPYTER_TOKEN": "jupyter-token"}),
+        },
+        secrets=secrets | _files("jupyter-token"),
         ports=(Port(name="http", number=8888, public=True),),
         health=HealthCheck(port=8888, path="/api"),
         buckets=("data", "state"),
@@ -206,32 +254,48 @@ def _jupyter(*, login: bool, approval: bool) -> Service:
     )
 
 
-def _of_a_job(*, login: bool, approval: bool) -> dict[str, Value]:
-    """What a job finds set on whichever node its driver or its tasks run."""
+def _of_a_job(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
+    """What a job finds set on whichever node its driver or its tasks run, and the secrets it needs there."""
+    environment, secrets = _of_a_reader("jobs", options)
     return {
         "DATA_URI": Ref("data", "uri"),
         "STATE_URI": Ref("state", "uri"),
         "MLFLOW_TRACKING_URI": Ref("mlflow", "url"),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": f"{SECRETS}/ray-token",
-        **({"APPROVAL": "required"} if approval else {}),
-        **_account("jobs", login=login),
-    }
+        **({"APPROVAL": "required"} if options.approval else {}),
+        **environment,
+    }, _files("ray-token") | secrets
 
 
-def _account(name: str, *, login: bool) -> dict[str, Value]:
-    if not login:
-        return {}
-    return {"MLFLOW_TRACKING_USERNAME": name, **_from_files({"MLFLOW_TRACKING_PASSWORD": f"mlflow-{name}-password"})}
+def _of_a_reader(account: str, options: Options) -> tuple[dict[str, Value], dict[str, str]]:
+    """What is set for everybody who loads models and answers by them, and the secrets that it takes."""
+    environment: dict[str, Value] = {"ABSTAIN": "near-threshold"} if options.abstain else {}
+    secrets: dict[str, str] = {}
+    if options.login:
+        password = f"mlflow-{account}-password"
+        environment["MLFLOW_TRACKING_USERNAME"] = account
+        environment |= _from_files({"MLFLOW_TRACKING_PASSWORD": password})
+        secrets |= _files(password)
+    if options.trusted:
+        environment |= _paths({"TRUSTED_KEY": _TRUSTED_KEY})
+        secrets |= _files(_TRUSTED_KEY)
+    return environment, secrets
 
 
-def _login_file(name: str, *, login: bool) -> dict[str, str]:
-    return _files(name) if login else {}
+def _keys() -> dict[str, Value]:
+    """Keys of people in a file that they may fill as they like, and the key of jobs beside it."""
+    return {**_paths({"API_KEYS_FILE": _API_KEYS}), **_from_files({"API_KEYS": _JOBS_API_KEY})}
+
+
+def _paths(variables: dict[str, str]) -> dict[str, Value]:
+    """Variables that name the file of a secret."""
+    return {variable: f"{SECRETS}/{secret}" for variable, secret in variables.items()}
 
 
 def _from_files(variables: dict[str, str]) -> dict[str, Value]:
     """The images' entrypoint exports NAME from the file that NAME_FROM_FILE names."""
-    return {f"{variable}_FROM_FILE": f"{SECRETS}/{secret}" for variable, secret in variables.items()}
+    return _paths({f"{variable}_FROM_FILE": secret for variable, secret in variables.items()})
 
 
 def _files(*secrets: str) -> dict[str, str]:

@@ -111,6 +111,7 @@ NOT_SAID = {
     "outlives the stack": "volumes stay unless `docker compose down` is told otherwise",
     "replaced": "Compose stops a container before it starts its successor",
     "patience": "`docker compose up --wait` takes it as an argument",
+    "follows its secrets": "a container reads them as it starts: `docker compose up --force-recreate`",
     "secrets carrier": "Compose mounts each secret's file itself",
     "docker provider": "it is Pulumi's",
     "image name": "the image says it",

@@ -7,11 +7,11 @@ from typing import Any
 
 from infra.settings import ROOT
 from infra.spec import Image
+from tests.contract.expected import CREDENTIALS
 from tests.contract.units import health, scratch
 from tests.infra.support.recorded import Secret, Stack
 
 Resources = dict[str, dict[str, Any]]
-_CREDENTIALS = "[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = value of object-store-password\n"
 
 
 def plain(stack: Stack) -> Resources:
@@ -98,9 +98,16 @@ def _secrets(resources: Resources, container: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def _label(resources: Resources, container: dict[str, Any]) -> str:
+    """The text that follows what the secrets of a container say."""
+    labels = container["inputs"].get("labels", [])
+    assert [one["label"] for one in labels] == ["secrets"] * len(labels)
+    return labels[0]["value"].value if labels else ""
+
+
 def _secret(content: Any) -> str:
     assert isinstance(content, Secret)
-    if content.value == _CREDENTIALS:
+    if content.value == CREDENTIALS:
         return "object-store-credentials"
     return re.fullmatch("value of (.+)", content.value)[1]
 
@@ -195,6 +202,7 @@ FACTS: Mapping[str, Callable[[Resources, str], Any]] = {
     "outlives the stack": _each(_outlives),
     "replaced": _each(lambda _, container: "after the old one is gone" if container["deleted first"] else "before"),
     "patience": _input(lambda inputs: inputs["waitTimeout"]),
+    "follows its secrets": _each(_label),
     "secrets carrier": _carrier,
     "docker provider": _each(_provider),
 }

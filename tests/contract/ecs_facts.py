@@ -145,6 +145,7 @@ NOT_SAID = {
     "outlives the stack": "see `data_are_not_lost_by_mistake` in pulumi/infra/aws/rules/stores.py",
     "replaced": "see `there_are_never_two_heads` in pulumi/infra/aws/rules/containers.py",
     "patience": "ECS waits for a steady state, and the breaker ends it",
+    "follows its secrets": "a secret stands in a task definition by its version: see tests/infra/aws/test_stack.py",
     "secrets carrier": "ECS hands secrets over itself",
     "docker provider": "see tests/infra/aws/data/test_images.py",
 }

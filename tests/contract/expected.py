@@ -1,5 +1,6 @@
 """What a topology says of a service, fact by fact: every renderer has to say the same."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from infra.spec import HealthCheck, Ref, Service, Topology, Value
 
 LOOPBACK = "127.0.0.1"
 # What RDS alone knows.
+CREDENTIALS = "[default]\naws_access_key_id = hm-mlflow\naws_secret_access_key = value of object-store-password\n"
 KNOWN = {
     Ref("database", "uri"): "postgresql+psycopg2://mlflow@database.example:5432/mlflow",
     Ref("database", "secret"): "arn of the database's password",
@@ -32,6 +34,12 @@ def built(topology: Topology, service: Service) -> Any:
 def text(value: Value) -> str:
     """A value as a container finds it; what the lowering has left, as RDS would tell it."""
     return KNOWN[value] if isinstance(value, Ref) else value
+
+
+def fingerprint(service: Service) -> str:
+    """A digest of what a service's secrets say."""
+    contents = [CREDENTIALS if name.endswith("credentials") else f"value of {name}" for name in sorted(service.secrets)]
+    return hashlib.sha256("\0".join(contents).encode()).hexdigest() if contents else ""
 
 
 def ready(service: Service) -> str:
@@ -150,6 +158,7 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "outlives the stack": lambda _, service: set(service.kept),
     "replaced": lambda *_: "after the old one is gone",
     "patience": lambda *_: 180,  # seconds; the slowest start may take 90 + 6 × (5 + 5)
+    "follows its secrets": lambda _, service: fingerprint(service),
     "secrets carrier": lambda *_: CARRIER,
     "docker provider": provider,
     "image name": lambda _, service: service.image,

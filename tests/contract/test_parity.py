@@ -10,7 +10,7 @@ import pytest
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.spec import Service, Topology
-from infra.topology import topology
+from infra.topology import Options, topology
 from tests.contract import compose_facts, docker_facts, ecs_facts
 from tests.contract.expected import EXPECTED, USED_UP
 from tests.contract.mutants import with_one_part_less, with_one_value_changed
@@ -28,7 +28,10 @@ NOT_SAID: Mapping[str, Mapping[str, str]] = {
     "ecs": ecs_facts.NOT_SAID,
 }
 
-WHOLE = topology(workers=2, login=True)
+OPTIONS = {"login": True, "approval": True, "abstain": True, "keys": True, "signing": True, "trusted": True}
+SETTINGS = {"approval": "required", "abstain": "near-threshold", "keys": "on", "login": "true", "jupyter": "true"}
+KEYS = {"signingKey": "value of signing-key", "trustedKey": "value of trusted-key"}
+WHOLE = topology(workers=2, **OPTIONS)
 LOWERED: Mapping[str, Topology] = {
     "compose": lower(WHOLE),
     "docker": lower(WHOLE),
@@ -36,7 +39,7 @@ LOWERED: Mapping[str, Topology] = {
 }
 RENDER: Mapping[str, Callable[[], Any]] = {
     "compose": lambda: compose(WHOLE),
-    "docker": lambda: docker_facts.plain(record(workers="2", login="true", jupyter="true")),
+    "docker": lambda: docker_facts.plain(record(workers="2", **SETTINGS, **KEYS)),
     "ecs": lambda: ecs_facts.rendered(WHOLE),
 }
 
@@ -117,6 +120,10 @@ def test_spoiling_leaves_out_every_part_and_changes_every_value_once():
         "/a/1/d": data | {"a": [1, {"b": "c", "d": "e"}]},
         "/f": data | {"f": False},
     }
+
+
+def test_the_whole_topology_has_every_option():
+    assert OPTIONS.keys() == vars(Options()).keys()
 
 
 @pytest.mark.parametrize("renderer", FACTS)

@@ -33,6 +33,13 @@ def test_the_token_s_exports_are_for_a_shell_to_evaluate(
     assert evaluated(line, "RAY_AUTH_MODE") == "token"
 
 
+def test_the_token_s_exports_show_a_key_to_the_page(monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(commands, "SECRETS_FOLDER", tmp_path)
+    (tmp_path / "api-keys").write_text("ana:0123456789abcdef,clinic:fedcba9876543210")
+    commands._token("local")
+    assert evaluated(capsys.readouterr().out, "API_KEY") == "0123456789abcdef"
+
+
 def test_the_passphrase_of_a_new_stack_is_told_as_a_shell_takes_it(monkeypatch, tmp_path: Path):
     path = tmp_path / "a folder" / "passphrase"
     assert evaluated(stack.exports({"PULUMI_CONFIG_PASSPHRASE_FILE": path}), "PULUMI_CONFIG_PASSPHRASE_FILE") == str(

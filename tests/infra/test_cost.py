@@ -77,7 +77,7 @@ def test_dev_at_rest_is_at_most_170_dollars():
 
 
 def test_dev_asleep_is_at_most_45_dollars_and_pays_for_what_stays():
-    stays = 0.0225 * 730 + 2 * 0.005 * 730 + 20 * 0.115 + 20 * 0.14 + 6 * 0.4 + 1 + 0.5 + 15 * 0.1 + 20 * 0.023 + 0.6
+    stays = 0.0225 * 730 + 2 * 0.005 * 730 + 20 * 0.115 + 20 * 0.14 + 8 * 0.4 + 1 + 0.5 + 15 * 0.1 + 20 * 0.023 + 0.6
     assert cost.asleep(DEV) == pytest.approx(stays)
     assert stays <= 45
     assert cost.asleep(DEV, egress="nat") == pytest.approx(stays + (0.045 + 0.005) * 730)

@@ -38,10 +38,12 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
     groups = Groups()
     net = network.build(whole, names, settings, groups)
     made, logs = buckets.build(whole, names, settings, groups)
+    kept, versions = secrets.build(whole, names, settings, groups)
     stores = Stores(
         buckets=made,
         database=database.build(whole.databases[0], names, settings, groups, net),
-        secrets=secrets.build(whole, names, settings, groups),
+        secrets=kept,
+        versions=versions,
     )
     way_in = edge.build(whole, names, settings, groups, network=net, logs=logs)
     repositories, digests = images.build(whole, names, settings, groups)

@@ -13,6 +13,7 @@ from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
+from infra.secrets import first_key
 from infra.settings import ROOT
 from infra.spec import Topology
 from infra.topology import project_of, topology
@@ -20,6 +21,7 @@ from infra.topology import project_of, topology
 # Files that people's programs need, of each stack: its token, and the authority of its certificate.
 FILES = ROOT / ".local"
 AUTHORITY, TOKEN = "authority.pem", "ray-token"
+API_KEY = "API_KEY"  # the variable in which `make token` shows a key to the page
 _HAVE_TO_BE_SET = {
     "aws:region": "eu-west-1",
     "allowedCidrs": "--path 'allowedCidrs[0]' 203.0.113.7/32",
@@ -29,7 +31,7 @@ _HAVE_TO_BE_SET = {
 
 def prepare(name: str) -> tuple[list[str], list[str]]:
     """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
-    lowered, names = _lowered(name), _names(name)
+    lowered, names = with_every_secret(name), _names(name)
     made = stack.prepare(name, lowered.secrets)
     if _egress_of_before(name):
         stack.run_pulumi("config", "set", "egress", "--stack", name, "nat")
@@ -65,7 +67,9 @@ def write_files(name: str) -> dict[str, str]:
             raise stack.StackError(f"{setting} is not set in {name}; `make stack STACK={name}` makes it.")
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
             opened.write(text)
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN)}
+    variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN)}
+    keys = stack.read_setting("apiKeys", name) if stack.read_setting("keys", name) != "off" else None
+    return variables | ({API_KEY: first_key(keys)} if keys else {})
 
 
 def _own_authority(name: str) -> bool:
@@ -150,7 +154,7 @@ def regional(name: str) -> sleep.Clients:
 def log_groups(name: str) -> dict[str, str]:
     """The log group of each service of a stack, and of the training task."""
     names = _names(name)
-    services = (service.name for service in _lowered(name).services if service.name != NOTEBOOK)
+    services = (service.name for service in with_every_secret(name).services if service.name != NOTEBOOK)
     return {service: names.log_group(service) for service in services}
 
 
@@ -196,8 +200,26 @@ def differences(deployed: Mapping[str, str], described: list[dict[str, Any]]) ->
     return wrong
 
 
-def _lowered(name: str) -> Topology:
-    return lower(topology(login=True, stack=name), names=_names(name), replicas=1)
+def rotate_database_password(name: str) -> None:
+    """Let RDS, which owns the password, make another one now; StackError where the stack is not up."""
+    regional(name)("rds").modify_db_instance(
+        DBInstanceIdentifier=stoppable(name).database,
+        ManageMasterUserPassword=True,
+        RotateMasterUserPassword=True,
+        ApplyImmediately=True,
+    )
+
+
+def forget_certificate(name: str) -> None:
+    """Let the next `make stack` make another certificate; StackError where it makes none."""
+    if not _own_authority(name):
+        raise stack.StackError(f"The certificate of {name} is not one that `make stack` makes; ACM has it.")
+    stack.run_pulumi("config", "rm", "tlsCertificate", "--stack", name)
+
+
+def with_every_secret(name: str) -> Topology:
+    """The topology of a stack with every secret that `make stack` makes, whatever the settings say today."""
+    return lower(topology(login=True, keys=True, stack=name), names=_names(name), replicas=1)
 
 
 def _names(name: str) -> Names:

@@ -47,6 +47,7 @@ class Imagined(Mocks):
         known: dict[str, dict[str, Any]] = {
             "docker.Image": {"repoDigest": f"{args.name}@sha256:{'0' * 64}"},
             "ecr.Repository": {"repositoryUrl": f"registry.example/{args.inputs.get('name')}"},
+            "secretsmanager.SecretVersion": {"versionId": f"version of {args.name}"},
             "rds.Instance": {
                 "address": "database.example",
                 "masterUserSecrets": [{"secretArn": self.database_secret}],
@@ -86,7 +87,7 @@ def graph_of(stack: str, settings: Mapping[str, Any]) -> Graph:
         name: value for name, value in plain_text.items() if value not in ("", "[]") or name not in _EXAMPLES
     }
     # Of an archive or a fresh checkout no secret exists; what is declared does not depend on their values.
-    secrets = {setting(name): f"value of {name}" for name in topology(login=True, stack=stack).secrets}
+    secrets = {setting(name): f"value of {name}" for name in topology(login=True, keys=True, stack=stack).secrets}
     secrets |= {"tlsKey": "value of tls-key"} | {name: f"the {name}" for name in _IN_THE_OPEN}
     monitor = _Recorder(whole["aws:region"])
     pulumi.runtime.set_all_config(
@@ -98,7 +99,7 @@ def graph_of(stack: str, settings: Mapping[str, Any]) -> Graph:
 
     def program() -> None:
         read.append(read_aws_settings())
-        backend.build(topology(workers=read[0].environment.idle_workers, login=True, stack=stack), read[0])
+        backend.build(topology(workers=read[0].environment.idle_workers, stack=stack, **vars(read[0].options)), read[0])
 
     pulumi.runtime.test(program)()
     [known] = read

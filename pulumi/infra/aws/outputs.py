@@ -30,6 +30,7 @@ def outputs(
     hosts = " ".join(names.host(service) for service in public)
     authority = f".local/{names.stack}/authority.pem"  # `make token` writes it
     trusted, verified = (f"--cacert {authority} ", f"--verify {authority} ") if edge.certificate else ("", "")
+    key = '-H "X-API-Key: $API_KEY" ' if settings.options.keys else ""
     balancer = edge.load_balancer.dns_name
     return {
         **urls,
@@ -42,7 +43,7 @@ def outputs(
         "tests": [
             *(f"curl -i {trusted}{urls[service.name]}{service.health.path}" for service in public if service.health),
             f"curl -i {trusted}{urls['ray-head']}/api/version  # 401: it asks for the token",
-            f"curl {trusted}-F file=@x-ray.png {urls['webapp']}/predict",
+            f"curl {trusted}{key}-F file=@x-ray.png {urls['webapp']}/predict",
         ],
         "next": [
             f"make check STACK={names.stack}",

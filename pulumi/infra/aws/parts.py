@@ -32,11 +32,15 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where data are: `buckets` by the topology's names (data, artefacts, state) and `logs`; `secrets` by name."""
+    """Where data are: `buckets` by the topology's names (data, artefacts, state) and `logs`; `secrets` by name.
+
+    `versions` is what ECS takes for each secret: its ARN with the version, so that another value is another task.
+    """
 
     buckets: Mapping[str, aws.s3.Bucket]
     database: aws.rds.Instance
     secrets: Mapping[str, aws.secretsmanager.Secret]
+    versions: Mapping[str, pulumi.Output[str]]
 
 
 @dataclass(frozen=True, kw_only=True)

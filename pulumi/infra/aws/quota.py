@@ -27,7 +27,7 @@ ON_DEMAND, SPOT = Quota("On-Demand", "L-3032A538"), Quota("Spot", "L-36FBB829")
 def lowered(environment: Environment) -> Topology:
     """The topology as an environment has it on AWS, in no account yet."""
     names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
-    whole = topology(workers=environment.idle_workers, login=True, stack="aws")
+    whole = topology(workers=environment.idle_workers, login=True, keys=True, stack="aws")
     return lower(whole, names=names, replicas=environment.replicas, sizes=environment.sizes)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.aws.environment import ENVIRONMENTS, Environment, on_free_plan
-from infra.settings import ROOT, SettingError, read_commit
+from infra.settings import ROOT, SettingError, one_of, read_commit, read_options
+from infra.topology import Options
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
@@ -20,7 +21,8 @@ _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
 _PLANS = ("paid", "free")
-_APPROVAL = {"required": True, "off": False}
+# Whoever may connect from so many addresses is as good as everybody.
+_EVERYBODY = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class AwsSettings:
         What `dev` or `prod` decides.
     protected
         What holds data cannot be deleted: in prod, until `keepData` is false.
-    approval
-        A version that passes the gate waits for a person's word.
+    options
+        What the settings decide about the services, whatever the platform.
     allowed_cidrs
         Who may connect at all.
     certificate_arn
@@ -61,7 +63,7 @@ class AwsSettings:
     region: str
     environment: Environment
     protected: bool
-    approval: bool
+    options: Options
     allowed_cidrs: tuple[str, ...]
     certificate_arn: str | None
     domain: str
@@ -86,13 +88,14 @@ def read_aws_settings() -> AwsSettings:
             f"plainHttp is true and environment is {environment.name}; passwords would cross the internet in the "
             "clear. It takes false here, for example: pulumi config set plainHttp false"
         )
+    options = read_options(login=True, approval=environment.approval, keys=True)
     domain = _domain(config.get("domain") or "")
     return AwsSettings(
         region=region,
         environment=environment,
         protected=environment.careful and config.require_bool("keepData"),
-        approval=_approval(config.get("approval") or "", environment),
-        allowed_cidrs=_cidrs(config),
+        options=options,
+        allowed_cidrs=_cidrs(config, environment, options),
         certificate_arn=_certificate(config.get("certificateArn") or "", region),
         domain=domain,
         hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
@@ -125,8 +128,8 @@ def _region(name: str) -> str:
 
 
 def _environment(name: str, plan: str) -> Environment:
-    environment = ENVIRONMENTS[_one_of("environment", name, tuple(ENVIRONMENTS))]
-    if _one_of("accountPlan", plan, _PLANS) == "paid":
+    environment = ENVIRONMENTS[one_of("environment", name, tuple(ENVIRONMENTS))]
+    if one_of("accountPlan", plan, _PLANS) == "paid":
         return environment
     if environment.careful:
         raise SettingError(
@@ -138,25 +141,12 @@ def _environment(name: str, plan: str) -> Environment:
 
 
 def _egress(name: str, environment: Environment) -> str:
-    if _one_of("egress", name, _EGRESS) == "public" and environment.careful:
+    if one_of("egress", name, _EGRESS) == "public" and environment.careful:
         raise SettingError(
             f"egress is public and environment is {environment.name}, where nothing but the load balancer has a public "
             "address; it takes nat or endpoints here, for example: pulumi config set egress nat"
         )
     return name
-
-
-def _approval(value: str, environment: Environment) -> bool:
-    return _APPROVAL[_one_of("approval", value, tuple(_APPROVAL))] if value else environment.approval
-
-
-def _one_of(setting: str, value: str, taken: tuple[str, ...]) -> str:
-    if value not in taken:
-        raise SettingError(
-            f"{setting} is {value!r}; it takes {' or '.join(taken)}, for example: "
-            f"pulumi config set {setting} {taken[0]}"
-        )
-    return value
 
 
 def _between(setting: str, value: int, least: int, most: int, example: str) -> int:
@@ -168,7 +158,7 @@ def _between(setting: str, value: int, least: int, most: int, example: str) -> i
     return value
 
 
-def _cidrs(config: pulumi.Config) -> tuple[str, ...]:
+def _cidrs(config: pulumi.Config, environment: Environment, options: Options) -> tuple[str, ...]:
     takes = (
         "it takes a list of IPv4 networks in CIDR form, who alone may connect; your own address is a network of one, "
         "for example: pulumi config set --path 'allowedCidrs[0]' 203.0.113.7/32"
@@ -181,12 +171,21 @@ def _cidrs(config: pulumi.Config) -> tuple[str, ...]:
         raise SettingError(f"allowedCidrs is not set; {takes}")
     if not isinstance(value, list):
         raise SettingError(f"allowedCidrs is {value!r}; {takes}")
-    return tuple(_cidr(one, takes) for one in value)
+    found = tuple(_cidr(one, takes) for one in value)
+    for network in found:
+        if network.prefixlen < _EVERYBODY and environment.careful:
+            raise SettingError(f"allowedCidrs has {network}, which is nearly everybody, in {environment.name}; {takes}")
+        if network.prefixlen < _EVERYBODY and not options.keys:
+            raise SettingError(
+                f"allowedCidrs has {network}, which is nearly everybody, and keys is off; it takes on with so many, "
+                "for example: pulumi config set keys on"
+            )
+    return tuple(map(str, found))
 
 
-def _cidr(value: object, takes: str) -> str:
+def _cidr(value: object, takes: str) -> ipaddress.IPv4Network:
     try:
-        return str(ipaddress.IPv4Network(str(value)))
+        return ipaddress.IPv4Network(str(value))
     except ValueError as error:
         raise SettingError(f"allowedCidrs has {value!r} ({error}); {takes}") from None
 

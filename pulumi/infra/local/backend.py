@@ -1,5 +1,6 @@
 """Docker on this machine: networks, volumes, images, secrets and containers, each waiting for what it needs."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from infra.local.lower import lower, networks
 from infra.local.secrets import derived
 from infra.local.settings import LocalSettings
 from infra.settings import ROOT, read_secret
-from infra.spec import Image, Topology
+from infra.spec import Image, Service, Topology
 
 _KEPT_IMAGE = "mlflow"  # any image with `true` in it
 
@@ -39,6 +40,7 @@ def build(topology: Topology, settings: LocalSettings) -> Topology:
                 arguments["name"],
                 **arguments,
                 image=images[service.image],
+                labels=_label(service),
                 opts=groups.within(
                     "Service",
                     service.name,
@@ -127,6 +129,15 @@ def _secrets(topology: Topology, image: pulumi.Output[str], groups: Groups) -> d
         ],
         opts=groups.within("Secrets", "secrets", depends_on=volumes, delete_before_replace=True),
     )
+
+
+def _label(service: Service) -> list[docker.ContainerLabelArgs]:
+    """A text that follows what a service's secrets say, so that its container is made anew when one of them changes."""
+    if not service.secrets:
+        return []
+    contents = pulumi.Output.all(*(_content(name) for name in sorted(service.secrets)))
+    digest = contents.apply(lambda texts: sha256("\0".join(texts).encode()).hexdigest())
+    return [docker.ContainerLabelArgs(label="secrets", value=digest)]
 
 
 def _content(name: str) -> pulumi.Output[str]:

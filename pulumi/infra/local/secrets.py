@@ -1,7 +1,8 @@
 """The secrets of a stack on this machine as the files that Compose mounts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from infra.local.stores import CREDENTIALS, OBJECT_STORE_USER, PASSWORD
 from infra.secrets import generate
@@ -12,8 +13,8 @@ def derived(name: str) -> tuple[str, Callable[[str], str]] | None:
     return (PASSWORD, _credentials) if name == CREDENTIALS else None
 
 
-def write_files(folder: Path, names: tuple[str, ...]) -> list[str]:
-    """Write the files that are not there yet; gives the names of those written.
+def write_files(folder: Path, names: tuple[str, ...], values: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Write the files that are not there yet, with these values or new ones; gives the names of those written.
 
     The files can be read by every user, because a container's user is another one than ours; the folder only by us.
     """
@@ -23,7 +24,7 @@ def write_files(folder: Path, names: tuple[str, ...]) -> list[str]:
     for name in sorted(names, key=lambda name: derived(name) is not None):
         file = folder / name
         source = derived(name)
-        content = source[1]((folder / source[0]).read_text()) if source else generate()
+        content = source[1]((folder / source[0]).read_text()) if source else values.get(name) or generate(name)
         if not file.exists() or (source and file.read_text() != content):
             scratch = folder / f".{name}"
             scratch.write_text(content)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.settings import SettingError, read_commit
+from infra.settings import SettingError, read_commit, read_options
+from infra.topology import Options
 
 _MOST_WORKERS = 64
 
@@ -15,7 +16,7 @@ class LocalSettings:
 
     workers: int
     optional: frozenset[str]
-    login: bool
+    options: Options
     keep_data: bool
     commit: str
 
@@ -31,7 +32,7 @@ def read_local_settings() -> LocalSettings:
     return LocalSettings(
         workers=workers,
         optional=frozenset({"jupyter"} if config.require_bool("jupyter") else ()),
-        login=config.require_bool("login"),
+        options=read_options(login=config.require_bool("login"), approval=False, keys=False),
         keep_data=config.require_bool("keepData"),
         commit=read_commit(),
     )

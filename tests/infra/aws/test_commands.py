@@ -84,6 +84,14 @@ def test_what_was_rolled_back_or_is_not_there_yet_is_said(described: list, line:
     assert said.startswith(line)
 
 
+@pytest.mark.parametrize(("keys", "shown"), [(None, "0123456789abcdef"), ("on", "0123456789abcdef"), ("off", None)])
+def test_a_key_to_the_page_is_shown_with_the_token_where_it_asks_for_one(keys, shown, monkeypatch, tmp_path: Path):
+    settings = {"certificateArn": "arn:aws:acm:…", "rayToken": "a token", "apiKeys": "team:0123456789abcdef"}
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: (settings | {"keys": keys}).get(name))
+    monkeypatch.setattr(commands, "FILES", tmp_path)
+    assert commands.write_files("aws").get("API_KEY") == shown
+
+
 @pytest.mark.parametrize(
     "settings", [{"hostedZoneId": "Z1", "domain": "xray.example.com"}, {"certificateArn": "arn:aws:acm:…"}]
 )

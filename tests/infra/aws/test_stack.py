@@ -140,6 +140,43 @@ def test_a_new_model_waits_for_a_person_in_prod_and_where_it_is_told_to(settings
     assert given["WEBAPP_URI"] == "http://app.hm-mlflow.internal:8080"
 
 
+def given(graph, service: str) -> dict[str, str]:
+    """The environment of a service's own container."""
+    container, *_ = json.loads(plain(graph.of("ecs.TaskDefinition")[service]["containerDefinitions"]))
+    return {one["name"]: one["value"] for one in container["environment"]}
+
+
+def test_the_page_asks_for_keys_unless_it_is_told_otherwise():
+    page, head = given(recorded("dev"), "webapp"), given(recorded("dev"), "ray-head")
+    assert page["API_KEYS_FILE"] == "/run/secrets/api-keys"
+    assert page["API_KEYS_FROM_FILE"] == head["API_KEYS_FILE"] == "/run/secrets/jobs-api-key"
+    assert 'curl --cacert .local/aws/authority.pem -H "X-API-Key: $API_KEY" -F' in recorded("dev").outputs["tests"][-1]
+    without = record(keys="off", egress="nat")
+    assert given(without, "webapp")["API_KEYS"] == "off"
+    assert "API_KEY" not in json.dumps(without.outputs)
+    assert set(LISTED) - set(listed(without)) == {
+        f"secretsmanager.{kind} {name}" for kind in ("Secret", "SecretVersion") for name in ("api-keys", "jobs-api-key")
+    }
+
+
+def test_everybody_may_come_in_dev_with_keys():
+    rules = record(allowedCidrs=["0.0.0.0/0"]).of("vpc.SecurityGroupIngressRule").values()
+    assert "0.0.0.0/0" in {one.get("cidrIpv4") for one in rules}
+
+
+def test_a_secret_that_gets_another_value_gives_those_who_use_it_another_task_definition_and_nobody_else():
+    tasks = {
+        name: {
+            secret["name"]: secret["valueFrom"].split(":::")[1]
+            for container in json.loads(plain(task["containerDefinitions"]))
+            for secret in container.get("secrets", [])
+        }
+        for name, task in recorded("dev").of("ecs.TaskDefinition").items()
+    }
+    assert tasks["webapp"]["SECRET_API_KEYS"] == "version of api-keys"
+    assert [name for name, secrets in tasks.items() if "SECRET_JOBS_API_KEY" in secrets] == ["ray-head", "webapp"]
+
+
 def test_prod_without_data_to_keep_can_be_destroyed_and_still_leaves_a_snapshot():
     graph = record(environment="prod", keepData=False)
     assert not any(resource.protected for resource in graph.resources)
@@ -238,6 +275,16 @@ REFUSED = {
     "no list": ({"allowedCidrs": "203.0.113.7/32"}, "allowedCidrs is '203.0.113.7/32'; it takes a list"),
     "a network with host bits": ({"allowedCidrs": ["203.0.113.7/24"]}, "allowedCidrs has '203.0.113.7/24' (203"),
     "no network": ({"allowedCidrs": ["my house"]}, "allowedCidrs has 'my house' ("),
+    "everybody in prod": (
+        {"allowedCidrs": ["0.0.0.0/0"], "environment": "prod"},
+        "allowedCidrs has 0.0.0.0/0, which is nearly everybody, in prod; it takes a list of IPv4 networks",
+    ),
+    "everybody without keys": (
+        {"allowedCidrs": ["203.0.113.7/32", "0.0.0.0/1"], "keys": "off"},
+        "allowedCidrs has 0.0.0.0/1, which is nearly everybody, and keys is off; it takes on with so many",
+    ),
+    "keys": ({"keys": "yes"}, "keys is 'yes'; it takes on or off, for example: pulumi config set keys on"),
+    "abstention": ({"abstain": "on"}, "abstain is 'on'; it takes near-threshold or off, for example: pulumi"),
     "no address": ({"alertEmail": ""}, "alertEmail is ''; it takes the address to which alarms"),
     "half an address": ({"alertEmail": "team@"}, "alertEmail is 'team@'; it takes the address"),
     "a certificate of elsewhere": (

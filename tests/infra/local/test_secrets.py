@@ -68,7 +68,7 @@ def test_the_credentials_follow_a_password_that_was_changed(tmp_path: Path):
 
 
 def test_only_the_credentials_are_made_from_another_secret():
-    names = lower(topology(login=True)).secrets
+    names = lower(topology(login=True, keys=True)).secrets
     assert {name: made[0] for name in names if (made := derived(name))} == {SPELT: SOURCE}
 
 
@@ -86,5 +86,5 @@ def test_a_secret_s_name_gives_the_name_of_its_setting(name: str, expected: str)
 
 
 def test_no_two_secrets_have_one_setting():
-    names = lower(topology(login=True)).secrets
+    names = lower(topology(login=True, keys=True)).secrets
     assert len({setting(name) for name in names}) == len(names)

@@ -7,6 +7,7 @@ import pytest
 
 from infra.local.settings import read_local_settings
 from infra.settings import SettingError, read_secret
+from infra.topology import Options
 from tests.infra.support.recorded import configure, record
 
 
@@ -31,10 +32,10 @@ def test_the_fewest_and_the_most_workers_are_taken(workers: str, number: int):
 def test_the_settings_say_what_is_wanted():
     configure(jupyter="true", login="true", keepData="false")
     settings = read_local_settings()
-    assert (settings.optional, settings.login, settings.keep_data) == ({"jupyter"}, True, False)
+    assert (settings.optional, settings.options.login, settings.keep_data) == ({"jupyter"}, True, False)
     configure()
     settings = read_local_settings()
-    assert (settings.optional, settings.login, settings.keep_data) == (frozenset(), False, True)
+    assert (settings.optional, settings.options, settings.keep_data) == (frozenset(), Options(), True)
 
 
 def test_a_secret_that_was_not_made_is_named_with_the_stack_and_the_command_that_makes_it():

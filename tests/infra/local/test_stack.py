@@ -132,7 +132,10 @@ def test_what_is_uploaded_is_secret_and_nothing_else_is_or_tells_one(settings: d
     stack = recorded(**settings)
     uploads = stack.of("Container")["secrets"].inputs["uploads"]
     assert all(isinstance(upload["content"], Secret) for upload in uploads)
-    assert sum(len(list(secrets_in(resource.inputs))) for resource in stack.resources) == len(uploads)
+    labelled = [one for one in stack.of("Container").values() if "labels" in one.inputs]
+    assert all(isinstance(one.inputs["labels"][0]["value"], Secret) for one in labelled)
+    hidden = sum(len(list(secrets_in(resource.inputs))) for resource in stack.resources)
+    assert hidden == len(uploads) + len(labelled)
     shown = texts([resource.inputs for resource in stack.resources]) + texts(stack.outputs)
     assert "MLFLOW_PORT=5000" in shown
     assert not [text for text in shown if "value of" in text]

@@ -144,4 +144,5 @@ def _said(value: Any, names: dict[str, str], *, first: bool) -> Any:
     if value.startswith(("{", "[")):  # a policy or containers, in which ids and ARNs stand quoted
         for words, given in names.items():
             value = value.replace(json.dumps(words), json.dumps(given))
+            value = value.replace(f'"{words}:::', f'"{given}:::')  # a secret with its version
     return value

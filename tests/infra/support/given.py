@@ -13,6 +13,7 @@ from infra.aws.names import Names
 from infra.aws.parts import Compute, Edge, Network, Stores
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
+from infra.topology import Options
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
@@ -39,7 +40,7 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "region": REGION,
         "environment": ENVIRONMENTS[environment],
         "protected": environment == "prod",
-        "approval": environment == "prod",
+        "options": Options(login=True, keys=True, approval=environment == "prod"),
         "allowed_cidrs": ("203.0.113.7/32",),
         "certificate_arn": None,
         "domain": "",
@@ -123,6 +124,7 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
                 name: aws.secretsmanager.Secret(f"given-{name}", name=called.secret(name))
                 for name in ("ray-token", "mlflow-jobs-password", "mlflow-admin-password", "mlflow-serving-password")
             },
+            versions={},
         ),
         groups=Groups(),
         edge=Edge(

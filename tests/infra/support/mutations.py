@@ -182,6 +182,7 @@ def mutations() -> Iterator[Mutation]:
         "ecs.TaskDefinition",
         "mlflow",
         ("containerDefinitions/0/secrets/0/valueFrom", "arn:aws:secretsmanager:eu-west-1:1:secret:another"),
+        ("containerDefinitions/0/secrets/0/valueFrom", "arn of secretsmanager.Secret mlflow-admin-password"),
         ("containerDefinitions/0/environment/0", {"name": "MLFLOW_AUTH_ADMIN_PASSWORD", "value": "a password"}),
         ("containerDefinitions/0/environment/0", {"name": "HARMLESS", "value": "value of ray-token"}),
     )

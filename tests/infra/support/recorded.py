@@ -17,6 +17,8 @@ SECRETS = {
     "rayToken": "value of ray-token",
     "jupyterToken": "value of jupyter-token",
     "objectStorePassword": "value of object-store-password",
+    "apiKeys": "value of api-keys",
+    "jobsApiKey": "value of jobs-api-key",
     "mlflowAdminPassword": "value of mlflow-admin-password",
     "mlflowJobsPassword": "value of mlflow-jobs-password",
     "mlflowServingPassword": "value of mlflow-serving-password",

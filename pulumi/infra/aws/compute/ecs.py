@@ -19,7 +19,8 @@ SPOT = "FARGATE_SPOT"
 class Supplied:
     """What only the platform knows: the image by its digest, secrets by their ARNs, where logs go.
 
-    `user` is the number of the image's user; `known` has the text of each reference that the lowering has left.
+    `secrets` name a version each; `user` is the number of the image's user; `known` has the text of each reference that
+    the lowering has left.
     """
 
     image: str

@@ -101,7 +101,7 @@ def _task_definition(
     known = pulumi.Output.all(
         image=image,
         database=database.known(stored, stores.database),
-        secrets=pulumi.Output.all(**{name: stores.secrets[name].arn for name in service.secrets}),
+        secrets=pulumi.Output.all(**{name: stores.versions[name] for name in service.secrets}),
     )
     # Workers whose number follows the work that is counted beside this service.
     counted = [other for other in topology.services if other.scaling and other.scaling.counted_beside == service.name]

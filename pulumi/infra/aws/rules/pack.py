@@ -84,7 +84,7 @@ class _Recorded:
         if on_aws(stack):
             config = {name.removeprefix(_PROJECT): value for name, value in pulumi.runtime.get_config_env().items()}
             self._imagined = graph_of(stack, described() | config)
-            secrets = (*topology(login=True, stack=stack).secrets, "tls-key")
+            secrets = (*topology(login=True, keys=True, signing=True, trusted=True).secrets, "tls-key")
             self._secrets = {
                 value: f"value of {name}" for name in secrets if len(value := config.get(setting(name), "")) > _SHORT
             }
@@ -151,7 +151,10 @@ def _renamed(value: Any, names: Mapping[str, str], secrets: Mapping[str, str]) -
         return value
     for secret, words in secrets.items():
         value = value.replace(secret, words)
-    return names.get(value, value)
+    if value in names:
+        return names[value]
+    thing, part, rest = value.partition(":::")  # a secret's ARN with its version behind it
+    return f"{names[thing]}{part}{rest}" if thing in names else value
 
 
 def _filled(known: Any, imagined: Any) -> Any:

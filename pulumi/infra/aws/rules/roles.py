@@ -19,7 +19,8 @@ def containers_are_given_secrets_by_reference_only(graph: Graph) -> Iterator[str
     known = {f"arn of secretsmanager.Secret {name}" for name in graph.of("secretsmanager.Secret")}
     for name, container in each_container(graph):
         for secret in container.get("secrets", []):
-            if secret["valueFrom"] not in known:
+            where, _, version = secret["valueFrom"].partition(":::")
+            if where not in known or not version:  # of one version, so that another value is another task
                 yield f"{name} has {secret['name']} from {secret['valueFrom']}"
         for variable, value in environment(container).items():
             if any(word in variable for word in ("PASSWORD", "TOKEN", "KEY", "SECRET")) and not (
@@ -127,7 +128,9 @@ def jobs_read_the_data_and_write_their_state_only(graph: Graph) -> Iterator[str]
 def a_role_that_starts_a_service_reads_its_secrets_alone(graph: Graph) -> Iterator[str]:
     """A role that starts a service reads its secrets alone."""
     for task, inside in containers(graph).items():
-        wanted = {secret["valueFrom"] for one in inside.values() for secret in one.get("secrets", [])}
+        wanted = {
+            secret["valueFrom"].partition(":::")[0] for one in inside.values() for secret in one.get("secrets", [])
+        }
         readable = {
             resource
             for name, statement in _statements(graph)
