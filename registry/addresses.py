@@ -1,8 +1,9 @@
 """Between paths of this machine and addresses: a path is escaped where it becomes one, an address is decoded."""
 
 import os
+import re
 from pathlib import Path
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_to_bytes
 
 _HERE = ("", "localhost")
 
@@ -80,10 +81,7 @@ def database_file(address: str) -> Path | None:
 
 def shown(address: str) -> str:
     """An address as it may be shown: without the password that it may hold."""
-    parts = urlsplit(address)
-    if not parts.password:
-        return address
-    return address.replace(f":{parts.password}@", ":***@", 1)
+    return re.sub(r"(://[^/:@]*:)[^/]*@", r"\1***@", address)
 
 
 def url_here(host: str, port: int) -> str:

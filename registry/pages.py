@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from registry.settings import Settings
@@ -30,7 +31,9 @@ def page_of_project(base: str, settings: Settings) -> str:
         found = client(settings).get_experiment_by_name(settings.model_name)
     except (MlflowException, OSError):  # whoever asks for a link is not helped by the reason
         found = None
-    return _runs(base, found.experiment_id) if found else page_of_version(base, None)
+    if found and found.lifecycle_stage == LifecycleStage.ACTIVE:  # MLflow shows no runs of a deleted one
+        return _runs(base, found.experiment_id)
+    return page_of_version(base, None)
 
 
 def _runs(base: str, experiment_id: str) -> str:

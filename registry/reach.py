@@ -8,15 +8,18 @@ import functools
 import os
 import socket
 import ssl
+import struct
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from requests.utils import get_environ_proxies, select_proxy
 
 from registry.addresses import host_port, shown
 from registry.settings import SettingsError
 
 CONNECT_S, ANSWER_S = 3.0, 6.0
+_POSTGRES_HELLO = struct.pack("!II", 8, 80_877_103)  # asks for TLS: every Postgres answers yes or no by one byte
 _AWAY = {502, 503, 504}  # a proxy or a balancer answers, and nobody behind it
 
 
@@ -31,7 +34,9 @@ def reach_tracking(address: str, *, variable: str = "MLFLOW_TRACKING_URI") -> No
         if parts.scheme in ("http", "https"):
             _ask(f"{address.rstrip('/')}/health", authorities="MLFLOW_TRACKING_SERVER_CERT_PATH")
         elif parts.scheme.startswith(("postgresql", "mysql", "mssql")) and parts.hostname:
-            _connect(parts.hostname, parts.port or (5432 if parts.scheme.startswith("postgresql") else 3306))
+            postgres = parts.scheme.startswith("postgresql")
+            hello = _POSTGRES_HELLO if postgres else b""
+            _connect(parts.hostname, parts.port or (5432 if postgres else 3306), hello=hello)
 
 
 def reach_jobs_api(address: str) -> None:
@@ -64,7 +69,7 @@ def reach_s3(uri: str, *, variable: str) -> None:
     if uri.startswith("s3:") and endpoint.startswith(("http://", "https://")):
         _parts(endpoint, name)
         with _blamed(name, endpoint, f"{variable} is {uri!r}, which is kept there; start the store, or name another"):
-            _ask(endpoint, authorities="AWS_CA_BUNDLE")
+            _ask(endpoint, authorities="AWS_CA_BUNDLE", proxied=False)
 
 
 class _Dead(Exception):
@@ -91,16 +96,35 @@ def _parts(address: str, variable: str):  # type: ignore[no-untyped-def]
 
 
 @functools.cache
-def _ask(url: str, *, authorities: str) -> None:
-    """Take any answer for a sign of life, through the proxy that the environment names, as the libraries will.
+def _ask(url: str, *, authorities: str, proxied: bool = True) -> None:
+    """Take any answer for a sign of life, asked as the library will that does the work: `requests`, which takes the
+    proxy that the environment names, or Arrow, which takes none.
 
     `load_settings` has put loopback into NO_PROXY by then.
     """
+    proxy = select_proxy(url, get_environ_proxies(url)) if proxied else None
+    proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    try:
+        _look(url, authorities, proxy)
+    except _Dead as dead:
+        if proxy is None:
+            raise
+        raise _Dead(
+            f"through the proxy {shown(proxy)!r}, which the environment names, {dead} (NO_PROXY names hosts to ask "
+            "without it)"
+        ) from None
+
+
+def _look(url: str, authorities: str, proxy: str | None) -> None:
+    if proxy and not proxy.lower().startswith(("http://", "https://")):
+        raise _Dead("it cannot be asked: a proxy has to be http:// or https://")
     try:
         with (
             httpx.Client(
                 timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
                 verify=_trusted(authorities) if url.startswith("https") else False,
+                trust_env=False,
+                proxy=proxy,
             ) as client,
             client.stream("GET", url) as answer,
         ):
@@ -110,6 +134,8 @@ def _ask(url: str, *, authorities: str) -> None:
                 with contextlib.suppress(httpx.HTTPError):
                     if b"https" in answer.read().lower():
                         raise _Dead("it speaks https; write https:// in front")
+    except httpx.ProxyError as error:
+        raise _Dead(f"it says {error}") from None
     except httpx.ConnectTimeout:
         raise _Dead(f"no connection within {CONNECT_S:g} s") from None
     except httpx.TimeoutException:
@@ -119,7 +145,7 @@ def _ask(url: str, *, authorities: str) -> None:
     except httpx.HTTPError as error:
         asks = "write https:// in front if it is meant" if url.startswith("http://") else "is it http://?"
         raise _Dead(f"its answer is not HTTP ({error or type(error).__name__}); {asks}") from None
-    except (httpx.InvalidURL, UnicodeError, OSError) as error:
+    except (httpx.InvalidURL, ValueError, OSError) as error:
         raise _Dead(str(error)) from None
 
 
@@ -151,16 +177,28 @@ def _trusted(authorities: str) -> ssl.SSLContext | bool:
 
 
 @functools.cache
-def _connect(host: str, port: int) -> None:
-    """Try every address that a name has; one that answers is enough."""
+def _connect(host: str, port: int, *, hello: bytes = b"") -> None:
+    """Try every address that a name has; one that answers is enough. Where there is a `hello`, it must be answered."""
     try:
-        socket.create_connection((host, port), timeout=CONNECT_S).close()
+        with socket.create_connection((host, port), timeout=CONNECT_S) as connection:
+            if hello:
+                connection.settimeout(ANSWER_S)
+                connection.sendall(hello)
+                if not _heard(connection):
+                    raise _Dead(f"it takes connections and does not answer as Postgres does within {ANSWER_S:g} s")
     except socket.gaierror:
         raise _Dead("the name of its host is not known here") from None
     except TimeoutError:
         raise _Dead(f"no connection within {CONNECT_S:g} s") from None
     except (OSError, UnicodeError, OverflowError) as error:
         raise _Dead("nobody listens there" if isinstance(error, ConnectionRefusedError) else str(error)) from None
+
+
+def _heard(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1))
+    except TimeoutError:
+        return False
 
 
 def _greet(target: str) -> None:

@@ -54,7 +54,8 @@ def connected(address: str, *, variable: str) -> MlflowClient:
             with _in_a_line(address, variable):
                 _make_ready(address)
             _ready.add(address)
-    return MlflowClient(tracking_uri=address, registry_uri=address)
+    with _in_a_line(address, variable):
+        return MlflowClient(tracking_uri=address, registry_uri=address)
 
 
 def _make_ready(address: str) -> None:
@@ -118,6 +119,7 @@ def _alone_with(file: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=_WAIT_S)
         except Timeout:
+            Path(lock.lock_file).open("r+b").close()  # one that nobody can open is not another's, but waited for too
             log.warning("Another process is making the tracking database %s; waiting for it to be done.", file)
             lock.acquire(timeout=_PATIENCE_S)
     except Timeout:
@@ -159,6 +161,11 @@ def _alone_on_the_server(address: str) -> Iterator[None]:
 def _in_a_line(address: str, variable: str) -> Iterator[None]:
     try:
         yield
+    except ImportError as error:
+        raise StoreError(
+            f"{variable} is {shown(address)!r}, whose driver is not installed here ({error}); install it, or name one "
+            "that is, as postgresql+psycopg2://USER@HOST/DATABASE does"
+        ) from error
     except (StoreError, OSError, sqlite3.Error, sa.exc.SQLAlchemyError, CommandError, MlflowException) as error:
         raise StoreError(f"{variable} is {shown(address)!r}, which cannot be used: {first_line(error)}") from error
 

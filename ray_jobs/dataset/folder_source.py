@@ -102,6 +102,6 @@ def _status(item: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def _entry(path: str, status: os.stat_result | None, *, linked: bool) -> Entry:
-    if status is None:  # listed all the same, so that the report names it
+    if status is None or not stat.S_ISREG(status.st_mode):  # listed all the same, so that the report says what it is
         return Entry(path=path, size=-1, version="missing", linked=linked)
     return Entry(path=path, size=status.st_size, version=f"{status.st_mtime_ns}-{status.st_size}", linked=linked)

@@ -92,6 +92,10 @@ def test_somebody_who_says_nothing_is_not_waited_for():
             reach_tracking(f"http://127.0.0.1:{port}")
         with pytest.raises(UnreachableError, match="takes connections there that is not Ray"):
             reach_ray(f"127.0.0.1:{port}")
+        with pytest.raises(UnreachableError, match="takes connections and does not answer as Postgres does"):
+            reach_tracking(f"postgresql+psycopg2://u@127.0.0.1:{port}/m")
+    with listener(answer=b"N") as port:
+        reach_tracking(f"postgresql+psycopg2://u@127.0.0.1:{port}/m")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,46 @@ def test_any_other_answer_is_a_sign_of_life_and_a_dead_proxy_is_not_asked_for_lo
     reach_tracking(f"http://localhost:{server}/below/a/prefix")
     reach_jobs_api(f"http://127.0.0.1:{server}")
     reach_tracking("sqlite:////no/server/is/asked.db")
+
+
+@pytest.fixture
+def _through(monkeypatch):
+    """Call it with the proxy that the environment names; loopback is not excepted."""
+    for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda proxy: monkeypatch.setenv("all_proxy", proxy)
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://u:secret@10.0.0.1:1080", "foo://x", "127.0.0.1:1"])
+def test_a_proxy_of_any_kind_is_not_asked_for_loopback(proxy, server, _through):
+    _through(proxy)
+    load_settings()
+    reach_tracking(f"http://127.0.0.1:{server}/for/{proxy.partition(':')[0]}")
+
+
+def test_a_proxy_that_cannot_be_asked_is_told_and_not_taken_for_the_address(nobody, _through):
+    for proxy, why in {
+        f"http://u:secret@127.0.0.1:{nobody}": rf"'http://u:\*\*\*@127.0.0.1:{nobody}', .*nobody listens there",
+        f"127.0.0.1:{nobody}": rf"'http://127.0.0.1:{nobody}', .*nobody listens there",
+        "socks5h://127.0.0.1:9": r"'socks5h://127.0.0.1:9', .*has to be http:// or https://",
+        "foo://x": r"'foo://x', .*has to be http:// or https://",
+    }.items():
+        _through(proxy)
+        with pytest.raises(UnreachableError, match=rf"^MLFLOW_TRACKING_URI is .*through the proxy {why} .*NO_PROXY"):
+            reach_tracking("https://mlflow.example.invalid")
+
+
+def test_a_store_is_asked_without_the_proxy_that_arrow_does_not_take(server, nobody, monkeypatch, _through):
+    _through(f"http://127.0.0.1:{nobody}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server}/without")
+    reach_s3("s3://bucket/x", variable="DATA_URI")
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://u:secret@[::1:5000", "http://127.0.0.1:99999"])
+def test_what_is_no_address_of_a_server_is_told_without_its_password(address):
+    with pytest.raises(SettingsError, match=r"^MLFLOW_TRACKING_URI is .*which is not an address") as refusal:
+        reach_tracking(address)
+    assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("address", ["host", "host:", "host:x", "10.0.0.5:99999", ":6379"])

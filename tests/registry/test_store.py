@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -104,3 +105,23 @@ def test_who_waits_is_told_and_does_not_wait_for_ever(tmp_path, monkeypatch, cap
     ):
         connected(sqlite_address(file), variable=VARIABLE)
     assert "Another process is making the tracking database" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("postgresql+nosuchdriver:///m", "cannot be used: .*nosuchdriver"),
+        ("mysql+mysqlconnector:///m", "whose driver is not installed here .*; install it, or name one that is"),
+        ("mlruns", "cannot be used: .*mlruns"),
+        ("uc:databricks", "cannot be used: .*Unity Catalog"),
+    ],
+)
+def test_what_mlflow_cannot_open_is_told_with_the_variable(address, why):
+    with pytest.raises(StoreError, match=rf"(?s)^{VARIABLE} is '{re.escape(address)}', (which |){why}"):
+        connected(address, variable=VARIABLE)
+
+
+def test_a_place_where_no_lock_can_be_made_is_told_and_not_waited_for(caplog):
+    with pytest.raises(StoreError, match=r"'sqlite:////proc/m.db', which cannot be used: "):
+        connected("sqlite:////proc/m.db", variable=VARIABLE)
+    assert not caplog.records

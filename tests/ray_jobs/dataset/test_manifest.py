@@ -85,13 +85,17 @@ def test_bad_files_are_quarantined_by_reason_and_the_rest_is_used(write, state):
     )
     os.truncate(root / "NORMAL/huge.png", 40 * 2**20)
     (root / "NORMAL/gone.png").symlink_to(root / "nowhere.png")
+    (root / "NORMAL/device.png").symlink_to("/dev/zero")
+    os.mkfifo(root / "NORMAL/pipe.png")
     manifest = build_manifest(open_source(str(root)), **state)
     assert reasons(manifest) == {
+        "NORMAL/device.png": "unreadable",
         "NORMAL/empty.png": "unreadable",
         "NORMAL/gone.png": "unreadable",
         "NORMAL/huge.png": "too-large",
         "NORMAL/notes.txt": "not-an-image",
         "NORMAL/person7_bacteria_9.png": "label-contradicts-name",
+        "NORMAL/pipe.png": "unreadable",
         "NORMAL/torn.png": "conflicting-labels",
         "NORMAL/twice-b.png": "duplicate",
         "PNEUMONIA/IM-0007-0009.png": "label-contradicts-name",
@@ -104,6 +108,9 @@ def test_bad_files_are_quarantined_by_reason_and_the_rest_is_used(write, state):
     details = dict(zip(*(read_quarantine(manifest)[name].to_pylist() for name in ("path", "detail")), strict=True))
     assert details["NORMAL/twice-b.png"] == "the same bytes as NORMAL/twice-a.png"
     assert details["NORMAL/torn.png"].endswith("PNEUMONIA/torn.png")
+    assert details["NORMAL/empty.png"] == "the file is empty"
+    for special in ("NORMAL/device.png", "NORMAL/pipe.png"):
+        assert details[special] == f"{special} is no regular file"
 
 
 def test_files_below_no_label_folder_are_counted_and_listed_with_the_folder_that_is_none(write, state):

@@ -14,6 +14,7 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.trial import Trial
 from ray_jobs.sweep import rank, training_key
 from ray_jobs.tracking.runs import CANDIDATE_TAG, git_commit, parent_run
+from registry.pages import page_of_project
 from registry.settings import Settings
 from registry.store import StoreError
 from registry.versions import client
@@ -126,7 +127,9 @@ def test_everything_of_a_run_can_be_logged_again(settings):
 def test_an_experiment_that_was_deleted_is_told_with_how_to_restore_it(settings):
     with parent_run(settings, key="k", kind="train", tags={}) as run:
         pass
+    assert page_of_project("http://x", settings) == f"http://x/#/experiments/{run.experiment_id}/runs"
     client(settings).delete_experiment(run.experiment_id)
+    assert page_of_project("http://x", settings) == "http://x/#/experiments"
     remedy = (
         rf"'pneumonia' has been deleted. Restore it: MLFLOW_TRACKING_URI='{settings.tracking_uri}' mlflow experiments "
     )
