@@ -21,6 +21,7 @@ from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.split import is_held_out
 from ray_jobs.learning.lungs import COARSE, Masked, box_of, fit_lungs, outline_of, overlap
 from ray_jobs.runtime.cli import positive, run_job, seed
+from ray_jobs.runtime.output import OutputFile
 from registry.settings import Settings
 
 LEAST = 100
@@ -46,6 +47,7 @@ def masked_of(picture: Path, mask: Path) -> tuple[np.ndarray, Masked] | None:
 
 def run(images: Path, masks: Path, *, out: Path, rounds: int, seed: int) -> str:
     """Fit, write the numbers, and say how well they find the lungs of patients whom the fit has not seen."""
+    OutputFile(name=str(out)).try_out()
     train, held_out = list[Masked](), list[tuple[np.ndarray, Masked]]()
     for picture, mask in tqdm(pairs_of(images, masks), desc="pictures", unit="image", mininterval=1):
         read = masked_of(picture, mask)
@@ -94,7 +96,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     """The job."""
-    run_job(_job, module="ray_jobs.fit_lungs", description="Fit the locator.", data=False, arguments=_arguments)
+    run_job(
+        _job, module="ray_jobs.fit_lungs", description="Fit the locator.", data=False, uses=(), arguments=_arguments
+    )
 
 
 def _job(_: Settings, options: argparse.Namespace) -> None:

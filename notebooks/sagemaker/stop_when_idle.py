@@ -30,7 +30,9 @@ def _asked(what):
     """An answer of Jupyter on this machine, whose certificate is its own."""
     trusting = ssl._create_unverified_context()  # noqa: S323
     address = os.environ.get("JUPYTER_URL", "https://localhost:8443")
-    with urllib.request.urlopen(f"{address}/api/{what}", timeout=20, context=trusting) as answer:  # noqa: S310
+    straight = urllib.request.ProxyHandler({})  # no proxy of the environment reaches this machine's own loopback
+    opener = urllib.request.build_opener(straight, urllib.request.HTTPSHandler(context=trusting))
+    with opener.open(f"{address}/api/{what}", timeout=20) as answer:
         return json.load(answer)
 
 

@@ -64,15 +64,14 @@ class OutputFile:
             folder, _, key = self.name.rpartition("/")
             S3Source.from_uri(folder).try_out(key)
             return
-        path = Path(self.name)
         try:
+            path = Path(self._place()[1])  # where a link leads is where it will be written
             if path.is_dir():
                 raise OutputError(f"--out is {self.name!r}, which is a folder; name a file in it")
             path.parent.mkdir(parents=True, exist_ok=True)
             trial = path.with_name(f".{path.name}.{uuid4().hex}")
             trial.touch()
             trial.unlink()
-            self._place()
         except (OSError, RuntimeError) as error:  # pathlib has a RuntimeError for a link that leads to itself
             why = getattr(error, "strerror", None) or error
             raise OutputError(

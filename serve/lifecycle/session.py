@@ -12,6 +12,7 @@ from registry.pages import page_of_project
 from registry.reach import UnreachableError
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
 from registry.signing import try_keys
+from registry.state import open_state
 from registry.store import StoreError
 from registry.versions import client
 from serve.http.hosts import allowed_hosts
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         try_keys(settings)
         read_keys(settings)
         allowed_hosts(settings)
+        open_state(settings.state_uri)  # a replica without it would end in a traceback of Ray
         _check_ports(settings)
         _check_tracking(settings)
         return _serve(settings)

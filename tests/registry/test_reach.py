@@ -138,34 +138,34 @@ def test_any_other_answer_is_a_sign_of_life_and_a_dead_proxy_is_not_asked_for_lo
 
 
 @pytest.fixture
-def _through(monkeypatch):
+def through(monkeypatch):
     """Call it with the proxy that the environment names; loopback is not excepted."""
     for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")
     return lambda proxy: monkeypatch.setenv("all_proxy", proxy)
 
 
-@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://u:secret@10.0.0.1:1080", "foo://x", "127.0.0.1:1"])
-def test_a_proxy_of_any_kind_is_not_asked_for_loopback(proxy, server, _through):
-    _through(proxy)
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "socks4://u:p@10.0.0.1:1080", "foo://x", "127.0.0.1:1"])
+def test_a_proxy_of_any_kind_is_not_asked_for_loopback(proxy, server, through):
+    through(proxy)
     load_settings()
     reach_tracking(f"http://127.0.0.1:{server}/for/{proxy.partition(':')[0]}")
 
 
-def test_a_proxy_that_cannot_be_asked_is_told_and_not_taken_for_the_address(nobody, _through):
+def test_a_proxy_that_cannot_be_asked_is_told_and_not_taken_for_the_address(nobody, through):
     for proxy, why in {
         f"http://u:secret@127.0.0.1:{nobody}": rf"'http://u:\*\*\*@127.0.0.1:{nobody}', .*nobody listens there",
         f"127.0.0.1:{nobody}": rf"'http://127.0.0.1:{nobody}', .*nobody listens there",
         "socks5h://127.0.0.1:9": r"'socks5h://127.0.0.1:9', .*has to be http:// or https://",
         "foo://x": r"'foo://x', .*has to be http:// or https://",
     }.items():
-        _through(proxy)
+        through(proxy)
         with pytest.raises(UnreachableError, match=rf"^MLFLOW_TRACKING_URI is .*through the proxy {why} .*NO_PROXY"):
             reach_tracking("https://mlflow.example.invalid")
 
 
-def test_a_store_is_asked_without_the_proxy_that_arrow_does_not_take(server, nobody, monkeypatch, _through):
-    _through(f"http://127.0.0.1:{nobody}")
+def test_a_store_is_asked_without_the_proxy_that_arrow_does_not_take(server, nobody, monkeypatch, through):
+    through(f"http://127.0.0.1:{nobody}")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server}/without")
     reach_s3("s3://bucket/x", variable="DATA_URI")
 

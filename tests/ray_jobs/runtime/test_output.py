@@ -69,6 +69,7 @@ def test_a_bucket_that_does_not_exist_is_told(s3):
         ("closed/out.csv", "Permission denied"),
         ("closed/new/out.csv", "Permission denied"),
         ("loop.csv", "Symlink loop"),
+        ("link.csv", "Permission denied"),
         ("file/out.csv", "File exists"),
         (f"{'x' * 300}.csv", "File name too long"),
     ],
@@ -77,6 +78,7 @@ def test_a_place_that_takes_no_file_is_told_with_why(tmp_path, name, why):
     (tmp_path / "closed").mkdir(mode=0o500)
     (tmp_path / "file").touch()
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "closed" / "out.csv")
     with of_an_ordinary_user(), pytest.raises(OutputError, match=f"--out is .*, where no file can be written: {why}"):
         OutputFile.parse(str(tmp_path / name)).try_out()
 

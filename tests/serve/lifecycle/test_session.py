@@ -3,12 +3,13 @@
 import json
 import logging
 import socket
+from pathlib import Path
 
 import pytest
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.lifecycle import notices
+from serve.lifecycle import notices, session
 from serve.lifecycle.launch import StartError, check_port, url_of
 from serve.lifecycle.self_check import ask
 from serve.logs import set_up
@@ -29,6 +30,22 @@ def test_the_server_is_asked_straight_whatever_proxy_the_environment_names(
         status, body = ask(f"{url}/nowhere") or (0, {})
         assert (status, body["code"]) == (404, "not-found")
         assert ask(f"{url}/static/page.js") == (200, {})
+
+
+@pytest.mark.parametrize(
+    ("state", "why"), [("{file}", "it is no folder"), ("ftp://x/y", "it takes a folder or s3://bucket/prefix")]
+)
+def test_a_state_that_cannot_be_is_told_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STATE_URI", state.format(file=tmp_path / "file"))
+    monkeypatch.setenv("LOG_FORMAT", "text")
+    monkeypatch.setattr(session, "_serve", lambda _: pytest.fail("it starts"))
+    assert session.main(["--port", str(free_port()), "--mlflow-port", str(free_port())]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("STATE_URI is ")
+    assert why in line
 
 
 def test_where_nothing_listens_or_speaks_http_there_is_no_answer() -> None:
