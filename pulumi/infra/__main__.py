@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from infra import rotation, stack
+from infra import machine, rotation, stack
 from infra.aws import commands, sleep
 from infra.keys import wrong_keys
-from infra.local import stores
+from infra.local import doctor, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
@@ -43,7 +43,7 @@ def main() -> None:
     subparsers.add_parser("audit", help="look up known vulnerabilities of the lock and the images")
     subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
     subparsers.add_parser("token", help="print the variables that pass the jobs API's token").add_argument("stack")
-    subparsers.add_parser("doctor", help="check what an account on AWS would refuse").add_argument("stack")
+    subparsers.add_parser("doctor", help="check what this machine or an account on AWS lacks").add_argument("stack")
     subparsers.add_parser("policy", help="write the policies of who deploys a stack").add_argument("stack")
     subparsers.add_parser("check", help="check that a stack on AWS runs what was deployed").add_argument("stack")
     subparsers.add_parser("sleep", help="stop containers and database of a stack on AWS").add_argument("stack")
@@ -122,12 +122,15 @@ def _token(name: str) -> None:
 
 
 def _doctor(name: str) -> None:
-    """Nothing on this machine: there `pulumi up` itself says what it lacks."""
-    if not on_aws(name):
-        return
-    findings = commands.examine(name)
-    print("\n".join(map(str, findings)) or f"The account has all that {name} needs.")
-    if any(finding.stops for finding in findings):
+    """Say what is wrong, each with what mends it; ends with an error where `make up` would fail."""
+    if on_aws(name):
+        plugins = ("aws", "docker")
+        found = [*machine.disk(ROOT), *machine.docker(platform="linux/amd64"), *machine.pulumi(plugins)]
+        found += [*machine.proxies(), *commands.examine(name)]
+    else:
+        found = doctor.examine(name, doctor.Here(root=ROOT, secrets=SECRETS_FOLDER, ports={}))
+    print("\n".join(map(str, found)) or f"Nothing is wrong, and {name} has all that it needs.")
+    if any(finding.stops for finding in found):
         sys.exit("`make up` would fail on what stops it; nothing was created.")
 
 

@@ -13,8 +13,9 @@ from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import Names
 from infra.aws.network import certificate
+from infra.findings import Finding
 from infra.secrets import first_key
-from infra.settings import ROOT
+from infra.settings import ROOT, SettingError
 from infra.spec import Topology
 from infra.topology import project_of, topology
 
@@ -87,8 +88,8 @@ def upload_target(name: str) -> tuple[str, dict[str, str]]:
     return outputs(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
 
 
-def examine(name: str) -> list[doctor.Finding]:
-    """What the account that the credentials belong to refuses a stack."""
+def examine(name: str) -> list[Finding]:
+    """What the account that the credentials belong to refuses a stack, and what of the stack breaks a rule."""
     import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
 
     sdk: Any = boto3  # its types know a service by the literal name alone
@@ -96,7 +97,41 @@ def examine(name: str) -> list[doctor.Finding]:
     def client(service: str, region: str) -> Any:
         return sdk.client(service, region_name=region)
 
-    return doctor.examine(name, stack.settings_of(name), client)
+    settings = stack.settings_of(name)
+    try:
+        data = outputs(name).get("data", "")
+    except stack.StackError:
+        data = ""  # it has not been up
+    found = doctor.examine(name, settings, client, data=data)
+    return found if any(one.stops for one in found) else [*found, *_as_declared(name, settings, client, data)]
+
+
+def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, data: str) -> list[Finding]:
+    """What only the whole graph tells: names that are taken, permissions that lack, and rules that break."""
+    from infra.aws import deployer, imagined, leftovers, permits  # noqa: PLC0415  heavy: the whole program
+    from infra.aws.rules.every import broken  # noqa: PLC0415
+
+    try:
+        graph = imagined.graph_of(name, settings)
+    except SettingError as error:
+        return [Finding(what=str(error), remedy="pulumi config set, as it says")]
+    remedy = "pulumi/infra/aws/rules has each rule; undo what you changed, or change the rule with its reason"
+    found = [Finding(what=f"A rule breaks: {line}", remedy=remedy) for line in broken(graph)]
+    caller = client("sts", graph.names.region).get_caller_identity()
+    kinds = {one.kind for one in graph.resources}
+
+    def regional(service: str) -> Any:
+        return client(service, graph.names.region)
+
+    if not data:
+        found += doctor.asked(
+            "Whether names are left over from an earlier stack",
+            lambda: leftovers.leftovers(graph, regional, caller["Account"]),
+        )
+    return found + doctor.asked(
+        "Whether your credentials may do all that deploying takes",
+        lambda: permits.permits(name, caller, deployer.statements(kinds, graph.names), regional("iam")),
+    )
 
 
 def policy(name: str) -> list[Path]:

@@ -3,34 +3,37 @@
 Each check asks AWS for what it is about. Where the credentials may not even ask, that is said, and it stops nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import datetime
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.quota import ON_DEMAND, SPOT, least_vcpus, most_vcpus, request_for
+from infra.findings import Finding
 
 # Services that are asked in one region for all of them.
 _GLOBAL = "us-east-1"
 _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+# AWS refuses what was signed more than five minutes ago, or will be.
+_MOST_SKEW_S = 240
 # A client of a service in a region, as boto3 makes it.
 Clients = Callable[[str, str], Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What is wrong and the command that mends it; with `stops`, `make up` would fail on it."""
+def examine(
+    stack: str,
+    settings: Mapping[str, Any],
+    clients: Clients,
+    *,
+    data: str = "",
+    terminal: Mapping[str, str] = os.environ,
+) -> list[Finding]:
+    """Every finding about the account that the credentials belong to, for the settings of a stack.
 
-    what: str
-    remedy: str
-    stops: bool = True
-
-    def __str__(self) -> str:
-        return f"{'STOPS' if self.stops else 'note '}  {self.what}\n       {self.remedy}"
-
-
-def examine(stack: str, settings: Mapping[str, Any], clients: Clients) -> list[Finding]:
-    """Every finding about the account that the credentials belong to, for the settings of a stack."""
+    `data` is the address of the bucket of a stack that is up, which names its account; `terminal` has this terminal's variables.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy
 
     if settings["environment"] not in ENVIRONMENTS:
@@ -38,7 +41,7 @@ def examine(stack: str, settings: Mapping[str, Any], clients: Clients) -> list[F
         return [Finding(what=f"environment is {wrong!r}; it takes {' or '.join(ENVIRONMENTS)}.", remedy=remedy)]
     region = settings.get("aws:region") or _GLOBAL
     try:
-        account = clients("sts", region).get_caller_identity()["Account"]
+        caller = clients("sts", region).get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         return [
             Finding(
@@ -46,18 +49,98 @@ def examine(stack: str, settings: Mapping[str, Any], clients: Clients) -> list[F
                 remedy="aws configure sso, or aws configure; then export AWS_PROFILE=NAME, for make, pulumi and aws",
             )
         ]
-    found: list[Finding] = []
-    for check in (_plan, _quota, _billing):
-        try:
-            found += check(stack, settings, clients, account)
-        except (BotoCoreError, ClientError) as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-            about = (check.__doc__ or "").splitlines()[0]
-            why = "your credentials may not ask" if code in _REFUSED else str(error)
-            found.append(
-                Finding(what=f"Not known: {about} ({why})", remedy="see section 1 of docs/aws.md", stops=False)
-            )
+    account = caller["Account"]
+    found = [*_clock(caller), *_place(stack, settings, terminal), *_account(stack, data, account)]
+    for check in (_region, _zones, _plan, _quota, _billing):
+        about = (check.__doc__ or "").splitlines()[0]
+        found += asked(about, lambda check=check: check(stack, settings, clients, account))  # type: ignore[misc]
     return found
+
+
+def asked(about: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check finds; where AWS does not answer it, that this is not known, which stops nothing."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy
+
+    try:
+        return list(check())
+    except (BotoCoreError, ClientError) as error:
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+        why = "your credentials may not ask" if code in _REFUSED else str(error)
+        return [Finding(what=f"Not known: {about} ({why})", remedy="see section 1 of docs/aws.md", stops=False)]
+
+
+def _clock(caller: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether this machine's clock is AWS's, by the date of an answer."""
+    said = caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if not said:
+        return
+    late = (datetime.datetime.now(datetime.UTC) - parsedate_to_datetime(said)).total_seconds()
+    where = "ahead of" if late > 0 else "behind"
+    if abs(late) > _MOST_SKEW_S:
+        yield Finding(
+            what=f"This machine's clock is {abs(late):.0f} s {where} AWS's, which takes 300.",
+            remedy="sudo timedatectl set-ntp true; in WSL: sudo hwclock -s; on macOS: sudo sntp -sS time.apple.com",
+        )
+
+
+def _place(stack: str, settings: Mapping[str, Any], terminal: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the region is set, and the same for Pulumi as for the command aws."""
+    region = settings.get("aws:region")
+    if not region:
+        yield Finding(what="aws:region is not set.", remedy=f"pulumi config set --stack {stack} aws:region {_GLOBAL}")
+    elif (other := terminal.get("AWS_REGION") or terminal.get("AWS_DEFAULT_REGION") or region) != region:
+        yield Finding(
+            what=f"The stack is in {region}, and the command aws asks {other} in this terminal.",
+            remedy=f"export AWS_REGION={region}",
+            stops=False,
+        )
+
+
+def _account(stack: str, data: str, account: str) -> Iterator[Finding]:
+    """Whether a stack that is up is in the account that the credentials belong to."""
+    if data and f"-{account}-" not in data:
+        yield Finding(
+            what=f"{stack} is up in another account: its X-rays are in {data}, and your credentials are of {account}.",
+            remedy="export AWS_PROFILE=NAME with a profile of that account",
+        )
+
+
+def _region(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
+    """Whether the account has the region."""
+    wanted = settings.get("aws:region") or _GLOBAL
+    regions = clients("ec2", _GLOBAL).describe_regions(AllRegions=True)["Regions"]
+    state = {one["RegionName"]: one.get("OptInStatus") for one in regions}.get(wanted, "not a region of AWS")
+    if state not in ("opt-in-not-required", "opted-in"):
+        yield Finding(
+            what=f"The account cannot use {wanted}: {state}.",
+            remedy=f"aws account enable-region --region-name {wanted}, and wait until it is there",
+        )
+
+
+def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
+    """Whether two zones of the region have what the database runs on."""
+    region, environment = settings.get("aws:region") or _GLOBAL, ENVIRONMENTS[settings["environment"]]
+    found = clients("ec2", region).describe_availability_zones(
+        Filters=[
+            {"Name": "opt-in-status", "Values": ["opt-in-not-required"]},
+            {"Name": "state", "Values": ["available"]},
+        ]
+    )
+    there = sorted(one["ZoneName"] for one in found["AvailabilityZones"])
+    offers = clients("rds", region).describe_orderable_db_instance_options(
+        Engine="postgres", DBInstanceClass=environment.database_class, Vpc=True
+    )["OrderableDBInstanceOptions"]
+    offering = {zone["Name"] for one in offers for zone in one["AvailabilityZones"]}
+    # The program takes the first two by name.
+    lacking = [zone for zone in there[:2] if offers and zone not in offering]
+    if len(there) < 2 or lacking or not offers:
+        what = f"{' and '.join(lacking) or region} has no {environment.database_class} for Postgres"
+        yield Finding(
+            what=f"{what}."
+            if len(there) > 1
+            else f"{region} has only {len(there)} zone for this account; it takes two.",
+            remedy="use another region: pulumi config set aws:region us-east-1 (before the first `make up`)",
+        )
 
 
 def _plan(stack: str, settings: Mapping[str, Any], clients: Clients, _: str) -> Iterator[Finding]:

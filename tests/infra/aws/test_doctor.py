@@ -5,12 +5,20 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
 from botocore.config import Config
 
+from infra import stack
+from infra.aws import commands, deployer
 from infra.aws.doctor import examine
+from infra.aws.leftovers import leftovers
+from infra.aws.permits import permits
+from infra.aws.rules.every import broken
+from tests.infra.support.graph import defaults
+from tests.infra.support.mutations import asked, mutations
 
 SETTINGS = {
     "environment": "dev",
@@ -19,6 +27,23 @@ SETTINGS = {
     "accountPlan": "paid",
     "aws:region": "eu-west-1",
 }
+# What EC2, RDS and IAM answer in XML, by what they are asked.
+REGIONS = "<DescribeRegionsResponse><regionInfo>{}</regionInfo></DescribeRegionsResponse>"
+REGION = "<item><regionName>{}</regionName><optInStatus>{}</optInStatus></item>"
+ZONES = (
+    "<DescribeAvailabilityZonesResponse><availabilityZoneInfo>{}</availabilityZoneInfo>"
+    "</DescribeAvailabilityZonesResponse>"
+)
+OFFERS = (
+    "<DescribeOrderableDBInstanceOptionsResponse><DescribeOrderableDBInstanceOptionsResult><OrderableDBInstanceOptions>"
+    "<OrderableDBInstanceOption><AvailabilityZones>{}</AvailabilityZones></OrderableDBInstanceOption>"
+    "</OrderableDBInstanceOptions></DescribeOrderableDBInstanceOptionsResult></DescribeOrderableDBInstanceOptionsResponse>"
+)
+SIMULATED = (
+    "<SimulatePrincipalPolicyResponse><SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>"
+    "{}</EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
+)
+EVALUATED = "<member><EvalActionName>{}</EvalActionName><EvalDecision>{}</EvalDecision></member>"
 IDENTITY = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account><UserId>A</UserId>"
     "<Arn>arn:aws:iam::123456789012:user/a</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -34,16 +59,15 @@ class Account(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.answers: dict[str, Any] = {}
         self.known = True
+        self.date = ""
+        self.regions = {"eu-west-1": "opt-in-not-required", "ap-east-1": "not-opted-in"}
+        self.zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
+        self.offering = ["eu-west-1a", "eu-west-1b"]
+        self.refused: set[str] = set()
+        self.simulated: list[dict[str, list[str]]] = []
 
     def client(self, service: str, region: str) -> Any:
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=f"http://127.0.0.1:{self.server_port}",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        return _client_of(self, service, region)
 
     def has(
         self, *, plan: dict | None = None, vcpus: float | None = None, spot: float | None = None, budgets: bool = True
@@ -65,15 +89,35 @@ class Answers(BaseHTTPRequestHandler):
         operation = self.headers.get("X-Amz-Target", "").split(".")[-1]
         if operation == "GetServiceQuota":
             operation += f" {json.loads(asked)['QuotaCode']}"
+        form = parse_qs(asked.decode(errors="replace"))
         if not operation:
-            status, answer = (200, IDENTITY) if self.server.known else (403, "<ErrorResponse/>")
+            status, answer = (200, self.told(form)) if self.server.known else (403, "<ErrorResponse/>")
         else:
             found = self.server.answers.get(operation)
             status, answer = (200, json.dumps(found)) if found else (400, json.dumps(DENIED))
-        self.send_response(status)
+        self.send_response_only(status)
+        self.send_header("Date", self.server.date or self.date_time_string())
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer.encode())
+
+    def told(self, form: dict[str, list[str]]) -> str:
+        server = self.server
+        match form["Action"][0]:
+            case "DescribeRegions":
+                return REGIONS.format("".join(REGION.format(*one) for one in server.regions.items()))
+            case "DescribeAvailabilityZones":
+                return ZONES.format("".join(f"<item><zoneName>{zone}</zoneName></item>" for zone in server.zones))
+            case "DescribeOrderableDBInstanceOptions":
+                zones = (f"<AvailabilityZone><Name>{zone}</Name></AvailabilityZone>" for zone in server.offering)
+                return OFFERS.format("".join(zones))
+            case "SimulatePrincipalPolicy":
+                server.simulated.append(form)
+                actions = [value[0] for key, value in form.items() if key.startswith("ActionNames.member")]
+                said = {action: "implicitDeny" if action in server.refused else "allowed" for action in actions}
+                return SIMULATED.format("".join(EVALUATED.format(*one) for one in said.items()))
+            case _:
+                return IDENTITY
 
     def log_message(self, *_: Any) -> None:
         """It is quiet."""
@@ -88,8 +132,8 @@ def account() -> Iterator[Account]:
         server.shutdown()
 
 
-def told(account: Account, **changed: Any) -> list[tuple[bool, str, str]]:
-    found = examine("aws", SETTINGS | changed, account.client)
+def told(account: Account, *, data: str = "", terminal: Any = None, **changed: Any) -> list[tuple[bool, str, str]]:
+    found = examine("aws", SETTINGS | changed, account.client, data=data, terminal=terminal or {})
     return [(one.stops, one.what, one.remedy) for one in found]
 
 
@@ -156,3 +200,120 @@ def test_an_environment_that_there_is_not_is_said_before_anything_is_asked(accou
     [(stops, what, _)] = told(account, environment="test")
     assert stops
     assert what == "environment is 'test'; it takes dev or prod."
+
+
+def test_a_clock_that_is_wrong_is_found_before_aws_refuses_what_it_signs(account: Account):
+    account.date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    [(stops, what, remedy)] = told(account)
+    assert stops
+    assert "ahead of AWS's" in what
+    assert "timedatectl set-ntp true" in remedy
+
+
+def test_a_region_that_is_not_set_or_another_one_in_this_terminal_is_found(account: Account):
+    account.regions["us-east-1"] = "opt-in-not-required"
+    account.offering = account.zones
+    [(stops, what, _)] = told(account, **{"aws:region": ""})
+    assert (stops, what) == (True, "aws:region is not set.")
+    [(stops, _, remedy)] = told(account, terminal={"AWS_REGION": "us-east-2"})
+    assert (stops, remedy) == (False, "export AWS_REGION=eu-west-1")
+    assert told(account, terminal={"AWS_REGION": "eu-west-1"}) == []
+
+
+def test_a_region_that_the_account_has_not_switched_on_stops(account: Account):
+    account.regions["eu-west-1"] = "not-opted-in"
+    [(stops, what, remedy)] = told(account)
+    assert (stops, what) == (True, "The account cannot use eu-west-1: not-opted-in.")
+    assert remedy.startswith("aws account enable-region --region-name eu-west-1")
+
+
+def test_zones_without_the_database_s_machine_and_a_lone_zone_stop(account: Account):
+    account.offering = ["eu-west-1a"]
+    [(stops, what, _)] = told(account)
+    assert (stops, what) == (True, "eu-west-1b has no db.t4g.micro for Postgres.")
+    account.zones = ["eu-west-1a"]
+    [(_, what, _)] = told(account)
+    assert what == "eu-west-1 has only 1 zone for this account; it takes two."
+
+
+def test_a_stack_that_is_up_in_another_account_is_found(account: Account):
+    [(stops, what, _)] = told(account, data="s3://hm-mlflow-data-999999999999-eu-west-1")
+    assert stops
+    assert "your credentials are of 123456789012" in what
+    assert told(account, data="s3://hm-mlflow-data-123456789012-eu-west-1") == []
+
+
+ARN = "arn:aws:sts::123456789012:assumed-role/admin/ana"
+
+
+def test_what_the_credentials_may_not_do_is_found_before_it_is_needed(account: Account):
+    graph = asked("dev")
+    wanted = deployer.statements({one.kind for one in graph.resources}, graph.names)
+    caller, iam = {"Arn": ARN, "Account": "123456789012"}, account.client("iam", "eu-west-1")
+    assert list(permits("aws", caller, wanted, iam)) == []
+    asked_for = account.simulated
+    assert {form["PolicySourceArn"][0] for form in asked_for} == {"arn:aws:iam::123456789012:role/admin"}
+    whole = json.dumps(asked_for)
+    assert "aws:RequestedRegion" in whole
+    assert "arn:aws:iam::123456789012:role/hm-mlflow-x" in whole
+    account.refused = {"ecs:CreateService", "iam:PassRole"}
+    [found] = permits("aws", caller, wanted, iam)
+    assert found.what == f"{ARN} may not do ecs:CreateService, iam:PassRole."
+    assert found.remedy.startswith("make policy STACK=aws")
+    assert list(permits("aws", caller | {"Arn": "arn:aws:iam::123456789012:root"}, wanted, iam)) == []
+
+
+def test_each_name_that_an_earlier_stack_left_is_found_with_what_removes_it(aws_server: str):
+    graph = asked("dev")
+
+    def client(service: str) -> Any:
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(service, endpoint_url=aws_server, region_name="eu-west-1", **keys)
+
+    def found() -> dict[str, str]:
+        return {one.what.split(" ")[0]: one.remedy for one in leftovers(graph, client, "210987654321")}
+
+    before = found()
+    bucket, role = "hm-mlflow-data-210987654321-eu-west-1", "hm-mlflow-webapp-task"
+    client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    client("ecr").create_repository(repositoryName="hm-mlflow/model")
+    client("secretsmanager").create_secret(Name="hm-mlflow/ray-token", SecretString="a token")
+    client("secretsmanager").delete_secret(SecretId="hm-mlflow/ray-token", RecoveryWindowInDays=7)
+    client("logs").create_log_group(logGroupName="/ecs/hm-mlflow-webapp")
+    client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
+    client("rds").create_db_parameter_group(
+        DBParameterGroupName="hm-mlflow-database", DBParameterGroupFamily="postgres17", Description="it stayed"
+    )
+    after = {name: remedy for name, remedy in found().items() if name not in before}
+    assert after.keys() == {
+        *(bucket, role, "hm-mlflow/model", "hm-mlflow/ray-token", "/ecs/hm-mlflow-webapp", "hm-mlflow-database")
+    }
+    assert after[bucket].endswith(f"aws s3 rb --force s3://{bucket}")
+    assert after["hm-mlflow/ray-token"].endswith(
+        "delete-secret --force-delete-without-recovery --secret-id hm-mlflow/ray-token --region eu-west-1"
+    )
+
+
+def test_make_doctor_judges_what_would_be_declared(account: Account, monkeypatch):
+    settings = defaults() | SETTINGS | {"alertEmail": "team@example.com", "allowedCidrs": '["203.0.113.7/32"]'}
+    account.refused = {"ecs:CreateService"}
+    monkeypatch.setattr(stack, "settings_of", lambda _: settings)
+    monkeypatch.setattr(commands, "outputs", lambda _: {"data": "s3://hm-mlflow-data-123456789012-eu-west-1"})
+    monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
+    [found] = [one for one in commands.examine("aws") if one.stops]
+    assert "may not do ecs:CreateService" in found.what
+    worse = next(mutation for mutation in mutations() if mutation.rule == "buckets_keep_versions")
+    monkeypatch.setattr("infra.aws.imagined.graph_of", lambda *_: worse.of(asked("dev")))
+    [rule] = [one for one in commands.examine("aws") if one.what.startswith("A rule breaks")]
+    assert rule.what == f"A rule breaks: {broken(worse.of(asked('dev')))[0]}"
+
+
+def _client_of(account: Account, service: str, region: str, make: Any = boto3.client) -> Any:
+    return make(
+        service,
+        region_name=region,
+        endpoint_url=f"http://127.0.0.1:{account.server_port}",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
