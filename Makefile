@@ -61,6 +61,7 @@ check: ## Check that a stack on AWS runs the new version and was not rolled back
 
 down: ## Stop the stack and keep its data (to delete them: `pulumi config set keepData false` and `make up` first)
 	$(PULUMI) destroy --stack $(STACK) --yes
+	@$(INFRA) tidy $(STACK)
 
 cost: setup ## Show what STACK=aws costs a month, before anything is created
 	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)

@@ -1,7 +1,7 @@
-"""How many workers a cluster's work would keep busy: `python -m ray_jobs.demand` writes it to its log every minute.
+"""How many workers a cluster's work would keep busy, and how its jobs are: `python -m ray_jobs.demand`, every minute.
 
-On AWS it runs beside the head, and the number of workers follows what it writes. It asks the jobs API, by Python's own
-library only, so that it takes next to no memory.
+On AWS it runs beside the head. The number of workers follows what it writes, and alarms look at it. It asks the jobs
+API, by Python's own library only, so that it takes next to no memory.
 """
 
 import argparse
@@ -20,6 +20,9 @@ _EVERY_S = 60
 _STRAIGHT = urllib.request.ProxyHandler({})  # no proxy reaches the head's own loopback
 # Workers are kept through a pause of a job as long as this: a new one takes minutes to come.
 _PAUSE_S = 15 * 60
+_OPEN = ("PENDING", "RUNNING")
+# What the exit code of a drift job says; any other is an error. `ray_jobs.drift` is too heavy to be imported here.
+_DRIFT_JOB, _SAYS = "ray_jobs.drift", {0: 0, 3: 1}
 
 
 def wanted(status: dict[str, Any], slots: int) -> int:
@@ -35,13 +38,24 @@ def kept(before: int, recent: Sequence[int]) -> int:
     return max(before, recent[-1]) if any(recent) else 0
 
 
-def ask(address: str) -> dict[str, Any]:
-    """The head's report; OSError where it does not answer."""
+def jobs(listed: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many jobs have not ended, and with 1 or 0 whether the last `ray_jobs.drift` that has found drift.
+
+    Without a drift job that said yes or no, it says nothing of drift.
+    """
+    of_drift = [one for one in listed if _DRIFT_JOB in one["entrypoint"] and one.get("driver_exit_code") in _SAYS]
+    last = max(of_drift, key=lambda one: one["end_time"] or 0, default=None)
+    found = {"jobs_open": sum(one["status"] in _OPEN for one in listed)}
+    return found | ({"drift": _SAYS[last["driver_exit_code"]]} if last else {})
+
+
+def ask(address: str, path: str = "/api/cluster_status?format=0") -> Any:
+    """What the head answers; OSError where it does not."""
     token = os.environ.get("RAY_AUTH_TOKEN_PATH")
     headers = {"Authorization": f"Bearer {Path(token).read_text().strip()}"} if token else {}
-    request = urllib.request.Request(f"{address}/api/cluster_status?format=0", headers=headers)  # noqa: S310
+    request = urllib.request.Request(f"{address}{path}", headers=headers)  # noqa: S310
     with urllib.request.build_opener(_STRAIGHT).open(request, timeout=10) as answer:
-        return dict(json.load(answer))
+        return json.load(answer)
 
 
 def main() -> None:
@@ -56,7 +70,7 @@ def main() -> None:
         try:
             recent.append(wanted(ask(options.address), options.slots))
             workers = kept(workers, recent)
-            print(json.dumps({"workers_wanted": workers}), flush=True)
+            print(json.dumps({"workers_wanted": workers} | jobs(ask(options.address, "/api/jobs/"))), flush=True)
         except (OSError, LookupError, ValueError, TypeError) as error:  # the head is starting, or going
             print(f"demand: {options.address} did not say: {error!r}", file=sys.stderr, flush=True)
         time.sleep(options.every)

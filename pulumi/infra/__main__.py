@@ -46,6 +46,7 @@ def main() -> None:
     subparsers.add_parser("doctor", help="check what this machine or an account on AWS lacks").add_argument("stack")
     subparsers.add_parser("policy", help="write the policies of who deploys a stack").add_argument("stack")
     subparsers.add_parser("check", help="check that a stack on AWS runs what was deployed").add_argument("stack")
+    subparsers.add_parser("tidy", help="remove what AWS writes after a stack has gone").add_argument("stack")
     subparsers.add_parser("sleep", help="stop containers and database of a stack on AWS").add_argument("stack")
     subparsers.add_parser("wake", help="start them again, and wait until they run").add_argument("stack")
     subparsers.add_parser("status", help="what a stack consists of, and its addresses").add_argument("stack")
@@ -82,7 +83,7 @@ def _of_a_stack(options: argparse.Namespace) -> None:
         print(rotation.rotate(options.stack, options.secret, SECRETS_FOLDER))
         return
     known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
-    known |= {"sleep": _sleep, "wake": _wake}
+    known |= {"sleep": _sleep, "wake": _wake, "tidy": _tidy}
     known[options.command](options.stack)
 
 
@@ -155,6 +156,12 @@ def _check(name: str) -> None:
     """On this machine `pulumi up` itself waits for every container to be healthy."""
     if wrong := commands.check(name) if on_aws(name) else []:
         sys.exit("\n".join(wrong))
+
+
+def _tidy(name: str) -> None:
+    """On this machine nothing stays but the volumes, which hold data."""
+    for group in commands.tidy(name) if on_aws(name) else ():
+        print(f"Removed {group}, which AWS had written again.")
 
 
 def _sleep(name: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from infra.aws.environment import ENVIRONMENTS, Environment
 from infra.aws.lower import NOTEBOOK, public_services
 from infra.aws.quota import NEW_ACCOUNT_VCPUS, ON_DEMAND, SPOT, lowered, most_vcpus, request_for
-from infra.aws.watch.alarms import Watched, alarms
+from infra.aws.watch.alarms import Watched, alarms, heads
 from infra.spec import Service, Topology
 from infra.stack import settings_of
 
@@ -183,6 +183,7 @@ def _alarms(whole: Topology) -> int:
         balancer="",
         targets={service.name: "" for service in public_services(whole)},
         own={service.name: service.alarms for service in whole.services},
+        heads=heads(whole),
         database="",
         database_gib=0,
     )

@@ -70,15 +70,15 @@ class Scaling:
 class LogAlarm:
     """An alarm that a service raises and ends by what it writes to its JSON log.
 
-    `raised_by` and `ended_by` are each a name and a message of `logger`, in which `*` stands for any text.
+    `raised_by` and `ended_by` are each a name and the fields of a line of `logger`'s, in whose values `*` is any text.
     """
 
     name: str
     description: str
     metric: str
     logger: str
-    raised_by: tuple[str, str]
-    ended_by: tuple[str, str]
+    raised_by: tuple[str, Mapping[str, str]]
+    ended_by: tuple[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,25 @@ _NO_MODEL = LogAlarm(
     description="A page started and has no verified model to answer with; its log says why.",
     metric="ReadyModel",
     logger="serve.production.watcher",
-    raised_by=("no-model", "*no model serves yet*"),
-    ended_by=("ready-model", "Serving *"),
+    raised_by=("no-model", {"message": "*no model serves yet*"}),
+    ended_by=("ready-model", {"message": "Serving *"}),
+)
+_FOLLOWED = {"message": "Production is followed*"}
+_REFUSED = LogAlarm(
+    name="version-refused",
+    description="The page refuses the version in Production and answers with the one before; its log says why.",
+    metric="AcceptedVersion",
+    logger="serve.production.watcher",
+    raised_by=("refused-version", {"code": "refused"}),
+    ended_by=("accepted-version", _FOLLOWED),
+)
+_MOVED = LogAlarm(
+    name="alias-moved",
+    description="Somebody moved the alias production past its history; the page does not follow it.",
+    metric="AliasInPlace",
+    logger="serve.production.watcher",
+    raised_by=("moved-alias", {"code": "alias-moved"}),
+    ended_by=("alias-in-place", _FOLLOWED),
 )
 
 IMAGES = (
@@ -220,7 +237,7 @@ def _webapp(options: Options) -> Service:
         health=HealthCheck(port=8080, path="/healthz", start_period=90),
         several=True,
         scaling=Scaling(follows="load"),
-        alarms=(_NO_MODEL,),
+        alarms=(_NO_MODEL, _REFUSED, _MOVED),
         buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),

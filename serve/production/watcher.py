@@ -59,6 +59,7 @@ class Watcher:
         self._refused: tuple[int, str] | None = None
         self._refusals = 0
         self._skips = 0
+        self._followed = False
 
     def start(self) -> None:
         """Begin to follow Production; returns at once, before any model is loaded."""
@@ -179,6 +180,9 @@ class Watcher:
             return
         if self.holder.failure:
             log.info("Production is followed again. The failure was: %s.", self.holder.failure.code)
+        elif not self._followed:  # an alarm that a container before this one raised ends with it
+            log.info("Production is followed.")
+        self._followed = True
         self.holder.failure = None
         self._metrics.following.set(1)
 

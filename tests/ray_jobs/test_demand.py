@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ray_jobs.demand import kept, wanted
+from ray_jobs.demand import jobs, kept, wanted
+from ray_jobs.drift import DRIFT
 
 
 def status(*, used: float | None = None, waiting: list = ()) -> dict:
@@ -43,6 +44,23 @@ def test_workers_come_with_the_work_and_go_only_when_all_of_it_is_over(before, r
     assert kept(before, recent) == workers
 
 
+def job(status: str, *, entrypoint: str = "python -m ray_jobs.train", code: int | None = None, end: int | None = None):
+    return {"status": status, "entrypoint": entrypoint, "driver_exit_code": code, "end_time": end}
+
+
+def test_jobs_that_have_not_ended_are_counted_and_the_last_drift_job_says_whether_there_is_drift():
+    open_ones = [job("PENDING"), job("RUNNING"), job("SUCCEEDED", code=0, end=1), job("STOPPED", end=2)]
+    assert jobs(open_ones) == {"jobs_open": 2}
+    drift = "python -m ray_jobs.drift --since 7"
+    found = job("FAILED", entrypoint=drift, code=DRIFT, end=5)
+    none = job("SUCCEEDED", entrypoint=drift, code=0, end=4)
+    failed = job("FAILED", entrypoint=drift, code=1, end=9)
+    running = job("RUNNING", entrypoint=drift)
+    assert jobs([found, none, failed, running]) == {"jobs_open": 1, "drift": 1}
+    assert jobs([found, none | {"end_time": 6}]) == {"jobs_open": 0, "drift": 0}
+    assert jobs([]) == {"jobs_open": 0}
+
+
 def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path):
     answers = [status(waiting=[[{"CPU": 1.0}, 3]]), None, status()]
     asked: list[tuple[str, str | None]] = []
@@ -50,7 +68,8 @@ def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path)
     class Head(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append((self.path, self.headers["Authorization"]))
-            answer = answers[min(len(asked), len(answers)) - 1]
+            statuses = sum(path.startswith("/api/cluster_status") for path, _ in asked)
+            answer = [job("RUNNING")] if self.path == "/api/jobs/" else answers[min(statuses, len(answers)) - 1]
             self.send_response(200 if answer else 503)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
@@ -76,6 +95,6 @@ def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path)
             process.kill()
             _, complaints = process.communicate()
             head.shutdown()
-    assert [json.loads(line) for line in lines] == [{"workers_wanted": 2}] * 3
-    assert set(asked) == {("/api/cluster_status?format=0", "Bearer a token")}
+    assert [json.loads(line) for line in lines] == [{"workers_wanted": 2, "jobs_open": 1}] * 3
+    assert set(asked) == {(path, "Bearer a token") for path in ("/api/cluster_status?format=0", "/api/jobs/")}
     assert complaints.count("did not say: <HTTPError 503") == 1

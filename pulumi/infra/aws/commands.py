@@ -11,7 +11,7 @@ from infra import stack
 from infra.aws import doctor, sleep
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
-from infra.aws.names import Names
+from infra.aws.names import DATABASE, Names
 from infra.aws.network import certificate
 from infra.findings import Finding
 from infra.secrets import first_key
@@ -154,6 +154,24 @@ def check(name: str) -> list[str]:
     """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
     deployed, described = _described(name)
     return differences(deployed, described)
+
+
+def tidy(name: str) -> list[str]:
+    """Remove what AWS itself writes after a stack has gone, the log groups of its database and its cluster.
+
+    Gives their names. Of a stack that is up nothing is removed.
+    """
+    if outputs(name):
+        return []
+    names = _names(name)
+    logs = regional(name)("logs")
+    removed = []
+    for begin in (f"/aws/rds/instance/{names.of(DATABASE)}-", f"/aws/ecs/containerinsights/{names.of('cluster')}/"):
+        for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=begin):
+            for group in page["logGroups"]:
+                logs.delete_log_group(logGroupName=group["logGroupName"])
+                removed.append(group["logGroupName"])
+    return removed
 
 
 def stoppable(name: str) -> sleep.Stack:

@@ -32,7 +32,8 @@ def examine(
 ) -> list[Finding]:
     """Every finding about the account that the credentials belong to, for the settings of a stack.
 
-    `data` is the address of the bucket of a stack that is up, which names its account; `terminal` has this terminal's variables.
+    `data` is the address of the bucket of a stack that is up, which names its account; `terminal` has the variables of
+    this terminal.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy
 

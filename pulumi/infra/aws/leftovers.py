@@ -63,13 +63,13 @@ _LOOKS = {
     "rds.SubnetGroup": _Look(
         "name",
         "rds",
-        lambda rds, name: rds.describe_db_subnet_groups(DBSubnetGroupName=name),
+        lambda rds, name: rds.describe_db_subnet_groups(DBSubnetGroupName=name)["DBSubnetGroups"],
         "aws rds delete-db-subnet-group --db-subnet-group-name {}",
     ),
     "rds.ParameterGroup": _Look(
         "name",
         "rds",
-        lambda rds, name: rds.describe_db_parameter_groups(DBParameterGroupName=name),
+        lambda rds, name: rds.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"],
         "aws rds delete-db-parameter-group --db-parameter-group-name {}",
     ),
 }

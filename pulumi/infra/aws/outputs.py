@@ -64,8 +64,14 @@ def outputs(
 
 
 def _hosts_line(balancer: str, hosts: str) -> str:
-    """A command that gives this machine the names."""
-    return f'echo "$(dig +short {balancer} | head -1) {hosts}" | sudo tee -a /etc/hosts'
+    """A command that gives this machine the names, in place of the line that it wrote before.
+
+    Python asks for the address, because `dig` is not on every system. The file is read before it is written, and left
+    as it is where there is no address.
+    """
+    address = f".venv/bin/python -c 'import socket; print(socket.gethostbyname(\"{balancer}\"))'"
+    asked = f"address=$({address}) && rest=$(grep -vF '{hosts}' /etc/hosts)"
+    return f"""{asked} && printf '%s\\n' "$rest" "$address {hosts}" | sudo tee /etc/hosts"""
 
 
 def _run_task(names: Names, network: Network) -> pulumi.Output[str]:

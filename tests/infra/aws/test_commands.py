@@ -50,6 +50,26 @@ def test_check_names_services_that_are_not_complete_or_run_another_definition(de
     assert rolled_back.startswith(f"hm-mlflow-webapp runs {deployed['webapp'][:-1]}, not {deployed['webapp']}")
 
 
+def test_what_aws_writes_after_a_stack_has_gone_is_removed_and_nothing_of_others(
+    deployed, aws_server: str, monkeypatch
+):
+    logs = boto3.session.Session().client("logs")
+    gone = [
+        "/aws/rds/instance/hm-mlflow-database-1a2b3c4d/postgresql",
+        "/aws/ecs/containerinsights/hm-mlflow-cluster/performance",
+    ]
+    kept = ["/aws/rds/instance/hm-mlflow-try-database-1a2b3c4d/postgresql", "/ecs/payroll"]
+    for name in (*gone, *kept):
+        logs.create_log_group(logGroupName=name)
+    assert commands.tidy("aws") == []  # it is up
+    monkeypatch.setattr(commands, "outputs", lambda _: {})
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: {"aws:region": "eu-west-1"}.get(name))
+    assert sorted(commands.tidy("aws")) == sorted(gone)
+    left = {one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]}
+    assert left >= set(kept)
+    assert not left & set(gone)
+
+
 def running(task: str = "task:2", **other) -> dict:
     primary = {"status": "PRIMARY", "taskDefinition": task}
     return {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.spec import LogAlarm
+from infra.spec import LogAlarm, Topology
 
 if TYPE_CHECKING:  # Pulumi is heavy, and the estimate of what a stack costs only counts alarms
     import pulumi
@@ -12,13 +12,18 @@ if TYPE_CHECKING:  # Pulumi is heavy, and the estimate of what a stack costs onl
 _BYTES_A_GIB = 2**30
 # RDS enlarges the disk when so much of it is free for five minutes; less for longer means that it could not.
 _FREE_SHARE = 0.1
+# What `ray_jobs.demand` writes of the jobs, beside the head: the measure and the field of its line, by name.
+MEASURES = {"jobs-waiting": ("JobsOpen", "jobs_open"), "drift": ("Drift", "drift")}
+# One that works and two that wait, for an hour.
+_MOST_OPEN, _OPEN_MINUTES = 3, 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
     """What the alarms look at: names as CloudWatch's dimensions have them, target groups by service.
 
-    `own` are the alarms that services declare themselves, each by the service's name.
+    `own` are the alarms that services declare themselves, each by the service's name. `heads` are the services beside
+    which the jobs are counted.
     """
 
     namespace: str
@@ -27,6 +32,7 @@ class Watched:
     own: Mapping[str, tuple[LogAlarm, ...]]
     database: "pulumi.Input[str]"
     database_gib: int
+    heads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,35 @@ def alarms(watched: Watched) -> dict[str, Alarm]:
     for service, declared in watched.own.items():
         for alarm in declared:
             found[alarm.name] = Alarm(service=service, arguments=_of_log(alarm, watched.namespace))
+    for head in watched.heads:
+        of_jobs = _of_jobs(watched.namespace)
+        found |= {name: Alarm(service=head, arguments=arguments) for name, arguments in of_jobs.items()}
     return found
+
+
+def heads(topology: Topology) -> tuple[str, ...]:
+    """The services beside which the work is counted."""
+    counted = (service.scaling.counted_beside for service in topology.services if service.scaling)
+    return tuple(dict.fromkeys(head for head in counted if head))
+
+
+def _of_jobs(namespace: str) -> dict[str, dict[str, Any]]:
+    waiting, drift = (MEASURES[name][0] for name in ("jobs-waiting", "drift"))
+    return {
+        "jobs-waiting": _alarm(
+            f"{_MOST_OPEN} jobs or more have not ended for an hour; raise `workers`, or stop some.",
+            (namespace, waiting, "Minimum", {}),
+            at_least=_MOST_OPEN,
+            minutes=5,
+            times=_OPEN_MINUTES // 5,
+        ),
+        "drift": _alarm(
+            "The last drift job found other X-rays than those that Production was judged by; MLflow has its report.",
+            (namespace, drift, "Maximum", {}),
+            at_least=1,
+            missing="ignore",  # until the next drift job says otherwise
+        ),
+    }
 
 
 def _of_log(alarm: LogAlarm, namespace: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from infra.aws.names import Names
 from infra.aws.parts import Compute, Edge, Stores
 from infra.aws.settings import AwsSettings
-from infra.aws.watch.alarms import Watched, alarms
+from infra.aws.watch.alarms import MEASURES, Watched, alarms, heads
 from infra.aws.watch.dashboard import dashboard
 from infra.groups import Groups
 from infra.spec import LogAlarm, Topology
@@ -35,6 +35,7 @@ def build(
         balancer=edge.load_balancer.arn_suffix,
         targets={service: group.arn_suffix for service, group in edge.target_groups.items()},
         own={service.name: service.alarms for service in topology.services},
+        heads=heads(topology),
         database=stores.database.identifier,
         database_gib=settings.environment.database_gib,
     )
@@ -45,6 +46,8 @@ def build(
     for service in topology.services:
         for alarm in service.alarms:
             _filters(alarm, service.name, names, groups, compute)
+    for head in watched.heads:
+        _of_jobs(head, names, groups, compute)
     made = {
         name: aws.cloudwatch.MetricAlarm(
             name,
@@ -81,15 +84,29 @@ def build(
 
 
 def _filters(alarm: LogAlarm, service: str, names: Names, groups: Groups, compute: Compute) -> None:
-    """A measure that the message which raises an alarm sets to 0, and the one which ends it to 1."""
-    for (name, message), value in ((alarm.ended_by, "1"), (alarm.raised_by, "0")):
+    """A measure that the line which raises an alarm sets to 0, and the one which ends it to 1."""
+    for (name, said), value in ((alarm.ended_by, "1"), (alarm.raised_by, "0")):
+        fields = {"logger": alarm.logger, **said}
         aws.cloudwatch.LogMetricFilter(
             name,
             name=names.of(name),
             log_group_name=compute.log_groups[service].name,
-            pattern=f'{{ $.logger = "{alarm.logger}" && $.message = "{message}" }}',
+            pattern="{ " + " && ".join(f'$.{field} = "{text}"' for field, text in fields.items()) + " }",
             metric_transformation={"name": alarm.metric, "namespace": names.project, "value": value},
             opts=groups.within("Service", service),
+        )
+
+
+def _of_jobs(head: str, names: Names, groups: Groups, compute: Compute) -> None:
+    """What the program beside a head writes to its log of the jobs, as measures."""
+    for name, (metric, field) in MEASURES.items():
+        aws.cloudwatch.LogMetricFilter(
+            name,
+            name=names.of(name),
+            log_group_name=compute.log_groups[head].name,
+            pattern=f"{{ $.{field} >= 0 }}",
+            metric_transformation={"name": metric, "namespace": names.project, "value": f"$.{field}"},
+            opts=groups.within("Service", head),
         )
 
 

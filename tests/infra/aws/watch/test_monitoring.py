@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,20 +15,23 @@ from infra.aws.watch.alarms import Watched, alarms
 from infra.aws.watch.monitoring import key_statement
 from infra.topology import topology
 from registry.bundle import read_bundle
+from registry.errors import ArtefactError
 from registry.versions import ModelVersion
 from serve.logs import set_up
+from serve.production.lookout import Trouble
 from serve.production.model import Holder
 from serve.production.watcher import Watcher
 from tests.infra.support.given import ACCOUNT, Given, added, names
 
-[OWN] = topology().service("webapp").alarms
-NO_MODEL, MODEL = OWN.raised_by[1], OWN.ended_by[1]
+OWN = topology().service("webapp").alarms
+NO_MODEL, MODEL = (said["message"] for _, said in (OWN[0].raised_by, OWN[0].ended_by))
 SERVICES = ("mlflow", "ray-head", "webapp")
 WATCHED = Watched(
     namespace="hm-mlflow",
     balancer="app/hm/1",
     targets={service: f"targetgroup/{service}/2" for service in SERVICES},
-    own={"webapp": (OWN,)},
+    own={"webapp": OWN},
+    heads=("ray-head",),
     database="hm-mlflow-database",
     database_gib=20,
 )
@@ -58,6 +62,7 @@ def of(kind: str) -> dict[str, dict[str, Any]]:
 def test_these_alarms_there_are_and_no_others():
     assert set(of("MetricAlarm")) == {
         *("balancer-errors", "no-ready-model", "database-storage", "database-processor"),
+        *("version-refused", "alias-moved", "jobs-waiting", "drift"),
         *(f"{service}-{what}" for service in SERVICES for what in ("errors", "unhealthy", "missing")),
     }
 
@@ -113,21 +118,39 @@ def test_each_target_is_watched_in_its_own_group():
         assert (inputs["metricName"], inputs["threshold"]) == ("UnHealthyHostCount", 1)
 
 
-def test_the_last_word_of_the_page_on_its_model_decides_the_alarm():
+def test_the_last_word_of_the_page_decides_each_of_its_alarms():
     filters = of("LogMetricFilter")
+    logger = '$.logger = "serve.production.watcher"'
     assert {name: (inputs["pattern"], inputs["metricTransformation"]["value"]) for name, inputs in filters.items()} == {
-        "ready-model": (f'{{ $.logger = "serve.production.watcher" && $.message = "{MODEL}" }}', "1"),
-        "no-model": (f'{{ $.logger = "serve.production.watcher" && $.message = "{NO_MODEL}" }}', "0"),
+        "ready-model": (f'{{ {logger} && $.message = "{MODEL}" }}', "1"),
+        "no-model": (f'{{ {logger} && $.message = "{NO_MODEL}" }}', "0"),
+        "accepted-version": (f'{{ {logger} && $.message = "Production is followed*" }}', "1"),
+        "refused-version": (f'{{ {logger} && $.code = "refused" }}', "0"),
+        "alias-in-place": (f'{{ {logger} && $.message = "Production is followed*" }}', "1"),
+        "moved-alias": (f'{{ {logger} && $.code = "alias-moved" }}', "0"),
+        "jobs-waiting": ("{ $.jobs_open >= 0 }", "$.jobs_open"),
+        "drift": ("{ $.drift >= 0 }", "$.drift"),
     }
-    assert {inputs["logGroupName"] for inputs in filters.values()} == {"/ecs/hm-mlflow-webapp"}
-    alarm = of("MetricAlarm")["no-ready-model"]
-    metric = {
-        (inputs["metricTransformation"]["namespace"], inputs["metricTransformation"]["name"])
-        for inputs in filters.values()
+    for own in OWN:
+        raised, ended = filters[own.raised_by[0]], filters[own.ended_by[0]]
+        assert {raised["logGroupName"], ended["logGroupName"]} == {"/ecs/hm-mlflow-webapp"}
+        alarm = of("MetricAlarm")[own.name]
+        measured = {
+            (one["metricTransformation"]["namespace"], one["metricTransformation"]["name"]) for one in (raised, ended)
+        }
+        assert measured == {(alarm["namespace"], alarm["metricName"])}
+        assert (alarm["statistic"], alarm["threshold"], alarm["treatMissingData"]) == ("Minimum", 1, "ignore")
+        assert alarm.get("dimensions", {}) == {}
+
+
+def test_jobs_that_wait_for_an_hour_and_a_drift_that_was_found_are_alarms():
+    waiting, drift = (of("MetricAlarm")[name] for name in ("jobs-waiting", "drift"))
+    assert (waiting["metricName"], waiting["statistic"], waiting["threshold"]) == ("JobsOpen", "Minimum", 3)
+    assert waiting["period"] * waiting["evaluationPeriods"] == 3600
+    assert (drift["metricName"], drift["threshold"], drift["treatMissingData"]) == ("Drift", 1, "ignore")
+    assert {of("LogMetricFilter")[name]["logGroupName"] for name in ("jobs-waiting", "drift")} == {
+        "/ecs/hm-mlflow-ray-head"
     }
-    assert metric == {(alarm["namespace"], alarm["metricName"])}
-    assert (alarm["statistic"], alarm["threshold"], alarm["treatMissingData"]) == ("Minimum", 1, "ignore")
-    assert alarm.get("dimensions", {}) == {}
 
 
 class _Verified:
@@ -171,6 +194,47 @@ def test_the_page_writes_what_the_filters_look_for(
     second = said_lines()
     assert matches(second, MODEL)
     assert not matches(second, NO_MODEL)
+
+
+def test_the_page_writes_that_it_refuses_a_version_that_the_alias_was_moved_and_that_both_are_over(
+    make_bundle, tmp_path, capfd: pytest.CaptureFixture[str], monkeypatch
+):
+    bundle = read_bundle(tmp_path / "bundle", digest=make_bundle(tmp_path / "bundle"))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    set_up("json")
+
+    def said(fields: Mapping[str, str]) -> bool:
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        own = [line for line in lines if line["logger"] == "serve.production.watcher"]
+        return any(all(fnmatchcase(str(line.get(key)), text) for key, text in fields.items()) for line in own)
+
+    class Refusing(_Verified):
+        def obtain(self, version: ModelVersion):
+            if version.version == 2:
+                raise ArtefactError("version 2 has another digest")
+            return super().obtain(version)
+
+    def version(number: int) -> ModelVersion:
+        known = {"name": "pneumonia", "run_id": "r", "source": "s", "digest": "d", "spec_fingerprint": "f"}
+        return ModelVersion(**known, version=number, created=datetime.now(UTC))
+
+    refused, moved = (alarm for alarm in OWN if alarm.name in ("version-refused", "alias-moved"))
+    now, trouble = [version(1)], [None]
+    watcher = Watcher(Holder(), lookup=lambda: now[0], cache=Refusing(bundle), trouble=lambda: trouble[0])
+    watcher.step()
+    assert said(refused.ended_by[1])  # also the first time: a container before may have raised it
+    now[0] = version(2)
+    watcher.step()
+    assert said(refused.raised_by[1])
+    now[0] = version(1)
+    watcher.step()
+    assert said(refused.ended_by[1])
+    trouble[0] = Trouble(code="alias-moved", detail="The alias production is at version 9.")
+    watcher.step()
+    assert said(moved.raised_by[1])
+    trouble[0] = None
+    watcher.step()
+    assert said(moved.ended_by[1])
 
 
 def test_the_dashboard_shows_every_alarm_and_every_service():
