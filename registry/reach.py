@@ -69,7 +69,8 @@ def reach_s3(uri: str, *, variable: str) -> None:
     if uri.startswith("s3:") and endpoint.startswith(("http://", "https://")):
         _parts(endpoint, name)
         with _blamed(name, endpoint, f"{variable} is {uri!r}, which is kept there; start the store, or name another"):
-            _ask(endpoint, authorities="AWS_CA_BUNDLE", proxied=False)
+            # Datasets are read by boto3, which takes a proxy, the state by Arrow, which takes none.
+            _ask(endpoint, authorities="AWS_CA_BUNDLE", proxied=variable != "STATE_URI")
 
 
 class _Dead(Exception):
@@ -97,8 +98,8 @@ def _parts(address: str, variable: str):  # type: ignore[no-untyped-def]
 
 @functools.cache
 def _ask(url: str, *, authorities: str, proxied: bool = True) -> None:
-    """Take any answer for a sign of life, asked as the library will that does the work: `requests`, which takes the
-    proxy that the environment names, or Arrow, which takes none.
+    """Take any answer for a sign of life, asked as the library will that does the work: `proxied` says whether it
+    takes the proxy that the environment names.
 
     `load_settings` has put loopback into NO_PROXY by then.
     """

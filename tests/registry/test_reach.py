@@ -164,10 +164,14 @@ def test_a_proxy_that_cannot_be_asked_is_told_and_not_taken_for_the_address(nobo
             reach_tracking("https://mlflow.example.invalid")
 
 
-def test_a_store_is_asked_without_the_proxy_that_arrow_does_not_take(server, nobody, monkeypatch, through):
+def test_a_store_is_asked_through_the_proxy_for_datasets_and_without_it_for_the_state_as_the_libraries_do(
+    server, nobody, monkeypatch, through
+):
     through(f"http://127.0.0.1:{nobody}")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server}/without")
-    reach_s3("s3://bucket/x", variable="DATA_URI")
+    reach_s3("s3://bucket/x", variable="STATE_URI")
+    with pytest.raises(UnreachableError, match="through the proxy"):
+        reach_s3("s3://bucket/x", variable="DATA_URI")
 
 
 @pytest.mark.parametrize("address", ["http://[::1", "http://u:secret@[::1:5000", "http://127.0.0.1:99999"])
