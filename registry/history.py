@@ -178,12 +178,11 @@ class History:
     @property
     def rollout(self) -> Change | None:
         """The record of the shadow or canary that no later one has ended: whatever changes Production does."""
-        for change in reversed(self.changes if self.head else []):
-            if change.rollout:
-                return change
-            if change.kind not in ("alias", "repair"):
-                return None
-        return None
+        if self.head is None:
+            return None
+        later = (record.change for record in reversed(self.records))
+        newest = next((change for change in later if change.kind not in ("alias", "repair")), None)
+        return newest if newest and newest.rollout else None
 
     @property
     def older(self) -> bool:

@@ -30,6 +30,7 @@ from serve.production.watcher import POLL_S, warm_up
 log = logging.getLogger(__name__)
 
 _SHARE_S = 5.0  # between two exchanges of counts: each costs a write and some reads of the store
+_UNRECORDED_S = 60.0  # where serving may only read MLflow, somebody else has to record the end
 _REFUSED_S = 8.0  # a file that arrived broken is no reason to end a rollout, so it is tried again
 
 
@@ -60,6 +61,7 @@ class RolloutFollower:
         self._written: RolloutCounts | None = None
         self._shared = 0.0
         self._refused: float | None = None
+        self._record_at = 0.0
         self._told = ""
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -166,12 +168,15 @@ class RolloutFollower:
     def _end(self, candidate: ServedCandidate, kind: End, why: str) -> None:
         if not candidate.counter.counts.stopped:
             candidate.counter.stop(why)  # from now on here, whether or not it can be recorded
+        if time.monotonic() < self._record_at:
+            return
         candidate = self._share(candidate)
         try:
             ended = end_rollout(
                 self._settings, candidate.record, kind=kind, why=why, counts=candidate.counts, by_rule=True
             )
         except (HistoryError, MlflowException, OSError) as error:
+            self._record_at = time.monotonic() + _UNRECORDED_S
             raise RuntimeError(f"its end could not be recorded ({why}): {error}") from error
         if ended:
             log.warning("%s", ended)
@@ -179,7 +184,7 @@ class RolloutFollower:
     def _drop(self, candidate: ServedCandidate) -> None:
         self._holder.candidate = None
         self._metrics.candidate.set(0)
-        self._refused = None
+        self._refused, self._record_at = None, 0.0
         self._try(lambda: write_counts(self._opened(), candidate.record.id, self._writer, candidate.counter.counts))
         self._written = None
         log.info("Record %d is over: its candidate is asked nothing more.", candidate.record.number)
