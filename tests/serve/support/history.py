@@ -105,12 +105,15 @@ def seen_by_each(events: Sequence[Event]) -> list[list[int]]:
 
 
 class Traffic(AbstractContextManager["Traffic"]):
-    """Clients that ask about pictures in a seeded order, each at once again, for as long as the block runs."""
+    """Clients that ask about pictures in a seeded order, each again after a pause, for as long as the block runs."""
 
-    def __init__(self, url: str, pictures: Sequence[bytes], *, clients: int = 4, seed: int = 0) -> None:
+    def __init__(
+        self, url: str, pictures: Sequence[bytes], *, clients: int = 4, seed: int = 0, pause_s: float = 0.0
+    ) -> None:
         self.events: list[Event] = []
         self._url = url
         self._pictures = pictures
+        self._pause_s = pause_s
         self._done = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(client, random.Random(seed + client))) for client in range(clients)
@@ -145,6 +148,7 @@ class Traffic(AbstractContextManager["Traffic"]):
                 )
                 connection.close()
                 connection = httpx.Client(base_url=self._url, timeout=HANGS_AFTER_S)
+                self._done.wait(0.1)  # nobody may be there for a while
                 continue
             media_type = answer.headers.get("content-type", "")
             self.events.append(
@@ -159,6 +163,6 @@ class Traffic(AbstractContextManager["Traffic"]):
                     retry_after=answer.headers.get("retry-after", ""),
                 )
             )
-            if answer.status_code != 200:
-                self._done.wait(0.2)  # as `Retry-After` asks, though sooner
+            # After a refusal as `Retry-After` asks, though sooner.
+            self._done.wait(self._pause_s if answer.status_code == 200 else 0.2)
         connection.close()
