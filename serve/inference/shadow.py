@@ -1,6 +1,6 @@
 """The shadow: copies of pictures that a candidate is asked about unseen, in moments in which nothing else is asked.
 
-A copy never makes a visible answer wait: requests only put it into a bounded queue, one thread of the lowest priority
+No visible answer waits for a copy: requests only put it into a bounded queue, one thread of the lowest priority
 takes it out, and only while no request is in work. What finds the queue full is dropped and counted.
 """
 
