@@ -1,7 +1,8 @@
 """How many workers a cluster's work would keep busy, and how its jobs are: `python -m ray_jobs.demand`, every minute.
 
-On AWS it runs beside the head. The number of workers follows what it writes, and alarms look at it. It asks the jobs
-API, by Python's own library only, so that it takes next to no memory.
+On AWS it runs beside the head. The number of workers follows what it writes, and alarms look at it. Beside a worker it
+runs with `--protect`, and ECS stops no worker while there is work. It asks the jobs API, by Python's own library only,
+so that it takes next to no memory.
 """
 
 import argparse
@@ -23,6 +24,7 @@ _PAUSE_S = 15 * 60
 _OPEN = ("PENDING", "RUNNING")
 # What the exit code of a drift job says; any other is an error. `ray_jobs.drift` is too heavy to be imported here.
 _DRIFT_JOB, _SAYS = "ray_jobs.drift", {0: 0, 3: 1}
+_PROTECTED_MIN = 5
 
 
 def wanted(status: dict[str, Any], slots: int) -> int:
@@ -49,6 +51,22 @@ def jobs(listed: Sequence[dict[str, Any]]) -> dict[str, int]:
     return found | ({"drift": _SAYS[last["driver_exit_code"]]} if last else {})
 
 
+def protect(agent: str, *, busy: bool) -> None:
+    """Tell ECS's agent whether the task that this runs in may be stopped; OSError where it refuses.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
+    """
+    # It ends by itself, so that a task whose head is gone can be replaced.
+    said = {"ProtectionEnabled": busy} | ({"ExpiresInMinutes": _PROTECTED_MIN} if busy else {})
+    request = urllib.request.Request(  # noqa: S310
+        f"{agent}/task-protection/v1/state",
+        data=json.dumps(said).encode(),
+        headers={"Content-Type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.build_opener(_STRAIGHT).open(request, timeout=10).close()
+
+
 def ask(address: str, path: str = "/api/cluster_status?format=0") -> Any:
     """What the head answers; OSError where it does not."""
     token = os.environ.get("RAY_AUTH_TOKEN_PATH")
@@ -64,13 +82,17 @@ def main() -> None:
     parser.add_argument("--address", default="http://127.0.0.1:8265", help="the jobs API (%(default)s)")
     parser.add_argument("--slots", type=int, default=2, help="slots of a worker (%(default)s)")
     parser.add_argument("--every", type=float, default=_EVERY_S, help="seconds (%(default)s)")
+    parser.add_argument("--protect", action="store_true", help="let ECS stop this task only while there is no work")
     options = parser.parse_args()
     workers, recent = 0, deque[int](maxlen=max(1, round(_PAUSE_S / options.every)))
     while True:
         try:
             recent.append(wanted(ask(options.address), options.slots))
             workers = kept(workers, recent)
-            print(json.dumps({"workers_wanted": workers} | jobs(ask(options.address, "/api/jobs/"))), flush=True)
+            if options.protect:
+                protect(os.environ["ECS_AGENT_URI"], busy=workers > 0)
+            others = {} if options.protect else jobs(ask(options.address, "/api/jobs/"))
+            print(json.dumps({"workers_wanted": workers} | others), flush=True)
         except (OSError, LookupError, ValueError, TypeError) as error:  # the head is starting, or going
             print(f"demand: {options.address} did not say: {error!r}", file=sys.stderr, flush=True)
         time.sleep(options.every)

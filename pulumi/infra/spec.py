@@ -192,6 +192,11 @@ class Service:
         """The port that people reach."""
         return next((port.number for port in self.ports if port.public), None)
 
+    @property
+    def scratch_mib(self) -> int:
+        """The most that each scratch folder takes. They lie in memory, of which half is left to what runs."""
+        return self.memory // 2 // max(1, len(self.scratch))
+
     def follows(self, what: Literal["load", "work"]) -> bool:
         """Whether the number of its containers follows its load, or the work that waits."""
         return self.scaling is not None and self.scaling.follows == what

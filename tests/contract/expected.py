@@ -80,7 +80,7 @@ def fargate(topology: Topology, service: Service) -> dict[str, Any]:
     """What only ECS asks for: a size and a platform, numbers for users, and how a new version takes over."""
     several = service.several
     options = ["nosuid", "nodev", "noexec"]
-    folders = [*((path, service.memory // 2) for path in service.scratch)]
+    folders = [*((path, service.memory // 2 // len(service.scratch)) for path in service.scratch)]
     folders += [("/run/secrets", 1)] if service.secrets else []
     takeover = {
         "name": f"hm-mlflow-{service.name}",
@@ -137,7 +137,9 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     # Each network, and the name that the service has on it.
     "networks": lambda topology, service: dict.fromkeys(networks(topology)[service.name], service.name),
     "kept": lambda _, service: {path: volume_of(service, path) for path in service.kept},
-    "scratch": lambda _, service: dict.fromkeys(service.scratch, ("1777", service.memory // 2)),
+    "scratch": lambda _, service: {
+        path: ("1777", service.memory // 2 // len(service.scratch)) for path in service.scratch
+    },
     "user": lambda _, service: service.user,
     "cpu": lambda _, service: service.cpu,
     "memory": lambda _, service: service.memory,

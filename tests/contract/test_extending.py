@@ -23,7 +23,7 @@ import json
 
 from infra.aws import commands
 from infra.aws.network import certificate
-from infra.cost import estimate
+from infra.aws.estimate import estimate
 from infra.aws.environment import DEV
 from tests.infra.support.graph import plain, recorded
 

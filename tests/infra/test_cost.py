@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from infra import cost
-from infra.aws.environment import DEV, PROD
-from infra.cost import HOURS, Use, estimate, hourly, table
+from infra.aws import estimate as estimates
+from infra.aws.environment import DEV, PROD, on_arm
+from infra.aws.estimate import HOURS, Use, asleep, estimate, hourly, monthly, training
+from infra.cost import Estimated, table
 from infra.spec import Service
 from infra.stack import settings_of
-from tests.infra.support.graph import recorded
+from tests.infra.support.graph import defaults, record, recorded
 
 PRICED = {
     "ecs.Service": "on Fargate",
@@ -26,6 +27,8 @@ PRICED = {
     "ec2.VpcEndpoint": "interface endpoints",
     "servicediscovery.PrivateDnsNamespace": "private zone",
     "sagemaker.NotebookInstance": "notebook",
+    "ec2.FlowLog": "flow logs",
+    "cloudtrail.Trail": "trail of the X-rays",
     "ecs.Cluster": "Container Insights",
     "cloudwatch.LogGroup": "logs",
     "cloudwatch.MetricAlarm": "alarms",
@@ -37,7 +40,7 @@ FREE = {
     "ecs.ClusterCapacityProviders",
     *("iam.RolePolicy", "lb.Listener", "lb.ListenerRule", "lb.TargetGroup", "rds.ParameterGroup", "rds.SubnetGroup"),
     *("sagemaker.NotebookInstanceLifecycleConfiguration", "secretsmanager.SecretVersion", "servicediscovery.Service"),
-    *("sns.Topic", "sns.TopicSubscription"),
+    *("lambda.Function", "scheduler.Schedule", "sns.Topic", "sns.TopicSubscription"),
     *("ec2.DefaultSecurityGroup", "ec2.InternetGateway", "ec2.Route", "ec2.RouteTable", "ec2.RouteTableAssociation"),
     *("ec2.SecurityGroup", "ec2.Subnet", "ec2.Vpc", "vpc.SecurityGroupEgressRule", "vpc.SecurityGroupIngressRule"),
     *("s3.BucketLifecycleConfiguration", "s3.BucketObjectv2", "s3.BucketOwnershipControls", "s3.BucketPolicy"),
@@ -45,8 +48,12 @@ FREE = {
 }
 
 
-def dollars(lines: list[cost.Line]) -> dict[str, float]:
+def dollars(lines: list[estimates.Line]) -> dict[str, float]:
     return {line.what: round(line.dollars, 2) for line in lines}
+
+
+def told(environment, **asked) -> str:
+    return table(Estimated(stack="aws-try", environment=environment, **asked))
 
 
 def test_an_hour_of_a_container_is_its_cores_and_its_memory():
@@ -77,11 +84,11 @@ def test_dev_at_rest_is_at_most_170_dollars():
 
 
 def test_dev_asleep_is_at_most_45_dollars_and_pays_for_what_stays():
-    stays = 0.0225 * 730 + 2 * 0.005 * 730 + 20 * 0.115 + 20 * 0.14 + 8 * 0.4 + 1 + 0.5 + 15 * 0.1 + 20 * 0.023 + 0.6
-    assert cost.asleep(DEV) == pytest.approx(stays)
+    stays = 0.0225 * 730 + 2 * 0.005 * 730 + 20 * 0.115 + 20 * 0.14 + 8 * 0.4 + 1 + 0.5 + 19 * 0.1 + 20 * 0.023 + 0.6
+    assert asleep(DEV) == pytest.approx(stays)
     assert stays <= 45
-    assert cost.asleep(DEV, egress="nat") == pytest.approx(stays + (0.045 + 0.005) * 730)
-    assert f"{cost.asleep(DEV):.2f}  in total while it sleeps" in table(DEV, estimate(DEV), 500)
+    assert asleep(DEV, egress="nat") == pytest.approx(stays + (0.045 + 0.005) * 730)
+    assert f"{asleep(DEV):.2f}  in total while it sleeps" in told(DEV)
 
 
 def test_a_nat_gateway_is_paid_by_the_hour_and_by_what_goes_through():
@@ -100,7 +107,7 @@ def test_prod_pays_for_a_standby_and_a_worker_that_waits():
 def test_without_nat_each_endpoint_is_paid_in_each_zone():
     lines = dollars(estimate(DEV, egress="endpoints"))
     assert "NAT gateway" not in lines
-    assert lines["interface endpoints"] == round(cost.INTERFACE_ENDPOINTS * 2 * 0.01 * 730, 2)
+    assert lines["interface endpoints"] == round(estimates.INTERFACE_ENDPOINTS * 2 * 0.01 * 730, 2)
 
 
 def test_what_is_used_is_what_is_paid():
@@ -115,28 +122,61 @@ def test_what_is_used_is_what_is_paid():
 def test_the_table_is_sorted_has_the_sum_and_says_what_dominates():
     lines = estimate(DEV)
     assert [line.dollars for line in lines] == sorted((line.dollars for line in lines), reverse=True)
-    text = table(DEV, lines, 1000)
+    text = told(DEV)
     total = sum(line.dollars for line in lines)
     assert f"{total:.2f}  in total; a day is {total * 24 / HOURS:.2f}" in text
     assert "More than half is: ray-head on Fargate, load balancer, mlflow on Fargate." in text
+
+
+def test_the_budget_is_the_estimate_and_says_at_which_sums_mails_come_and_what_stops_it():
+    assert monthly(DEV) == 160
+    text = told(DEV)
+    assert "Mails come when the account has spent 40, 80, 128, 160 dollars in a month" in text
     assert "monthlyBudget" not in text
+    assert "To pay for what is stored only: make sleep STACK=aws-try. To end it: make down STACK=aws-try" in text
+    assert "There is no budget" in told(DEV, budget=0)
 
 
 def test_a_budget_below_the_estimate_is_named_with_what_to_type():
-    lines = [cost.Line(what="x", how="y", dollars=350.4)]
-    assert "monthlyBudget is 200, less than that, so it will warn: pulumi config set monthlyBudget 350" in table(
-        DEV, lines, 200
-    )
-    assert "monthlyBudget" not in table(DEV, lines, 351)
-    assert "monthlyBudget" not in table(DEV, lines, 0)  # there is none
+    text = told(DEV, budget=100)
+    assert "has spent 25, 50, 80, 100 dollars" in text
+    assert "That is less than it costs: pulumi config set --stack aws-try monthlyBudget 160" in text
+    assert "less than it costs" not in told(DEV, budget=161)
+
+
+@pytest.mark.parametrize(("environment", "settings"), [(DEV, {}), (PROD, {}), (DEV, {"keys": "off"})])
+def test_the_budget_that_is_declared_is_the_estimate(environment, settings: dict[str, str]):
+    graph = record(environment=environment.name, **settings) if settings else recorded(environment.name, "nat")
+    [declared] = graph.of("budgets.Budget").values()
+    egress = "" if settings else "nat"
+    asked = Estimated.of("aws", defaults() | settings | {"environment": environment.name, "egress": egress})
+    lines = estimate(asked.environment, egress=asked.egress, options=asked.options)
+    assert {line.what: line.how for line in lines}["secrets"] == str(len(graph.of("secretsmanager.Secret")) + 1)
+    assert 0 <= int(declared["limitAmount"]) - sum(line.dollars for line in lines) < 10
+    assert declared["name"] == "hm-mlflow-monthly - make sleep STACK=aws pauses it"
+
+
+def test_a_training_pays_for_a_worker_until_it_goes_again_and_for_the_task_that_submits_it():
+    worker = (2 * 0.04048 + 6 * 0.004445) / 2 + 0.005
+    task = 0.25 * 0.04048 + 2 * 0.004445 + 0.005
+    assert training(DEV) == pytest.approx(0.75 * worker + 0.5 * task)
+    assert f"{training(DEV):.2f}  for a training of some 5,000 X-rays, on top" in told(DEV)
+    assert training(PROD) == pytest.approx(0.5 * (0.5 * 0.04048 + 2 * 0.004445))  # a worker waits anyway
+
+
+def test_processors_of_aws_s_own_cost_a_fifth_less():
+    dev, arm = dollars(estimate(DEV)), dollars(estimate(on_arm(DEV)))
+    less = {what for what in dev if dev[what] != arm[what]}
+    assert less == {what for what in dev if "Fargate" in what}
+    assert arm["ray-head on Fargate"] == round(0.8 * (0.04048 + 4 * 0.004445) * 730, 2)
 
 
 def test_dev_fits_into_the_quota_of_a_new_account_and_prod_says_what_to_ask_for():
-    told = table(DEV, [], 0)
-    assert "It runs at most 1.75 vCPUs at once on Fargate On-Demand, and a new account has 5 or more." in told
-    assert "It runs at most 3 vCPUs at once on Fargate Spot, and a new account has 5 or more." in told
-    assert "--quota-code L-36FBB829 --desired-value 7" in table(DEV, [], 0, workers=3)
-    assert "--quota-code L-3032A538 --desired-value 47" in table(PROD, [], 0)
+    text = told(DEV)
+    assert "It runs at most 1.75 vCPUs at once on Fargate On-Demand, and a new account has 5 or more." in text
+    assert "It runs at most 3 vCPUs at once on Fargate Spot, and a new account has 5 or more." in text
+    assert "--quota-code L-36FBB829 --desired-value 7" in told(DEV, workers=3)
+    assert "--quota-code L-3032A538 --desired-value 47" in told(PROD)
 
 
 @pytest.mark.parametrize("environment", [DEV, PROD], ids=["dev", "prod"])
@@ -151,7 +191,7 @@ def test_the_vcpus_are_those_that_the_program_declares(environment):
             containers * service["deploymentMaximumPercent"] // 100
         )
     for spot, name in ((False, "On-Demand"), (True, "Spot")):
-        said = f"at most {most[spot]:g} vCPUs at once on Fargate {name}" in table(environment, [], 0)
+        said = f"at most {most[spot]:g} vCPUs at once on Fargate {name}" in told(environment)
         assert said == bool(most[spot])
     assert environment is PROD or sum(most.values()) <= 5
 
@@ -182,6 +222,10 @@ def test_nothing_that_the_program_declares_is_left_out(environment, egress: str)
     assert ("Container Insights" in lines) == (
         cluster["settings"] == [{"name": "containerInsights", "value": "enabled"}]
     )
+    assert (kinds["ec2.FlowLog"], kinds["cloudtrail.Trail"]) == (
+        "flow logs" in lines,
+        "trail of the X-rays" in lines,
+    )
     assert lines["secrets"] == str(kinds["secretsmanager.Secret"] + 1)
     assert lines["alarms"] == str(kinds["cloudwatch.MetricAlarm"])
     services = list(graph.of("ecs.Service").values())
@@ -196,4 +240,4 @@ def test_nothing_that_the_program_declares_is_left_out(environment, egress: str)
     standby = " and a standby" if database["multiAz"] else ""
     assert lines["database"] == f"{database['instanceClass']}, {database['allocatedStorage']} GiB{standby}"
     [balancer] = graph.of("lb.LoadBalancer").values()
-    assert len(balancer["subnets"]) == cost.ZONES
+    assert len(balancer["subnets"]) == estimates.ZONES

@@ -11,6 +11,8 @@ import pytest
 from ray_jobs.demand import jobs, kept, wanted
 from ray_jobs.drift import DRIFT
 
+WITHOUT_A_PAUSE = "from ray_jobs import demand; demand._PAUSE_S = 0; demand.main()"
+
 
 def status(*, used: float | None = None, waiting: list = ()) -> dict:
     """The part of a head's answer that matters; one without workers says nothing of CPU."""
@@ -59,6 +61,50 @@ def test_jobs_that_have_not_ended_are_counted_and_the_last_drift_job_says_whethe
     assert jobs([found, none, failed, running]) == {"jobs_open": 1, "drift": 1}
     assert jobs([found, none | {"end_time": 6}]) == {"jobs_open": 0, "drift": 0}
     assert jobs([]) == {"jobs_open": 0}
+
+
+def test_beside_a_worker_it_lets_ecs_stop_it_only_while_there_is_no_work():
+    """Against an agent that answers as ECS's does; the work is over after the first three looks."""
+    busy, idle = status(waiting=[[{"CPU": 1.0}, 3]]), status()
+    looks, told = [], []
+
+    class HeadAndAgent(BaseHTTPRequestHandler):
+        def do_GET(self):
+            looks.append(self.path)
+            self._answer(busy if len(looks) <= 3 else idle)
+
+        def do_PUT(self):
+            told.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self._answer({"protection": {"ProtectionEnabled": told[-1][1]["ProtectionEnabled"]}})
+
+        def _answer(self, answer: dict):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), HeadAndAgent) as both:
+        threading.Thread(target=both.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{both.server_port}"
+        # Without the pause of a quarter of an hour, the last look alone counts.
+        process = subprocess.Popen(
+            [sys.executable, "-c", WITHOUT_A_PAUSE, "--address", address, "--every", "0.05", "--protect"],
+            env={"ECS_AGENT_URI": f"{address}/api/agent", "PYTHONPATH": "."},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            lines = [json.loads(process.stdout.readline())["workers_wanted"] for _ in range(5)]
+        finally:
+            process.kill()
+            process.communicate()
+            both.shutdown()
+    assert lines == [2, 2, 2, 0, 0]
+    protected = {"ProtectionEnabled": True, "ExpiresInMinutes": 5}
+    assert {path for path, _ in told} == {"/api/agent/task-protection/v1/state"}
+    assert [said for _, said in told[:5]] == [protected] * 3 + [{"ProtectionEnabled": False}] * 2
 
 
 def test_it_asks_with_the_token_and_remembers_the_most_through_a_pause(tmp_path):

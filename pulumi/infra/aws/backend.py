@@ -5,15 +5,16 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.compute import notebook, scaling, services
+from infra.aws.compute import notebook, scaling, services, sleeper
 from infra.aws.data import buckets, database, images, key, secrets
+from infra.aws.estimate import monthly
 from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
 from infra.aws.network import edge, network
 from infra.aws.outputs import outputs
 from infra.aws.parts import Stores
 from infra.aws.settings import AwsSettings
-from infra.aws.watch import budget, monitoring
+from infra.aws.watch import audit, budget, monitoring
 from infra.groups import Groups
 from infra.spec import Topology
 
@@ -60,9 +61,24 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
     )
     scaling.build(whole, names, settings, groups, compute=compute)
     own_key = key.build(names, settings, groups, others=[monitoring.key_statement(names)]).arn
-    monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)
-    if settings.monthly_budget:  # who may not see an account's bills cannot have one
-        budget.build(names, settings, groups)
+    told = monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)
+    if settings.sleep_after:
+        sleeper.build(
+            whole,
+            names,
+            settings,
+            groups,
+            stores=stores,
+            edge=way_in,
+            compute=compute,
+            topic=told.arn,
+            key=own_key,
+        )
+    audit.build(names, settings, groups, network=net, logs=logs)
+    own = monthly(settings.environment, egress=settings.egress, options=settings.options)
+    dollars = own if settings.monthly_budget is None else settings.monthly_budget
+    if dollars:  # who may not see an account's bills cannot have one
+        budget.build(names, settings, groups, dollars=dollars)
     jupyter = notebook.build(
         names, settings, groups, network=net, stores=stores, service=whole.service(NOTEBOOK), key=own_key
     )

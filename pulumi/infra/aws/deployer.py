@@ -18,12 +18,14 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "appautoscaling.Policy": ("ApplicationAutoScaling::ScalingPolicy",),
     "appautoscaling.Target": ("ApplicationAutoScaling::ScalableTarget",),
     "budgets.Budget": ("Budgets::Budget",),
+    "cloudtrail.Trail": ("CloudTrail::Trail",),
     "cloudwatch.Dashboard": ("CloudWatch::Dashboard",),
     "cloudwatch.LogGroup": ("Logs::LogGroup",),
     "cloudwatch.LogMetricFilter": ("Logs::MetricFilter",),
     "cloudwatch.MetricAlarm": ("CloudWatch::Alarm",),
     "ec2.DefaultSecurityGroup": ("EC2::SecurityGroup",),
     "ec2.Eip": ("EC2::EIP",),
+    "ec2.FlowLog": ("EC2::FlowLog",),
     "ec2.InternetGateway": ("EC2::InternetGateway", "EC2::VPCGatewayAttachment"),
     "ec2.NatGateway": ("EC2::NatGateway",),
     "ec2.Route": ("EC2::Route",),
@@ -42,6 +44,7 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "iam.Role": ("IAM::Role",),
     "iam.RolePolicy": ("IAM::RolePolicy",),
     "kms.Key": ("KMS::Key",),
+    "lambda.Function": ("Lambda::Function",),
     "lb.Listener": ("ElasticLoadBalancingV2::Listener",),
     "lb.ListenerRule": ("ElasticLoadBalancingV2::ListenerRule",),
     "lb.LoadBalancer": ("ElasticLoadBalancingV2::LoadBalancer",),
@@ -59,6 +62,7 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "s3.BucketVersioning": ("S3::Bucket",),
     "sagemaker.NotebookInstance": ("SageMaker::NotebookInstance",),
     "sagemaker.NotebookInstanceLifecycleConfiguration": ("SageMaker::NotebookInstanceLifecycleConfig",),
+    "scheduler.Schedule": ("Scheduler::Schedule",),
     "secretsmanager.Secret": ("SecretsManager::Secret",),
     "servicediscovery.PrivateDnsNamespace": ("ServiceDiscovery::PrivateDnsNamespace",),
     "servicediscovery.Service": ("ServiceDiscovery::Service",),
@@ -75,6 +79,7 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
         *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload"),
         *("ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart", "ecr:BatchDeleteImage"),
     ),
+    "ec2.FlowLog": ("logs:CreateLogDelivery", "logs:DeleteLogDelivery"),
     "s3.Bucket": ("s3:DeleteObject", "s3:DeleteObjectVersion"),  # a bucket is emptied before it goes
     "s3.BucketObjectv2": ("s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject"),
     "secretsmanager.SecretVersion": ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"),
@@ -90,13 +95,15 @@ COMMANDS = (
     *("s3:PutObject", "s3:AbortMultipartUpload", "logs:FilterLogEvents", "logs:StartLiveTail", "tag:GetResources"),
     *("sagemaker:CreatePresignedNotebookInstanceUrl", "sagemaker:StartNotebookInstance"),
     *("rds:StopDBInstance", "rds:StartDBInstance", "ecs:UpdateService", "cloudwatch:DisableAlarmActions"),
-    "cloudwatch:EnableAlarmActions",
+    *("cloudwatch:EnableAlarmActions", "secretsmanager:RotateSecret"),
 )
 _LOOKING = ("Describe", "Get", "List")
 # Each is a way to become somebody else, or to make what is not the stack's.
 _NEVER = {"iam:AttachRolePolicy", "iam:DetachRolePolicy", "ecs:PutAccountSetting", "ecs:PutAccountSettingDefault"}
 _BY_ROLE = ("iam:PassRole", "iam:CreateServiceLinkedRole")
-_PASSED_TO = ("ecs-tasks.amazonaws.com", "sagemaker.amazonaws.com")
+_PASSED_TO = (
+    *("ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com", "scheduler.amazonaws.com"),
+)
 # Services that know no region, or are asked in one for all.
 _GLOBAL = {"budgets", "freetier", "iam", "route53", "s3"}
 # Services where to look is to read what people keep there.
@@ -146,7 +153,8 @@ def permissions(kind: str) -> set[str]:
         found |= set((schema.get("tagging") or {}).get("permissions", ()))
         for handler in schema["handlers"].values():
             found |= set(handler["permissions"])
-    return found
+    # Some schemas write a service in capitals, which no policy does.
+    return {f"{service.lower()}:{action}" for service, action in (one.split(":", 1) for one in found)}
 
 
 def documents(found: Sequence[dict[str, Any]]) -> list[str]:
@@ -205,6 +213,9 @@ def _of_the_project(service: str, names: Names) -> list[str]:
             f"arn:aws:secretsmanager:{here}:secret:{names.secret('*')}",
             f"arn:aws:secretsmanager:{here}:secret:rds!db-*",
         ],
+        "cloudtrail": [f"arn:aws:cloudtrail:{here}:trail/{names.of('*')}"],
+        "lambda": [f"arn:aws:lambda:{here}:function:{names.of('*')}"],
+        "scheduler": [f"arn:aws:scheduler:{here}:schedule/default/{names.of('*')}"],
         "sns": [f"arn:aws:sns:{here}:{names.of('*')}"],
         "sagemaker": [f"arn:aws:sagemaker:{here}:notebook-instance*/{names.of('*')}"],
     }.get(service, [])

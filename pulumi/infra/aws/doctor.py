@@ -176,7 +176,7 @@ def _billing(stack: str, settings: Mapping[str, Any], clients: Clients, account:
     """Whether a budget may be made."""
     from botocore.exceptions import ClientError  # noqa: PLC0415  heavy
 
-    if not int(settings["monthlyBudget"]):
+    if str(settings["monthlyBudget"]) == "0":
         return
     try:
         clients("budgets", _GLOBAL).describe_budgets(AccountId=account, MaxResults=1)

@@ -30,6 +30,8 @@ class Environment:
         Containers of each service that follows its load: always, and at most.
     idle_workers
         Ray workers while no job runs.
+    audit
+        Who reads the X-rays, who connects to whom and what keeps the database busy is recorded.
     insights
         CloudWatch measures every task (Container Insights), which costs as much as a small service.
     sizes
@@ -41,6 +43,8 @@ class Environment:
         How containers reach what is outside, where the setting does not say: see `AwsSettings`.
     spot
         Services on capacity that AWS has to spare, at about half the price: it may end them with two minutes' notice.
+    architecture
+        The processors of Fargate's machines, as ECS names them; images are built for them.
     log_days
         How long logs are kept.
     notebook_type, notebook_gib
@@ -61,11 +65,13 @@ class Environment:
     log_days: int
     notebook_type: str
     notebook_gib: int
+    audit: bool
     insights: bool
     egress: str
     spot: frozenset[str] = frozenset()
     sizes: Mapping[str, Size] = field(default_factory=dict)
     spare: bool = True
+    architecture: str = "X86_64"
 
 
 DEV = Environment(
@@ -83,6 +89,7 @@ DEV = Environment(
     log_days=30,
     notebook_type="ml.t3.medium",
     notebook_gib=20,
+    audit=False,
     insights=False,
     egress="public",
     spot=frozenset({"ray-worker", "webapp"}),
@@ -108,10 +115,16 @@ PROD = Environment(
     log_days=365,
     notebook_type="ml.t3.medium",
     notebook_gib=50,
+    audit=True,
     insights=True,
     egress="nat",
 )
 ENVIRONMENTS = {environment.name: environment for environment in (DEV, PROD)}
+
+
+def on_arm(environment: Environment) -> Environment:
+    """The same on AWS's own processors, which cost a fifth less."""
+    return replace(environment, architecture="ARM64")
 
 
 def on_free_plan(environment: Environment) -> Environment:

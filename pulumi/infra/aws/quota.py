@@ -7,7 +7,7 @@ from infra.aws.environment import Environment
 from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
 from infra.spec import Service, Topology
-from infra.topology import topology
+from infra.topology import Options, topology
 
 # The vCPUs that Fargate gives a new account at least, of each quota.
 NEW_ACCOUNT_VCPUS = 5
@@ -24,10 +24,14 @@ class Quota:
 ON_DEMAND, SPOT = Quota("On-Demand", "L-3032A538"), Quota("Spot", "L-36FBB829")
 
 
-def lowered(environment: Environment) -> Topology:
+# What the services of a stack on AWS are given, where its settings do not say otherwise.
+DEPLOYED = Options(login=True, keys=True)
+
+
+def lowered(environment: Environment, options: Options = DEPLOYED) -> Topology:
     """The topology as an environment has it on AWS, in no account yet."""
     names = Names(project="hm-mlflow", stack="aws", environment="", account="", region="")
-    whole = topology(workers=environment.idle_workers, login=True, keys=True, stack="aws")
+    whole = topology(workers=environment.idle_workers, stack="aws", **vars(options))
     return lower(whole, names=names, replicas=environment.replicas, sizes=environment.sizes)
 
 

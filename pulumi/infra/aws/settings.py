@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.aws.environment import ENVIRONMENTS, Environment, on_free_plan
+from infra.aws.environment import ENVIRONMENTS, Environment, on_arm, on_free_plan
 from infra.settings import ROOT, SettingError, one_of, read_commit, read_options
 from infra.topology import Options
 
@@ -18,8 +18,10 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # With the longest host before it, it stays within the 64 characters that a certificate has for a name.
 _DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
+_HOURS = re.compile(r"(\d{1,2})h")
 _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
+_ARCHITECTURES = ("x86_64", "arm64")
 _PLANS = ("paid", "free")
 # Whoever may connect from so many addresses is as good as everybody.
 _EVERYBODY = 8
@@ -54,10 +56,12 @@ class AwsSettings:
         a NAT gateway; `endpoints`: they reach AWS alone.
     workers
         Most Ray workers.
+    sleep_after
+        Hours without a request and without a job, after which it goes to sleep by itself; 0 for never.
     alert_email
         Who is told of alarms and of the budget.
     monthly_budget
-        In US dollars; 0 for no budget.
+        In US dollars; None for what the stack is estimated to cost, 0 for no budget.
     """
 
     region: str
@@ -71,8 +75,9 @@ class AwsSettings:
     plain_http: bool
     egress: str
     workers: int
+    sleep_after: int
     alert_email: str
-    monthly_budget: int
+    monthly_budget: int | None
     commit: str
 
 
@@ -82,6 +87,8 @@ def read_aws_settings() -> AwsSettings:
     _check_stack(pulumi.get_stack())
     region = _region(pulumi.Config("aws").get("region") or "")
     environment = _environment(config.require("environment"), config.require("accountPlan"))
+    if one_of("architecture", config.require("architecture"), _ARCHITECTURES) == "arm64":
+        environment = on_arm(environment)
     plain_http = config.require_bool("plainHttp")
     if plain_http and environment.careful:
         raise SettingError(
@@ -89,6 +96,7 @@ def read_aws_settings() -> AwsSettings:
             "clear. It takes false here, for example: pulumi config set plainHttp false"
         )
     options = read_options(login=True, approval=environment.approval, keys=True)
+    egress = _egress(config.get("egress") or environment.egress, environment)
     domain = _domain(config.get("domain") or "")
     return AwsSettings(
         region=region,
@@ -100,12 +108,40 @@ def read_aws_settings() -> AwsSettings:
         domain=domain,
         hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
         plain_http=plain_http,
-        egress=_egress(config.get("egress") or environment.egress, environment),
+        egress=egress,
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
+        sleep_after=_sleep_after(config.get("sleepAfter") or "", environment),
         alert_email=_mail(config.get("alertEmail") or ""),
-        monthly_budget=_between("monthlyBudget", config.require_int("monthlyBudget"), 0, 1_000_000, "500"),
+        monthly_budget=_budget(config.get("monthlyBudget") or ""),
         commit=read_commit(),
     )
+
+
+def _sleep_after(value: str, environment: Environment) -> int:
+    """The hours that it says: `4h` are four."""
+    if not value or value == "never":
+        return 0
+    takes = "it takes never, or 1h to 24h, for example: pulumi config set sleepAfter 4h"
+    if environment.careful:
+        raise SettingError(
+            f"sleepAfter is {value} and environment is {environment.name}, whose page always answers; it takes never "
+            "here, for example: pulumi config set sleepAfter never"
+        )
+    found = _HOURS.fullmatch(value)
+    if not found or not 1 <= int(found[1]) <= 24:
+        raise SettingError(f"sleepAfter is {value!r}; {takes}")
+    return int(found[1])
+
+
+def _budget(value: str) -> int | None:
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) > 1_000_000:
+        raise SettingError(
+            f"monthlyBudget is {value!r}; on AWS it takes 0 to 1000000 dollars, for example: "
+            "pulumi config set monthlyBudget 200"
+        )
+    return int(value)
 
 
 def _check_stack(name: str) -> None:

@@ -34,17 +34,17 @@ class Stack:
 
 def sleep(stack: Stack, clients: Clients) -> list[str]:
     """Stop containers and database; gives a line for each thing done. Whatever sleeps already stays so."""
+    state = _state(stack, clients)
+    if state not in ("available", "stopping", "stopped"):
+        raise NotReadyError(f"The database is {state} and cannot be stopped; wait some minutes and type it again.")
     clients("cloudwatch").disable_alarm_actions(AlarmNames=_alarms(stack, clients))  # they would all ring
     done = ["alarms are silent"]
     for name in reversed(list(stack.services)):
         _scale_by_itself(stack, name, clients, still=True)
         clients("ecs").update_service(cluster=stack.cluster, service=name, desiredCount=0)
         done.append(f"{name} has no containers")
-    state = _state(stack, clients)
     if state == "available":
         clients("rds").stop_db_instance(DBInstanceIdentifier=stack.database)
-    elif state not in ("stopping", "stopped"):
-        raise NotReadyError(f"The database is {state} and cannot be stopped; wait some minutes and type it again.")
     return [*done, f"{stack.database} stops, for {MOST_DAYS} days at most: then AWS starts it by itself"]
 
 

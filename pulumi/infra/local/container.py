@@ -26,8 +26,8 @@ def volume_of(service: Service, path: str) -> str:
 
 
 def scratch_options(service: Service) -> str:
-    """Options of a folder in memory, which counts towards the container's limit: half of it at most."""
-    return f"mode=1777,size={service.memory // 2}m"
+    """Options of a folder in memory, which counts towards the container's limit: half of it for all of them."""
+    return f"mode=1777,size={service.scratch_mib}m"
 
 
 def health(check: HealthCheck | None, *, command_key: str) -> dict[str, Any] | None:

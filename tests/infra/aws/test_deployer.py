@@ -23,6 +23,7 @@ NAMES = Names(project="hm-mlflow", stack="aws", environment="dev", account="", r
 ZONE = {"domain": "xray.example.com", "hostedZoneId": "Z0123456789ABC"}
 # What AWS's schemas name and no stack needs: services of features that it does not use, and what no policy can name.
 NOT_NEEDED = {
+    *("elasticfilesystem", "organizations", "s3files", "autoscaling:DescribeTags"),
     *("acm-pca", "billing", "cognito-idp", "firehose", "lambda", "s3tables", "vpc-lattice", "vpce"),
     *("s3:REST.PUT.OBJECT", "s3:DeleteBucketAnalyticsConfiguration", "s3:DeleteBucketCors", "s3:DeleteBucketTagging"),
     *("s3:DeleteBucketEncryption", "s3:DeleteBucketLifecycle", "s3:DeleteBucketMetricsConfiguration"),
@@ -40,7 +41,7 @@ GRAPHS = {
     "dev": lambda: recorded("dev"),
     "prod": lambda: recorded("prod"),
     "endpoints": lambda: recorded("dev", "endpoints"),
-    "a domain of one's own": functools.cache(lambda: record(**ZONE)),
+    "a domain of one's own": functools.cache(lambda: record(**ZONE, sleepAfter="4h")),
 }
 
 
@@ -84,7 +85,7 @@ def test_a_kind_of_which_nothing_is_known_stops_it():
 
 @pytest.mark.parametrize("graph", ["prod", "a domain of one's own"])
 def test_every_kind_is_in_a_table_and_the_program_needs_no_account_to_say_it(graph: str):
-    settings = {"prod": {"environment": "prod"}}.get(graph, ZONE)
+    settings = {"prod": {"environment": "prod"}}.get(graph, ZONE | {"sleepAfter": "4h"})
     found = graph_of("aws", defaults() | settings).resources
     assert {one.kind for one in found} == kinds(GRAPHS[graph]())
     assert {one.kind for one in found} <= TYPES.keys() | BY_HAND.keys()
@@ -112,7 +113,7 @@ def test_it_makes_nobody_an_administrator():
     assert not allows(found, "iam:PassRole", role.format("administrator"))
     [passed] = [one for one in found if one["Action"] == ["iam:PassRole"]]
     assert passed["Condition"]["StringEquals"]["iam:PassedToService"] == [
-        *("ecs-tasks.amazonaws.com", "sagemaker.amazonaws.com")
+        *("ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com", "scheduler.amazonaws.com")
     ]
 
 

@@ -220,9 +220,10 @@ def test_every_task_gets_its_image_its_log_and_its_secrets(aws: Simulated):
             log = logs[container["logConfiguration"]["options"]["awslogs-group"]]
             assert aws.allows(starter, "logs:PutLogEvents", f"{log}:log-stream:any")
             for secret in container["secrets"]:
-                stored = manager.get_secret_value(SecretId=secret["valueFrom"])["SecretString"]
+                where, _, version = secret["valueFrom"].partition(":::")
+                stored = manager.get_secret_value(SecretId=where, VersionId=version)["SecretString"]
                 assert stored == f"value of {secret['name'].removeprefix('SECRET_').lower().replace('_', '-')}"
-                assert aws.allows(starter, "secretsmanager:GetSecretValue", secret["valueFrom"])
+                assert aws.allows(starter, "secretsmanager:GetSecretValue", where)
         assert not aws.allows(starter, "s3:GetObject", "arn:aws:s3:::hm-mlflow-data-123456789012-us-east-1/a")
 
 

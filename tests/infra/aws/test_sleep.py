@@ -22,7 +22,11 @@ STACK = Stack(
 
 # The simulation keeps what it has for all tests, each region by itself.
 REGIONS = itertools.cycle(
-    ("eu-north-1", "eu-west-2", "eu-west-3", "us-west-1", "us-west-2", "sa-east-1", "ca-central-1")
+    (
+        *("eu-north-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-south-1", "us-west-1", "us-west-2", "us-east-2"),
+        *("sa-east-1", "ca-central-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1"),
+        *("ap-southeast-1", "ap-east-1", "af-south-1", "me-south-1"),
+    )
 )
 
 

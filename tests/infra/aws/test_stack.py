@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
@@ -28,9 +29,15 @@ def tree(graph) -> str:
     return "".join(f"{group}\n{''.join(groups[group])}" for group in sorted(groups))
 
 
-@pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_these_resources_and_no_others_are_declared(environment: str):
-    assert tree(recorded(environment)) == TREE
+# What prod has beside: who reads the X-rays and who connects to whom.
+RECORDED = {"cloudtrail.Trail trail", "ec2.FlowLog flows"}
+
+
+def test_these_resources_and_no_others_are_declared():
+    assert tree(recorded("dev")) == TREE
+    prod = recorded("prod")
+    assert {str(one) for one in prod.resources} - set(LISTED) == RECORDED
+    assert tree(replace(prod, resources=[one for one in prod.resources if str(one) not in RECORDED])) == TREE
 
 
 def test_endpoints_take_the_place_of_the_nat_gateway():
@@ -157,6 +164,14 @@ def test_the_page_asks_for_keys_unless_it_is_told_otherwise():
     assert set(LISTED) - set(listed(without)) == {
         f"secretsmanager.{kind} {name}" for kind in ("Secret", "SecretVersion") for name in ("api-keys", "jobs-api-key")
     }
+
+
+def test_containers_and_images_are_for_the_same_processors():
+    for architecture, of_ecs, platform in (("x86_64", "X86_64", "linux/amd64"), ("arm64", "ARM64", "linux/arm64")):
+        graph = recorded("dev") if architecture == "x86_64" else record(architecture=architecture)
+        tasks = graph.of("ecs.TaskDefinition").values()
+        assert {one["runtimePlatform"]["cpuArchitecture"] for one in tasks} == {of_ecs}
+        assert {one["build"]["platform"] for one in graph.of("docker.Image").values()} == {platform}
 
 
 def test_everybody_may_come_in_dev_with_keys():
@@ -311,9 +326,16 @@ REFUSED = {
         {"hostedZoneId": "Z1", "domain": "hm-mlflow.internal"},
         "domain is 'hm-mlflow.internal' and hostedZoneId is set",
     ),
+    "sleep in prod": (
+        {"sleepAfter": "4h", "environment": "prod"},
+        "sleepAfter is 4h and environment is prod, whose page always answers; it takes never here, for example: pulumi",
+    ),
+    "sleep in minutes": ({"sleepAfter": "90m"}, "sleepAfter is '90m'; it takes never, or 1h to 24h, for example"),
     "no workers": ({"workers": 0}, "workers is 0; on AWS it takes 1 to 64"),
     "too many workers": ({"workers": 65}, "workers is 65; on AWS it takes 1 to 64"),
-    "a budget below nothing": ({"monthlyBudget": -1}, "monthlyBudget is -1; on AWS it takes 0 to 1000000"),
+    "a budget below nothing": ({"monthlyBudget": -1}, "monthlyBudget is '-1'; on AWS it takes 0 to 1000000"),
+    "no sum": ({"monthlyBudget": "much"}, "monthlyBudget is 'much'; on AWS it takes 0 to 1000000 dollars, for example"),
+    "a processor": ({"architecture": "mips"}, "architecture is 'mips'; it takes x86_64 or arm64, for example: pulumi"),
     "a plan": ({"accountPlan": "gold"}, "accountPlan is 'gold'; it takes paid or free"),
     "prod on the free plan": (
         {"accountPlan": "free", "environment": "prod"},

@@ -49,6 +49,7 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "egress": "nat",
         "workers": 4,
         "alert_email": "team@example.com",
+        "sleep_after": 0,
         "monthly_budget": 500,
         "commit": "0123456789abcdef",
     }

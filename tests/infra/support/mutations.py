@@ -176,6 +176,8 @@ def mutations() -> Iterator[Mutation]:
         "containerDefinitions/0/user",
         "containerDefinitions/0/linuxParameters/capabilities/drop/0",
     )
+    full = ("containerDefinitions/0/linuxParameters/tmpfs/0/size", 4096)
+    yield from of("containers_can_do_little", "ecs.TaskDefinition", "ray-head", full)
     yield from of("containers_can_do_little", "ecs.TaskDefinition", "ray-head", ("containerDefinitions/1/user", "0"))
     yield from of(
         "containers_are_given_secrets_by_reference_only",
@@ -240,14 +242,19 @@ def mutations() -> Iterator[Mutation]:
     yield from of(spare, "ecs.Service", "ray-worker", ("launchType", "FARGATE"), "capacityProviderStrategies")
     yield from of(spare, "ecs.Service", "webapp", ("capacityProviderStrategies", spot), environment="prod")
     yield from of(spare, "ecs.ClusterCapacityProviders", "cluster", "", ("capacityProviders", ["FARGATE"]))
+    protected = "no_worker_is_stopped_while_there_is_work"
+    last = "policy/Statement/4"
+    yield from of(protected, "ecs.TaskDefinition", "ray-worker", "containerDefinitions/1")
+    yield from of(protected, "ecs.TaskDefinition", "ray-worker", ("containerDefinitions/1/essential", True))
+    yield from of(protected, "iam.RolePolicy", "ray-worker-task", last, (f"{last}/Resource/0", "*"))
     roles = ("executionRoleArn", "arn of iam.Role webapp-task")
     yield from of("a_service_has_two_roles_of_its_own", "ecs.TaskDefinition", "webapp", roles)
-    scanned = "images_are_scanned_and_never_replaced"
+    scanned = "images_are_scanned_and_can_be_pushed_again"
     yield from of(
         scanned,
         "ecr.Repository",
         "model",
-        ("imageTagMutability", "MUTABLE"),
+        ("imageTagMutability", "IMMUTABLE"),
         ("imageScanningConfiguration/scanOnPush", False),
     )
     yield from of(scanned, "ecr.LifecyclePolicy", "model", "")
@@ -310,6 +317,16 @@ def mutations() -> Iterator[Mutation]:
         (f"{driver}/logDriver", "json-file"),
         (f"{driver}/options/awslogs-group", "/ecs/another"),
     )
+    recorded_in_prod = "what_happens_is_recorded_in_prod"
+    for kind, name, *changes in (
+        ("rds.Instance", "database", ("performanceInsightsEnabled", False)),
+        ("ec2.FlowLog", "flows", "", ("trafficType", "REJECT"), ("logDestination", "arn:aws:s3:::another/flows/")),
+        ("cloudtrail.Trail", "trail", "", ("enableLogFileValidation", False), ("s3BucketName", "another")),
+        ("cloudtrail.Trail", "trail", ("eventSelectors/0/readWriteType", "WriteOnly")),
+        ("cloudtrail.Trail", "trail", ("eventSelectors/0/dataResources/0/values/0", "arn:aws:s3:::another/")),
+        ("s3.BucketPolicy", "logs", "policy/Statement/3", "policy/Statement/5/Condition/ArnLike"),
+    ):
+        yield from of(recorded_in_prod, kind, name, *changes, environment="prod")
     tags = "everything_that_can_carry_tags_does"
     for resource in ("ec2.Vpc vpc", "rds.Instance database", "ecs.Service webapp", "iam.Role webapp-task"):
         yield from of(tags, *resource.split(), "tags", "tags/Project", "tags/Name", ("tags/Environment", "prod"))

@@ -25,6 +25,8 @@ def main() -> int:
             if found.startswith("${"):
                 address = found.removeprefix("${").removesuffix(".id}")
                 outputs |= {name: f"${{{address}.{name}}}" for name in _NAMES if args.inputs.get(name)}
+                if args.typ == "aws:secretsmanager/secretVersion:SecretVersion":
+                    outputs["versionId"] = f"${{{address}.version_id}}"
                 if args.typ == "aws:rds/instance:Instance":
                     outputs["masterUserSecrets"] = [{"secretArn": f"${{{address}.master_user_secret[0].secret_arn}}"}]
             inputs = self.resources[-1]["inputs"]

@@ -1,4 +1,7 @@
-"""The program beside the Ray head that says how many workers the work would keep busy; `scaling` follows it."""
+"""The program that knows how many workers the work would keep busy.
+
+Beside the Ray head it says so, and `scaling` follows it; beside a worker it keeps ECS from stopping that meanwhile.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -14,13 +17,22 @@ _SECRET = "ray-token"  # noqa: S105  the name of a secret
 
 def container(head: Service, worker: Service, supplied: Supplied) -> dict[str, Any]:
     """Its container, in the head's task. Where it ends, the head goes on, and the number of workers stays as it is."""
+    return _beside(head, ("--slots", str(slots(worker))), supplied)
+
+
+def protection(worker: Service, address: str, supplied: Supplied) -> dict[str, Any]:
+    """Its container in a worker's task; `address` is the head's. Where it ends, the protection does within minutes."""
+    return _beside(worker, ("--address", address, "--slots", str(slots(worker)), "--protect"), supplied)
+
+
+def _beside(service: Service, arguments: tuple[str, ...], supplied: Supplied) -> dict[str, Any]:
     beside = replace(
-        head,
+        service,
         name=NAME,
         memory=MEMORY_MIB,
-        command=("python", "-m", "ray_jobs.demand", "--slots", str(slots(worker))),
-        environment={_TOKEN: head.environment[_TOKEN]},
-        secrets={_SECRET: head.secrets[_SECRET]},
+        command=("python", "-m", "ray_jobs.demand", *arguments),
+        environment={_TOKEN: service.environment[_TOKEN]},
+        secrets={_SECRET: service.secrets[_SECRET]},
         ports=(),
         health=None,
         scratch=(),

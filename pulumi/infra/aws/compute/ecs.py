@@ -35,7 +35,7 @@ class Supplied:
         return self.known[value] if isinstance(value, Ref) else value
 
 
-def task_definition(service: Service, *, family: str) -> dict[str, Any]:
+def task_definition(service: Service, *, family: str, architecture: str = "X86_64") -> dict[str, Any]:
     """The arguments of a task definition, all but roles and containers."""
     return {
         "family": family,
@@ -43,7 +43,7 @@ def task_definition(service: Service, *, family: str) -> dict[str, Any]:
         "network_mode": "awsvpc",
         "cpu": str(service.cpu),
         "memory": str(service.memory),
-        "runtime_platform": {"operating_system_family": "LINUX", "cpu_architecture": "X86_64"},
+        "runtime_platform": {"operating_system_family": "LINUX", "cpu_architecture": architecture},
     }
 
 
@@ -123,7 +123,7 @@ def variable(secret: str) -> str:
 
 
 def _scratch(service: Service) -> list[dict[str, Any]]:
-    folders = dict.fromkeys(service.scratch, service.memory // 2) | ({SECRETS: _SECRETS_MIB} if service.secrets else {})
+    folders = dict.fromkeys(service.scratch, service.scratch_mib) | ({SECRETS: _SECRETS_MIB} if service.secrets else {})
     return [
         {"containerPath": path, "size": size, "mountOptions": list(_SCRATCH_OPTIONS)} for path, size in folders.items()
     ]

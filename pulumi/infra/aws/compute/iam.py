@@ -80,9 +80,18 @@ class Held:
     arn: pulumi.Output[str]
 
 
-def role(groups: Groups, owner: str, names: Names, name: str, *, assume: str, policy: pulumi.Input[str] | None) -> Held:
-    """A role with the one policy that it has, if any, in the group of the service that owns it."""
-    opts = groups.within("Service", owner)
+def role(
+    groups: Groups,
+    owner: str,
+    names: Names,
+    name: str,
+    *,
+    assume: str,
+    policy: pulumi.Input[str] | None,
+    kind: str = "Service",
+) -> Held:
+    """A role with the one policy that it has, if any, in the group of the service, or of what else, that owns it."""
+    opts = groups.within(kind, owner)
     made = aws.iam.Role(name, name=names.of(name), assume_role_policy=assume, tags=names.tags(name), opts=opts)
     if policy is None:
         return Held(made.arn)
@@ -114,6 +123,9 @@ def task_role(
 ) -> Held:
     """The role of what runs in a service. One without policy says that its code calls nothing."""
     statements = of_buckets(topology, service, names)
+    if service.follows("work"):
+        own_tasks = names.arn("ecs", f"task/{names.of('cluster')}/*")
+        statements.append(allow(("ecs:GetTaskProtection", "ecs:UpdateTaskProtection"), own_tasks))
     # AWS documents the source for the roles of tasks, and not for those by which it starts them.
     tasks = names.arn("ecs", "*")
     policy: pulumi.Input[str] | None = document(statements) if statements else None

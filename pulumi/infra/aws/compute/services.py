@@ -55,6 +55,7 @@ def build(
             service,
             topology=topology,
             names=names,
+            architecture=settings.environment.architecture,
             groups=groups,
             stores=stores,
             log_group=log_groups[service.name],
@@ -91,6 +92,7 @@ def _task_definition(
     *,
     topology: Topology,
     names: Names,
+    architecture: str,
     groups: Groups,
     stores: Stores,
     log_group: aws.cloudwatch.LogGroup,
@@ -106,6 +108,10 @@ def _task_definition(
     # Workers whose number follows the work that is counted beside this service.
     counted = [other for other in topology.services if other.scaling and other.scaling.counted_beside == service.name]
 
+    # Of a worker: the head, which knows whether there is work.
+    follows = service.scaling.counted_beside if service.scaling else ""
+    head = topology.service(follows) if follows else None
+
     def containers(known: dict[str, Any]) -> str:
         supplied = Supplied(
             image=known["image"],
@@ -116,6 +122,8 @@ def _task_definition(
             known={Ref(stored.name, attribute): text for attribute, text in known["database"].items()},
         )
         beside = [demand.container(service, worker, supplied) for worker in counted]
+        if head is not None:
+            beside.append(demand.protection(service, f"http://{names.host(head)}:{head.public_port}", supplied))
         taken = sum(one["memory"] for one in beside)
         return json.dumps([container_definition(service, supplied, beside=taken), *beside])
 
@@ -125,7 +133,7 @@ def _task_definition(
     task = iam.task_role(topology, service, names, groups, database.secret_arn(stores.database))
     return aws.ecs.TaskDefinition(
         service.name,
-        **task_definition(service, family=names.of(service.name)),
+        **task_definition(service, family=names.of(service.name), architecture=architecture),
         execution_role_arn=execution.arn,
         task_role_arn=task.arn,
         container_definitions=known.apply(containers),
@@ -188,6 +196,8 @@ def _service(
             depends_on=[*edge.rules, *waits],
             delete_before_replace=True,  # its name can be given once
             ignore_changes=["desiredCount"] if service.scaling else None,
+            # While there is work, an update waits for its end: see `demand.protection`.
+            custom_timeouts=pulumi.CustomTimeouts(update="4h") if service.follows("work") else None,
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.names import EDGE, LOGS, Names
+from infra.aws.names import EDGE, FLOWS, LOGS, TRAIL, Names
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
 from infra.spec import Topology
@@ -22,12 +22,12 @@ def build(
     return {name: bucket for name, (bucket, _) in made.items()}, made[LOGS][1].bucket
 
 
-def policy(name: str, names: Names) -> list[dict[str, Any]]:
-    """The statements of a bucket's policy."""
-    return list(_statements(name, names))
+def policy(name: str, names: Names, *, audit: bool) -> list[dict[str, Any]]:
+    """The statements of a bucket's policy; with `audit`, what is recorded may be written to the one for logs."""
+    return list(_statements(name, names, audit=audit))
 
 
-def _statements(name: str, names: Names) -> Iterator[dict[str, Any]]:
+def _statements(name: str, names: Names, *, audit: bool) -> Iterator[dict[str, Any]]:
     arn = f"arn:aws:s3:::{names.bucket(name)}"
     yield {
         "Sid": "TlsOnly",
@@ -46,6 +46,29 @@ def _statements(name: str, names: Names) -> Iterator[dict[str, Any]]:
             # The account in the path is the guard: AWS writes an account's logs nowhere else.
             "Resource": f"{arn}/{EDGE}/AWSLogs/{names.account}/*",
         }
+    if name == LOGS and audit:
+        trail = {"aws:SourceArn": names.arn("cloudtrail", f"trail/{names.of(TRAIL)}")}
+        yield from _writing(
+            "AWSCloudTrail", "cloudtrail", arn, f"{TRAIL}/AWSLogs/{names.account}", {"StringEquals": trail}
+        )
+        of_account = {"StringEquals": {"aws:SourceAccount": names.account}}
+        flows = of_account | {"ArnLike": {"aws:SourceArn": names.arn("logs", "*")}}
+        yield from _writing("AWSLogDelivery", "delivery.logs", arn, f"{FLOWS}/AWSLogs/{names.account}", flows)
+
+
+def _writing(sid: str, service: str, arn: str, path: str, condition: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What AWS documents that a service asks of a bucket before it writes logs to it."""
+    principal = {"Service": f"{service}.amazonaws.com"}
+    allowed = {"Effect": "Allow", "Principal": principal}
+    yield {"Sid": f"{sid}AclCheck", **allowed, "Action": "s3:GetBucketAcl", "Resource": arn, "Condition": condition}
+    owned = condition["StringEquals"] | {"s3:x-amz-acl": "bucket-owner-full-control"}
+    yield {
+        "Sid": f"{sid}Write",
+        **allowed,
+        "Action": "s3:PutObject",
+        "Resource": f"{arn}/{path}/*",
+        "Condition": condition | {"StringEquals": owned},
+    }
 
 
 def _bucket(
@@ -82,7 +105,9 @@ def _bucket(
     guard = aws.s3.BucketPolicy(
         name,
         bucket=bucket.id,
-        policy=json.dumps({"Version": "2012-10-17", "Statement": policy(name, names)}),
+        policy=json.dumps(
+            {"Version": "2012-10-17", "Statement": policy(name, names, audit=settings.environment.audit)}
+        ),
         opts=opts,
     )
     return bucket, guard
@@ -105,12 +130,7 @@ def _lifecycle(name: str, settings: AwsSettings) -> Any:
         }
     ]
     if name == LOGS:
-        rules.append(
-            {
-                "id": "old-logs",
-                "status": "Enabled",
-                "filter": {"prefix": f"{EDGE}/"},
-                "expiration": {"days": settings.environment.log_days},
-            }
-        )
+        old = {"status": "Enabled", "expiration": {"days": settings.environment.log_days}}
+        written = {"old-logs": EDGE} | ({"old-trail": TRAIL, "old-flows": FLOWS} if settings.environment.audit else {})
+        rules += [old | {"id": name, "filter": {"prefix": f"{prefix}/"}} for name, prefix in written.items()]
     return rules

@@ -78,6 +78,8 @@ def build(
         copy_tags_to_snapshot=True,
         auto_minor_version_upgrade=True,
         enabled_cloudwatch_logs_exports=["postgresql"],
+        performance_insights_enabled=sizes.audit,  # its free week
+        performance_insights_retention_period=7 if sizes.audit else None,
         deletion_protection=settings.protected,
         delete_automated_backups=not settings.protected,
         skip_final_snapshot=not sizes.careful,

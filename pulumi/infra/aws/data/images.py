@@ -15,6 +15,8 @@ from infra.groups import Groups
 from infra.settings import ROOT
 from infra.spec import Image, Topology
 
+AMD64 = "linux/amd64"
+PLATFORMS = {"X86_64": AMD64, "ARM64": "linux/arm64"}
 _FOLDER = "compose/images"
 _KEPT_VERSIONS = 10
 
@@ -34,9 +36,9 @@ def build(
     return repositories, digests
 
 
-def tag(image: Image, commit: str, root: Path = ROOT) -> str:
-    """A tag that is another one whenever the image would be: a tag in these repositories is given only once."""
-    content = hashlib.sha256(f"{commit} {image.target}".encode())
+def tag(image: Image, commit: str, platform: str = AMD64, root: Path = ROOT) -> str:
+    """A tag that is another one whenever the image would be, so that Pulumi builds it anew."""
+    content = hashlib.sha256(f"{commit} {image.target}{platform.removeprefix(AMD64)}".encode())
     for file in sorted(_context(root / _FOLDER / image.dockerfile, root)):
         content.update(f"{file.relative_to(root)} {file.stat().st_mode & 0o111:o}\n".encode())
         content.update(hashlib.sha256(file.read_bytes()).digest())
@@ -61,7 +63,9 @@ def _repository(image: Image, names: Names, settings: AwsSettings, groups: Group
     repository = aws.ecr.Repository(
         image.name,
         name=f"{names.project}/{image.name}",
-        image_tag_mutability="IMMUTABLE",
+        # Containers run digests, so a tag decides nothing. After an interruption the same one is pushed once more, with
+        # another digest, which a repository of immutable tags would refuse for ever.
+        image_tag_mutability="MUTABLE",
         image_scanning_configuration={"scan_on_push": True},
         encryption_configurations=[{"encryption_type": "KMS"}],
         force_delete=not settings.protected,
@@ -99,17 +103,18 @@ def _built(
     settings: AwsSettings,
     groups: Groups,
 ) -> pulumi.Output[str]:
+    platform = PLATFORMS[settings.environment.architecture]
     build = docker.DockerBuildArgs(
         context=str(ROOT),
         dockerfile=str(ROOT / _FOLDER / image.dockerfile),
         builder_version=docker.BuilderVersion.BUILDER_BUILD_KIT,
-        platform="linux/amd64",
+        platform=platform,
         target=image.target or None,
         args={"GIT_COMMIT": settings.commit} if image.target else None,
     )
     built = docker.Image(
         image.name,
-        image_name=pulumi.Output.concat(repository.repository_url, ":", tag(image, settings.commit)),
+        image_name=pulumi.Output.concat(repository.repository_url, ":", tag(image, settings.commit, platform)),
         build=build,
         registry=registry,
         opts=groups.within("Image", image.name),

@@ -15,6 +15,9 @@ def containers_can_do_little(graph: Graph) -> Iterator[str]:
         inside = containers(graph)[name.split("/")[0]].values()
         if sum(one.get("memory", 0) for one in inside) != int(task["memory"]):
             yield f"{name} sees memory that its task does not have"
+        in_memory = sum(one["size"] for one in container["linuxParameters"].get("tmpfs", []))
+        if in_memory > int(task["memory"]) / 2 + 1:  # a MiB is for secrets
+            yield f"{name} may fill its memory with {in_memory} MiB of files"
         user = container.get("user", "root")
         if not user.isdigit() or int(user) < 1000:
             yield f"{name} runs as {user}"
@@ -98,11 +101,11 @@ def only_what_may_be_interrupted_runs_on_spare_capacity(graph: Graph) -> Iterato
     yield from expect("cluster", there, capacityProviders=["FARGATE", "FARGATE_SPOT"])
 
 
-def images_are_scanned_and_never_replaced(graph: Graph) -> Iterator[str]:
-    """Images are scanned and never replaced."""
+def images_are_scanned_and_can_be_pushed_again(graph: Graph) -> Iterator[str]:
+    """Images are scanned; a tag can be pushed again, because containers run digests."""
     for name, repository in graph.of("ecr.Repository").items():
         yield from expect(
-            name, repository, imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": True}
+            name, repository, imageTagMutability="MUTABLE", imageScanningConfiguration={"scanOnPush": True}
         )
         if name not in graph.of("ecr.LifecyclePolicy"):
             yield f"{name} grows for ever"
@@ -145,7 +148,7 @@ RULES = (
     the_page_runs_in_both_zones,
     services_stand_where_nobody_can_connect_to_them,
     only_what_may_be_interrupted_runs_on_spare_capacity,
-    images_are_scanned_and_never_replaced,
+    images_are_scanned_and_can_be_pushed_again,
     logs_are_kept_for_a_time,
     the_notebook_is_closed,
 )

@@ -11,7 +11,9 @@ from infra.aws.graph import Graph, Hidden, hidden_in
 from infra.aws.rules.common import containers, each_container, environment, expect
 
 # The actions that AWS lets nobody narrow to a resource.
-_UNSCOPED = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
+_UNSCOPED = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "cloudwatch:GetMetricData"}
+# Who takes the roles that are not of a task.
+_TAKERS = {"notebook": "sagemaker", "sleeper": "lambda", "sleeper-schedule": "scheduler"}
 
 
 def containers_are_given_secrets_by_reference_only(graph: Graph) -> Iterator[str]:
@@ -86,14 +88,14 @@ def roles_allow_named_actions_on_named_resources(graph: Graph) -> Iterator[str]:
 def roles_are_taken_by_one_service_of_this_account(graph: Graph) -> Iterator[str]:
     """Roles are taken by one service of this account."""
     for name, role in graph.of("iam.Role").items():
-        service = "sagemaker.amazonaws.com" if name == "notebook" else "ecs-tasks.amazonaws.com"
+        service = f"{_TAKERS.get(name, 'ecs-tasks')}.amazonaws.com"
         [statement] = role["assumeRolePolicy"]["Statement"]
         yield from expect(name, statement, Principal={"Service": service}, Action="sts:AssumeRole")
         account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
         if account != graph.names.account:
             yield f"{name} is taken by {account}"
         # AWS documents the source for what code calls, not for what ECS itself does to start a task.
-        if ("ArnLike" in statement.get("Condition", {})) == name.endswith("-execution"):
+        if ("ArnLike" in statement.get("Condition", {})) == (name.endswith("-execution") or name == "sleeper"):
             yield f"{name} is taken under {statement.get('Condition')}"
         if role.get("managedPolicyArns"):
             yield f"{name} has policies of AWS's"
@@ -114,7 +116,8 @@ def jobs_read_the_data_and_write_their_state_only(graph: Graph) -> Iterator[str]
     """Jobs read the data and write their state only."""
     for name in ("ray-head-task", "ray-worker-task"):
         for _, statement in (one for one in _statements(graph) if one[0] == name):
-            buckets = {resource.split(":::")[1].split("/")[0] for resource in _listed(statement["Resource"])}
+            stored = [resource for resource in _listed(statement["Resource"]) if resource.startswith("arn:aws:s3:::")]
+            buckets = {resource.split(":::")[1].split("/")[0] for resource in stored}
             writes = any(
                 action.startswith(("s3:Put", "s3:Delete", "s3:Abort")) for action in _listed(statement["Action"])
             )
@@ -123,6 +126,22 @@ def jobs_read_the_data_and_write_their_state_only(graph: Graph) -> Iterator[str]
             }
             if not buckets <= allowed:
                 yield f"{name} may do {statement['Action']} in {buckets}"
+
+
+def no_worker_is_stopped_while_there_is_work(graph: Graph) -> Iterator[str]:
+    """No worker is stopped while there is work."""
+    beside = containers(graph)["ray-worker"].get("demand", {})
+    if beside.get("command", [])[-1:] != ["--protect"] or beside.get("essential"):
+        yield f"beside a worker runs {beside.get('command')}"
+    wanted = {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"}
+    own = [graph.names.arn("ecs", f"task/{graph.names.of('cluster')}/*")]
+    for name, statement in _statements(graph):
+        if protects := wanted & set(_listed(statement["Action"])):
+            wanted -= protects
+            if name != "ray-worker-task" or _listed(statement["Resource"]) != own:
+                yield f"{name} may protect {statement['Resource']}"
+    if wanted:
+        yield f"no worker may do {sorted(wanted)}"
 
 
 def a_role_that_starts_a_service_reads_its_secrets_alone(graph: Graph) -> Iterator[str]:
@@ -155,6 +174,7 @@ def everything_that_can_carry_tags_does(graph: Graph) -> Iterator[str]:
 
 
 RULES = (
+    no_worker_is_stopped_while_there_is_work,
     containers_are_given_secrets_by_reference_only,
     secrets_are_encrypted_in_the_state,
     a_service_has_two_roles_of_its_own,

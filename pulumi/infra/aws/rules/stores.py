@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws.graph import Graph
-from infra.aws.names import DATABASE, LOGS
+from infra.aws.names import DATABASE, FLOWS, LOGS, TRAIL
 from infra.aws.rules.common import containers, environment, expect
 
 _PASSWORDS_OF_RDS = "arn:aws:secretsmanager:{}:{}:secret:rds!"
@@ -142,7 +142,37 @@ def the_database_takes_tls_alone_and_is_verified(graph: Graph) -> Iterator[str]:
         yield f"mlflow reads the database's password at {where or 'no place'}"
 
 
+def what_happens_is_recorded_in_prod(graph: Graph) -> Iterator[str]:
+    """Who reads the X-rays, who connects to whom and what keeps the database busy is recorded in prod."""
+    database, flows, trails = graph.of("rds.Instance")[DATABASE], graph.of("ec2.FlowLog"), graph.of("cloudtrail.Trail")
+    yield from expect("database", database, performanceInsightsEnabled=graph.careful)
+    if not graph.careful:
+        yield from (f"{name} costs money in {graph.names.environment}" for name in (*flows, *trails))
+        return
+    data, logs = (graph.of("s3.Bucket")[name]["bucket"] for name in ("data", "logs"))
+    yield from expect(
+        "flows",
+        flows.get(FLOWS, {}),
+        vpcId="id of vpc",
+        trafficType="ALL",
+        logDestination=f"arn:aws:s3:::{logs}/flows/",
+    )
+    trail = trails.get(TRAIL, {})
+    yield from expect("trail", trail, s3BucketName=logs, s3KeyPrefix=TRAIL, enableLogFileValidation=True)
+    objects = {"type": "AWS::S3::Object", "values": [f"arn:aws:s3:::{data}/"]}
+    for selector in trail.get("eventSelectors", [{}]):
+        yield from expect("trail", selector, readWriteType="All", dataResources=[objects])
+    policy = graph.of("s3.BucketPolicy")["logs"]["policy"]["Statement"]
+    written = {one["Resource"] for one in policy if one["Effect"] == "Allow" and one["Action"] == "s3:PutObject"}
+    for name in (TRAIL, FLOWS):
+        if f"arn:aws:s3:::{logs}/{name}/AWSLogs/{graph.names.account}/*" not in written:
+            yield f"{name} may not be written"
+    if any("aws:SourceArn" not in str(one.get("Condition")) for one in policy if one["Sid"].startswith("AWS")):
+        yield "somebody else's trail or log may be written"
+
+
 RULES = (
+    what_happens_is_recorded_in_prod,
     buckets_are_closed_to_the_public,
     buckets_are_encrypted,
     buckets_keep_versions,

@@ -24,8 +24,8 @@ def build(
     edge: Edge,
     compute: Compute,
     key: pulumi.Input[str] | None = None,
-) -> dict[str, aws.cloudwatch.MetricAlarm]:
-    """Declare topic, alarms and dashboard; gives the alarms by name.
+) -> aws.sns.Topic:
+    """Declare topic, alarms and dashboard; gives the topic, by which people are told.
 
     `key`, the ARN of a KMS key, encrypts the messages; its policy has to contain `key_statement`, or none arrives.
     """
@@ -80,7 +80,7 @@ def build(
         ),
         opts=opts,
     )
-    return made
+    return topic
 
 
 def _filters(alarm: LogAlarm, service: str, names: Names, groups: Groups, compute: Compute) -> None:

@@ -28,9 +28,10 @@ def test_a_tag_follows_the_content_of_the_image_and_the_commit(tmp_path: Path):
     (tmp_path / "other").write_text("not seen by the build")
 
     def now(commit: str = "0123456789abcdef") -> str:
-        return tag(image, commit, tmp_path)
+        return tag(image, commit, root=tmp_path)
 
     first = now()
+    assert tag(image, "0123456789abcdef", "linux/arm64", tmp_path) != first
     (tmp_path / "other").write_text("another")
     (tmp_path / "code" / "__pycache__" / "a.pyc").write_text("compiled")
     assert now() == first

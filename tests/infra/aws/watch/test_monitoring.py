@@ -50,7 +50,7 @@ def declared() -> dict[str, dict[str, Any]]:
             compute=given.compute,
             key="arn of key",
         )
-        budget.build(given.names, given.settings, given.groups)
+        budget.build(given.names, given.settings, given.groups, dollars=500)
 
     return added(module)
 

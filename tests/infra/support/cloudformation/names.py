@@ -7,6 +7,7 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         {"name": "PolicyName", "resourceId": "ResourceId"},
     ),
     "appautoscaling.Target": ("ApplicationAutoScaling::ScalableTarget", {"tags": None}),
+    "cloudtrail.Trail": ("CloudTrail::Trail", {"name": "TrailName"}),
     "cloudwatch.Dashboard": ("CloudWatch::Dashboard", {}),
     "cloudwatch.LogGroup": ("Logs::LogGroup", {"name": "LogGroupName"}),
     "cloudwatch.LogMetricFilter": (
@@ -18,6 +19,7 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         {"name": "AlarmName", "okActions": "OKActions", "insufficientDataActions": "InsufficientDataActions"},
     ),
     "ec2.Eip": ("EC2::EIP", {}),
+    "ec2.FlowLog": ("EC2::FlowLog", {"vpcId": "ResourceId"}),
     "ec2.InternetGateway": ("EC2::InternetGateway", {"vpcId": None}),
     "ec2.NatGateway": ("EC2::NatGateway", {}),
     "ec2.Route": ("EC2::Route", {}),
@@ -56,6 +58,7 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         {"name": "PolicyName", "role": "RoleName", "policy": "PolicyDocument"},
     ),
     "kms.Key": ("KMS::Key", {"deletionWindowInDays": "PendingWindowInDays", "policy": "KeyPolicy"}),
+    "lambda.Function": ("Lambda::Function", {"name": "FunctionName"}),
     "lb.Listener": ("ElasticLoadBalancingV2::Listener", {"certificateArn": "Certificates", "tags": None}),
     "lb.ListenerRule": ("ElasticLoadBalancingV2::ListenerRule", {"tags": None}),
     "lb.LoadBalancer": ("ElasticLoadBalancingV2::LoadBalancer", {"loadBalancerType": "Type", "internal": "Scheme"}),
@@ -69,6 +72,7 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
             "vpcSecurityGroupIds": "VPCSecurityGroups",
             "parameterGroupName": "DBParameterGroupName",
             "caCertIdentifier": "CACertificateIdentifier",
+            "performanceInsightsEnabled": "EnablePerformanceInsights",
             "backupWindow": "PreferredBackupWindow",
             "maintenanceWindow": "PreferredMaintenanceWindow",
             "enabledCloudwatchLogsExports": "EnableCloudwatchLogsExports",
@@ -100,6 +104,7 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         "SageMaker::NotebookInstanceLifecycleConfig",
         {"name": "NotebookInstanceLifecycleConfigName"},
     ),
+    "scheduler.Schedule": ("Scheduler::Schedule", {}),
     "secretsmanager.Secret": ("SecretsManager::Secret", {"recoveryWindowInDays": None}),
     "servicediscovery.PrivateDnsNamespace": ("ServiceDiscovery::PrivateDnsNamespace", {}),
     "servicediscovery.Service": ("ServiceDiscovery::Service", {"forceDestroy": None}),
@@ -154,6 +159,7 @@ IDS = {
     "AllocationId": "eipalloc",
     "NamespaceId": "ns",
     "Vpc": "vpc",
+    "ResourceId": "vpc",  # of a flow log
 }
 # The service and the rest of an ARN of each kind.
 ARNS = {
@@ -166,6 +172,8 @@ ARNS = {
     "ecs.TaskDefinition": ("ecs", "task-definition/{}:1"),
     "iam.Role": ("iam", "role/{}"),
     "kms.Key": ("kms", "key/12345678-90ab-cdef-1234-567890abcdef"),
+    "lambda.Function": ("lambda", "function:{}"),
+    "rds.Instance": ("rds", "db:{}"),
     "lb.Listener": ("elasticloadbalancing", "listener/app/edge/0123456789abcdef/0123456789abcdef"),
     "lb.LoadBalancer": ("elasticloadbalancing", "loadbalancer/app/{}/0123456789abcdef"),
     "lb.TargetGroup": ("elasticloadbalancing", "targetgroup/{}/0123456789abcdef"),

@@ -116,6 +116,8 @@ def encryption(inputs: dict[str, Any]) -> dict[str, Any]:
 
 PREPARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "budgets.Budget": budget,
+    "cloudtrail.Trail": lambda inputs: inputs | {"isLogging": True},  # as the provider does by itself
+    "ec2.FlowLog": lambda inputs: inputs | {"resourceType": "VPC"},
     "cloudwatch.MetricAlarm": lambda inputs: (
         inputs | {"dimensions": [{"name": key, "value": value} for key, value in inputs.get("dimensions", {}).items()]}
     ),
@@ -130,6 +132,7 @@ PREPARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "ecs.Service": service,
     "ecs.TaskDefinition": lambda inputs: inputs | {"containerDefinitions": json.loads(inputs["containerDefinitions"])},
     "ecr.LifecyclePolicy": lambda inputs: {"lifecyclePolicyText": inputs["policy"]},
+    "lambda.Function": lambda inputs: inputs | {"code": {"zipFile": "def handler(event, context): pass"}},
     "lb.Listener": listener,
     "lb.ListenerRule": rule,
     "lb.LoadBalancer": balancer,
