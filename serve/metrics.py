@@ -84,6 +84,9 @@ class Metrics:
         self.warnings = self._counter("hm_warnings", "Warnings that answers carried", "code")
         self.records = self._counter("hm_records", "Prediction records, by what became of them", "outcome")
         self.feedback = self._counter("hm_feedback", "Words of people on predictions", "version", "verdict")
+        self.judged = self._histogram(
+            "hm_judged_score", "Probability of answers that people judged", "version", "label", buckets=_SCORES
+        )
         self.version = self._gauge("hm_serving_version", "Version that a replica answers with, 0 for none", "liveall")
         self.following = self._gauge(
             "hm_following_production", "1 while every replica serves what Production names, else 0", "livemin"

@@ -30,7 +30,7 @@ _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, 
 
 def compose_text() -> str:
     """The Compose file of the topology as it is."""
-    return _HEADER + yaml.safe_dump(compose(topology()), sort_keys=False, width=110)
+    return _HEADER + yaml.safe_dump(compose(topology(dashboards=True)), sort_keys=False, width=110)
 
 
 def main() -> None:
@@ -88,12 +88,12 @@ def _of_a_stack(options: argparse.Namespace) -> None:
 
 
 def _secrets() -> None:
-    written = write_files(SECRETS_FOLDER, lower(topology(login=True, keys=True)).secrets)
+    written = write_files(SECRETS_FOLDER, lower(topology(login=True, keys=True, dashboards=True)).secrets)
     print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
 
 
 def _supply(command: str) -> None:
-    images = image_names(lower(topology()))
+    images = image_names(lower(topology(dashboards=True)))
     account = list_parts(ROOT, BILLS, images) if command == "sbom" else audit(ROOT, images)
     print(account)
     sys.exit(account.exit_code)
@@ -105,7 +105,9 @@ def _stack(name: str) -> None:
         made, lacking = commands.prepare(name)
     else:
         _secrets()
-        names = tuple(name for name in lower(topology(login=True, keys=True)).secrets if not derived(name))
+        names = tuple(
+            name for name in lower(topology(login=True, keys=True, dashboards=True)).secrets if not derived(name)
+        )
         made = stack.prepare(name, names, SECRETS_FOLDER)
     if wrong := list(wrong_keys(name)):
         sys.exit("\n".join(wrong))
@@ -205,7 +207,7 @@ def _status(name: str) -> None:
 def _logs(name: str, service: str) -> None:
     """Show the last of a service's log and follow it until Ctrl-C."""
     groups = commands.log_groups(name) if on_aws(name) else {}
-    known = list(groups) or [one.name for one in topology().services]
+    known = list(groups) or [one.name for one in topology(dashboards=True).services]
     if service not in known:
         sys.exit(
             f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"

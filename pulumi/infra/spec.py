@@ -148,7 +148,7 @@ class Service:
     once
         It does its work and ends, instead of being kept running.
     optional
-        It is only there when it is asked for by its name.
+        It is only there when it is asked for by this name, which several may share; always, if that is empty.
     stop_timeout
         Seconds between SIGTERM and SIGKILL.
     """
@@ -176,7 +176,7 @@ class Service:
     reached_by: tuple[str, ...] = ()
     user: str = ""
     once: bool = False
-    optional: bool = False
+    optional: str = ""
     stop_timeout: int = 30
 
     def refs(self) -> Iterator[Ref]:
@@ -223,7 +223,7 @@ class Topology:
 
     def with_only(self, wanted: frozenset[str]) -> "Topology":
         """The same without those optional services that are not wanted, and without what only they need."""
-        dropped = {service.name for service in self.services if service.optional and service.name not in wanted}
+        dropped = {service.name for service in self.services if service.optional and service.optional not in wanted}
         services = tuple(
             replace(service, reached_by=tuple(name for name in service.reached_by if name not in dropped))
             for service in self.services

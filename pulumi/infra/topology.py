@@ -1,6 +1,6 @@
 """The topology: every service, image, bucket, database and secret of HM-mlflow, once, for every platform."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.spec import (
     SECRETS,
@@ -20,8 +20,15 @@ from infra.spec import (
 _APP_STATE = "/app/.local"
 _SCRATCH = ("/tmp", _APP_STATE)  # noqa: S108  inside a container
 _OBJECT_STORE_BYTES = 512 * 2**20
+# Where each node of Ray tells Prometheus about itself (compose/dashboards/prometheus.yml).
+_RAY_METRICS = 9200
 # Fargate has no /dev/shm to speak of, so Ray's object store lies in /tmp everywhere.
-_NODE = (f"--object-store-memory={_OBJECT_STORE_BYTES}", "--plasma-directory=/tmp", "--disable-usage-stats")
+_NODE = (
+    f"--object-store-memory={_OBJECT_STORE_BYTES}",
+    "--plasma-directory=/tmp",
+    "--disable-usage-stats",
+    f"--metrics-export-port={_RAY_METRICS}",
+)
 _LOGIN = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "mlflow-admin-password",
     "MLFLOW_JOBS_PASSWORD": "mlflow-jobs-password",
@@ -59,6 +66,12 @@ _MOVED = LogAlarm(
     ended_by=("alias-in-place", _FOLLOWED),
 )
 
+_GRAFANA_PASSWORD = "grafana-password"  # noqa: S105  its name
+_DASHBOARD_IMAGES = (
+    Image(name="prometheus", dockerfile="dashboards.Dockerfile", target="prometheus", user=65534),
+    Image(name="grafana", dockerfile="dashboards.Dockerfile", target="grafana", user=472),
+)
+
 IMAGES = (
     Image(name="mlflow", dockerfile="mlflow.Dockerfile", user=10003),
     Image(name="model", dockerfile="app.Dockerfile", target="model", user=10001),
@@ -83,6 +96,8 @@ class Options:
         The page and its API ask for a key.
     signing, trusted
         Jobs sign what they register by the team's private key; nothing is loaded that its public key does not know.
+    dashboards
+        Prometheus and Grafana may be asked for. AWS has CloudWatch in their place.
     """
 
     login: bool = False
@@ -91,13 +106,21 @@ class Options:
     keys: bool = False
     signing: bool = False
     trusted: bool = False
+    dashboards: bool = False
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secrets that are there beside those of every stack."""
         found = _LOGIN.values() if self.login else ()
         keys = (_API_KEYS, _JOBS_API_KEY) if self.keys else ()
-        return (*found, *keys, *((_SIGNING_KEY,) if self.signing else ()), *((_TRUSTED_KEY,) if self.trusted else ()))
+        grafana = (_GRAFANA_PASSWORD,) if self.dashboards else ()
+        return (
+            *found,
+            *keys,
+            *grafana,
+            *((_SIGNING_KEY,) if self.signing else ()),
+            *((_TRUSTED_KEY,) if self.trusted else ()),
+        )
 
 
 def topology(*, workers: int = 1, stack: str = "local", **options: bool) -> Topology:
@@ -106,19 +129,68 @@ def topology(*, workers: int = 1, stack: str = "local", **options: bool) -> Topo
     A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
     """
     chosen = Options(**options)
+    services = (
+        _mlflow(chosen),
+        _ray_head(chosen),
+        _ray_worker(workers, chosen),
+        _webapp(chosen),
+        _jupyter(chosen),
+    )
     return Topology(
         project=project_of(stack),
-        images=IMAGES,
-        services=(
-            _mlflow(chosen),
-            _ray_head(chosen),
-            _ray_worker(workers, chosen),
-            _webapp(chosen),
-            _jupyter(chosen),
-        ),
+        images=(*IMAGES, *(_DASHBOARD_IMAGES if chosen.dashboards else ())),
+        services=(*map(_watched, services), _prometheus(), _grafana()) if chosen.dashboards else services,
         buckets=(Bucket(name="data", filled_by_people=True), Bucket(name="artefacts"), Bucket(name="state")),
         databases=(Database(name="database", user="mlflow", password="database-password"),),  # noqa: S106  its name
         secrets=("database-password", "ray-token", "jupyter-token", *chosen.secrets),
+    )
+
+
+def _watched(service: Service) -> Service:
+    """The same, reached by Prometheus if it has something to tell."""
+    tells = service.name in ("webapp", "ray-head", "ray-worker")
+    return replace(service, reached_by=(*service.reached_by, "prometheus")) if tells else service
+
+
+def _prometheus() -> Service:
+    """What it asks, and its rules, are in compose/dashboards/."""
+    return Service(
+        name="prometheus",
+        image="prometheus",
+        cpu=512,
+        memory=1024,
+        command=(
+            *("--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"),
+            *("--storage.tsdb.retention.time=45d", "--storage.tsdb.retention.size=8GB"),  # the objective needs 30 days
+        ),
+        ports=(Port(name="http", number=9090, public=True),),
+        health=HealthCheck(command=("wget", "-q", "--spider", "http://127.0.0.1:9090/-/healthy")),
+        kept=("/prometheus",),
+        after=("webapp",),
+        reached_by=("grafana",),
+        optional="dashboards",
+    )
+
+
+def _grafana() -> Service:
+    return Service(
+        name="grafana",
+        image="grafana",
+        cpu=512,
+        memory=1024,
+        environment={
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{SECRETS}/{_GRAFANA_PASSWORD}",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+            "GF_PLUGINS_PREINSTALL_DISABLED": "true",  # they would be fetched at every start
+        },
+        secrets=_files(_GRAFANA_PASSWORD),
+        ports=(Port(name="http", number=3000, public=True),),
+        health=HealthCheck(command=("wget", "-q", "--spider", "http://127.0.0.1:3000/api/health")),
+        kept=("/var/lib/grafana",),
+        after=("prometheus",),
+        optional="dashboards",
     )
 
 
@@ -267,7 +339,7 @@ def _jupyter(options: Options) -> Service:
         scratch=_SCRATCH,
         kept=("/app/notebooks",),
         after=("mlflow", "ray-head"),
-        optional=True,
+        optional="jupyter",
     )
 
 

@@ -64,7 +64,9 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
             feedback, before = record_feedback(state, said, given.label)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
-            metrics.feedback.labels(metrics.version_label(feedback.version), verdict).inc()
+            version = metrics.version_label(feedback.version)
+            metrics.feedback.labels(version, verdict).inc()
+            metrics.judged.labels(version, feedback.label).observe(feedback.probability)
         return FeedbackReceipt(
             prediction_id=feedback.prediction_id,
             version=feedback.version,

@@ -66,8 +66,9 @@ def _networks(document: Document, name: str) -> dict[str, str]:
     return dict.fromkeys(on, name)
 
 
-def _optional(document: Document, name: str) -> bool:
-    return {(): False, (name,): True}[tuple(document["services"][name].get("profiles", ()))]
+def _optional(document: Document, name: str) -> str:
+    [profile] = document["services"][name].get("profiles", [""])
+    return profile
 
 
 def _simple(fact: Callable[[dict[str, Any]], Any]) -> Callable[[Document, str], Any]:

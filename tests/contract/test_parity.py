@@ -29,18 +29,20 @@ NOT_SAID: Mapping[str, Mapping[str, str]] = {
 }
 
 OPTIONS = {"login": True, "approval": True, "abstain": True, "keys": True, "signing": True, "trusted": True}
+OPTIONS |= {"dashboards": True}
 SETTINGS = {"approval": "required", "abstain": "near-threshold", "keys": "on", "login": "true", "jupyter": "true"}
 KEYS = {"signingKey": "value of signing-key", "trustedKey": "value of trusted-key"}
 WHOLE = topology(workers=2, **OPTIONS)
+ON_AWS = topology(workers=2, **(OPTIONS | {"dashboards": False}))  # CloudWatch shows it there
 LOWERED: Mapping[str, Topology] = {
     "compose": lower(WHOLE),
     "docker": lower(WHOLE),
-    "ecs": ecs_facts.lowered(WHOLE),
+    "ecs": ecs_facts.lowered(ON_AWS),
 }
 RENDER: Mapping[str, Callable[[], Any]] = {
     "compose": lambda: compose(WHOLE),
-    "docker": lambda: docker_facts.plain(record(workers="2", **SETTINGS, **KEYS)),
-    "ecs": lambda: ecs_facts.rendered(WHOLE),
+    "docker": lambda: docker_facts.plain(record(workers="2", dashboards="true", **SETTINGS, **KEYS)),
+    "ecs": lambda: ecs_facts.rendered(ON_AWS),
 }
 
 

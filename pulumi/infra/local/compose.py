@@ -39,7 +39,7 @@ def service_entry(topology: Topology, service: Service, on: tuple[str, ...]) -> 
 def _keys(topology: Topology, service: Service, on: tuple[str, ...]) -> dict[str, Any]:
     return {
         **_image(topology, service),
-        "profiles": [service.name] if service.optional else [],
+        "profiles": [service.optional] if service.optional else [],
         "command": list(service.command),
         "environment": dict(service.environment),
         "secrets": [{"source": name, "target": path} for name, path in service.secrets.items()],

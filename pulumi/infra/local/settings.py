@@ -1,6 +1,6 @@
 """The settings of a stack on this machine, read once and checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 
@@ -31,8 +31,11 @@ def read_local_settings() -> LocalSettings:
         )
     return LocalSettings(
         workers=workers,
-        optional=frozenset({"jupyter"} if config.require_bool("jupyter") else ()),
-        options=read_options(login=config.require_bool("login"), approval=False, keys=False),
+        optional=frozenset(name for name in ("jupyter", "dashboards") if config.require_bool(name)),
+        options=replace(
+            read_options(login=config.require_bool("login"), approval=False, keys=False),
+            dashboards=config.require_bool("dashboards"),
+        ),
         keep_data=config.require_bool("keepData"),
         commit=read_commit(),
     )

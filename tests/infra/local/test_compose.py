@@ -38,6 +38,8 @@ def test_these_ports_are_public_and_only_on_this_machine():
         "ray-head": ["127.0.0.1:8265:8265"],
         "webapp": ["127.0.0.1:8080:8080"],
         "jupyter": ["127.0.0.1:8888:8888"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
 
 
@@ -63,9 +65,11 @@ def test_all_come_back_by_themselves_but_the_work_that_is_done_once():
     assert set(restarts.values()) == {"unless-stopped"}
 
 
-def test_only_the_notebook_has_to_be_asked_for():
+def test_only_the_notebook_and_the_dashboards_have_to_be_asked_for():
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
-        "jupyter": ["jupyter"]
+        "jupyter": ["jupyter"],
+        "prometheus": ["dashboards"],
+        "grafana": ["dashboards"],
     }
 
 

@@ -16,6 +16,7 @@ SECRETS = {
     "databasePassword": "value of database-password",
     "rayToken": "value of ray-token",
     "jupyterToken": "value of jupyter-token",
+    "grafanaPassword": "value of grafana-password",
     "objectStorePassword": "value of object-store-password",
     "apiKeys": "value of api-keys",
     "jobsApiKey": "value of jobs-api-key",
@@ -24,7 +25,7 @@ SECRETS = {
     "mlflowServingPassword": "value of mlflow-serving-password",
     "mlflowSessionKey": "value of mlflow-session-key",
 }
-DEFAULTS = {"workers": "1", "jupyter": "false", "login": "false", "keepData": "true"}
+DEFAULTS = {"workers": "1", "jupyter": "false", "dashboards": "false", "login": "false", "keepData": "true"}
 
 # How Pulumi marks a secret among a resource's inputs: https://www.pulumi.com/docs/iac/concepts/secrets
 _MARK, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
