@@ -1,6 +1,5 @@
 """Pulumi's real engine runs the program of a stack on AWS and its policy pack, over a provider that makes nothing."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra.settings import ROOT
-from tests.infra.aws.test_old_stacks import HOLDING
 from tests.infra.support.graph import CIDRS, REGION, TLS
 from tests.infra.support.recorded import SECRETS
 
-BEFORE = "54bf681^"  # before the program had groups, domains and suffixes
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(1800),
@@ -24,7 +21,6 @@ pytestmark = [
         reason="pulumi and its plugin for Python are not on the PATH",
     ),
 ]
-KINDS = {name.split(" ")[0].split(".")[-1] for name in HOLDING["dev"]}
 
 
 class Project:
@@ -75,12 +71,6 @@ class Project:
     def preview(self, *, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("preview", "--stack", "aws", "--policy-pack", "pulumi/policy", check=check)
 
-    def changes(self) -> dict[str, str]:
-        """What a preview would do to each resource, by kind and name, apart from leaving it as it is."""
-        told = json.loads(self.run("preview", "--stack", "aws", "--json").stdout)
-        steps = ((step["urn"].split("::"), step["op"]) for step in told["steps"])
-        return {f"{urn[2].split(':')[-1]} {urn[3]}": op for urn, op in steps if op != "same"}
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
@@ -98,21 +88,3 @@ def test_a_first_preview_passes_every_rule_and_one_that_breaks_stops_it(project:
     refused = project.preview(check=False)
     assert refused.returncode != 0
     assert "buckets-keep-versions" in refused.stdout + refused.stderr
-
-
-def test_a_stack_of_an_older_program_loses_nothing_that_holds_data(project: Project, tmp_path: Path):
-    old = tmp_path / "old"
-    archived = subprocess.run(["git", "-C", str(ROOT), "archive", BEFORE], capture_output=True, check=False)
-    if archived.returncode:
-        pytest.skip(f"the history does not reach {BEFORE}")
-    old.mkdir()
-    subprocess.run(["tar", "-x", "-C", str(old)], input=archived.stdout, check=True)
-    project.take(old)
-    project.run("up", "--yes", "--skip-preview", "--stack", "aws")
-    project.take(ROOT)
-    changes = project.changes()
-    assert changes  # it is another program
-    lost = {
-        name: op for name, op in changes.items() if name.split(" ")[0] in KINDS and ("replace" in op or op == "delete")
-    }
-    assert lost == {}
