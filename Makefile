@@ -10,13 +10,19 @@ STACK ?= local
 DATA ?=
 SERVICE ?=
 SECRET ?=
+# Where backups go to and come from; BACKUP is one by its name, PARTS are those of it that are put back.
+TO ?=
+FROM ?=
+BACKUP ?=
+KEEP ?=
+PARTS ?=
 INFRA = PYTHONPATH=pulumi $(RUN) -m infra
 # What must hold of every resource on AWS, which Pulumi asks before it creates anything.
 RULES = $(if $(filter aws aws-%,$(STACK)),--policy-pack pulumi/policy)
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token rotate logs upload compose secrets preview sbom audit notebook
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token rotate logs upload backup restore compose secrets preview sbom audit notebook
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -87,6 +93,21 @@ token: setup ## Print the exports for the token of Ray's jobs API: eval "$(make 
 rotate: setup ## Make another value of a secret, and restart who uses it: make rotate SECRET=ray-token
 	@$(INFRA) rotate $(STACK) "$(SECRET)"
 	@$(MAKE) --no-print-directory up STACK=$(STACK)
+
+# Without STACK, it is what `make run` and `make serve` keep here.
+backup: setup ## Back up database, files, state and history to TO=FOLDER or s3://…, of STACK=local|aws or of `make run`; KEEP=N
+ifeq ($(origin STACK),file)
+	@$(RUN) -m ray_jobs.backup --to "$(TO)" $(if $(KEEP),--keep $(KEEP))
+else
+	@$(INFRA) backup $(STACK) "$(TO)" "$(KEEP)"
+endif
+
+restore: setup ## Put back the newest backup in FROM=FOLDER or s3://…, or BACKUP=NAME; what is there is backed up first
+ifeq ($(origin STACK),file)
+	@$(RUN) -m ray_jobs.restore --from "$(FROM)" $(if $(BACKUP),--backup $(BACKUP)) $(if $(PARTS),--only $(PARTS))
+else
+	@$(INFRA) restore $(STACK) "$(FROM)" "$(BACKUP)" "$(PARTS)"
+endif
 
 compose: setup ## Generate compose/docker-compose.yaml from the topology
 	@$(INFRA) compose

@@ -24,7 +24,7 @@ def main() -> dict[str, Any]:
     from infra.local.settings import read_local_settings  # noqa: PLC0415
 
     settings = read_local_settings()
-    whole = topology(workers=settings.workers, stack=stack, **vars(settings.options))
+    whole = topology(workers=settings.workers, stack=stack, retrain=settings.retrain, **vars(settings.options))
     return outputs(backend.build(whole.with_only(settings.optional), settings))
 
 

@@ -164,13 +164,17 @@ def _days(text: str) -> float:
     return days
 
 
-def _job(settings: Settings, options: argparse.Namespace) -> None:
-    version = required_production(settings)
-    if options.pictures:
-        reach_s3(options.pictures, variable="--data")
-        found = read_data(settings, version, options.pictures)
-    else:
-        found = read_served(open_state(settings.state_uri), version, options.since)
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a comparison came to: in words, whether it is drift (None: too little to say), and the run that keeps it."""
+
+    text: str
+    drift: bool | None
+    run_id: str
+
+
+def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined:
+    """Compare X-rays with what a version was judged by, and keep the comparison as a run."""
     result, names, figures = None, tuple[str, ...](), dict[str, Figure]()
     if len(found.scores) >= LEAST:
         reference = read_reference(settings, version)
@@ -187,8 +191,19 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         figures = drift_plots(*compared, result=result, names=names)
     text = report(version, found, result, names)
     run_id = keep(settings, version, found, result, text=text, figures=figures)
-    print(f"{text}\nkept        run {run_id}")
-    if result and result.drift:
+    return Examined(text=text, drift=result.drift if result else None, run_id=run_id)
+
+
+def _job(settings: Settings, options: argparse.Namespace) -> None:
+    version = required_production(settings)
+    if options.pictures:
+        reach_s3(options.pictures, variable="--data")
+        found = read_data(settings, version, options.pictures)
+    else:
+        found = read_served(open_state(settings.state_uri), version, options.since)
+    examined = examine(settings, version, found)
+    print(f"{examined.text}\nkept        run {examined.run_id}")
+    if examined.drift:
         sys.exit(DRIFT)
 
 

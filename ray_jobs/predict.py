@@ -27,11 +27,13 @@ from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
+from registry.answer import ScoredImage
 from registry.bundle import Bundle
 from registry.errors import UsageError
 from registry.production import required_production
 from registry.settings import Settings
 from registry.state import State, open_state
+from registry.structured_report import NoReportError, Reported, reference_of, structured_report
 from registry.versions import fetch, version_of
 
 BATCH = 64
@@ -53,7 +55,8 @@ SCHEMA = pa.schema(
 class ScoringJob:
     """A model and the pictures that it scores, cut into batches; workers keep each batch until the job is done.
 
-    One that `abstains` gives no answer that is near the threshold.
+    One that `abstains` gives no answer that is near the threshold. With `reports`, a folder, each answer about a DICOM
+    image is written there as a structured report too.
     """
 
     source: Source
@@ -63,10 +66,22 @@ class ScoringJob:
     key: str
     batches: tuple[tuple[str, ...], ...]
     abstains: bool = False
+    model: str = ""
+    digest: str = ""
+    reports: State | None = None
 
     @classmethod
     def of(
-        cls, source: Source, bundle: Bundle, version: int, digest: str, state: State, *, abstains: bool = False
+        cls,
+        source: Source,
+        bundle: Bundle,
+        version: int,
+        digest: str,
+        state: State,
+        *,
+        abstains: bool = False,
+        model: str = "",
+        reports: State | None = None,
     ) -> "ScoringJob":
         """The job of a source as it is now; its key is the same for the same pictures, model and decoder.
 
@@ -79,6 +94,7 @@ class ScoringJob:
         if not entries:
             raise UsageError(f"{source.uri} holds no pictures, so there is nothing to score; name another with --data")
         how = f"{source.uri}\0{digest}\0{READING_VERSION}\0{BATCH}\0{abstains}"
+        how += f"\0{reports.base}" if reports else ""
         key = hashlib.sha256(how.encode("utf-8", "surrogatepass"))
         for entry in entries:
             key.update(f"\0{entry.path}\0{entry.size}\0{entry.version}".encode("utf-8", "surrogatepass"))
@@ -92,6 +108,9 @@ class ScoringJob:
             key=key.hexdigest()[:16],
             batches=batches,
             abstains=abstains,
+            model=model,
+            digest=digest,
+            reports=reports,
         )
 
     def path(self, index: int) -> str:
@@ -148,9 +167,26 @@ def _row(job: ScoringJob, path: str) -> dict[str, object]:
         return _empty(job, path) | {"error": _text(str(error))}
     if job.abstains and scored.unsure:
         return _empty(job, path) | {"error": ABSTAINED}
+    if job.reports:
+        _report(job, job.reports, path, data, scored)
     warning = " ".join(doubt.detail for doubt in scored.doubts) or None
     answer = {"probability": scored.probability, "label": scored.label, "warning": warning}
     return _empty(job, path) | answer
+
+
+def _report(job: ScoringJob, reports: State, path: str, data: bytes, scored: ScoredImage) -> None:
+    """Write the structured report on an answer, under the picture's path; about what is no DICOM there is none."""
+    told = Reported(
+        label=scored.label,
+        probability=scored.probability,
+        threshold=job.bundle.threshold,
+        warnings=[doubt.code for doubt in scored.doubts],
+        model=job.model,
+        version=job.version,
+        digest=job.digest,
+    )
+    with contextlib.suppress(NoReportError):
+        reports.write(reports.path(f"{_text(path)}.sr.dcm"), structured_report(reference_of(data), told))
 
 
 def _empty(job: ScoringJob, path: str) -> dict[str, object]:
@@ -175,6 +211,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the answers go: FILE.parquet or FILE.csv on this machine, or s3://BUCKET/KEY.parquet",
     )
+    parser.add_argument(
+        "--reports",
+        metavar="URI",
+        help="also write each answer about a DICOM image as a structured report below this folder or s3://bucket/prefix",
+    )
     parser.add_argument("--version", type=positive, help="a version by its number (default: what is in Production)")
 
 
@@ -182,6 +223,9 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     options.out.try_out()
     version = version_of(settings, options.version) if options.version else required_production(settings)
     source = open_source(settings.data_uri)
+    reports = open_state(options.reports, variable="--reports") if options.reports else None
+    if reports:
+        reports.try_out()
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
         job = ScoringJob.of(
@@ -191,11 +235,16 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
             version.digest,
             open_state(settings.state_uri),
             abstains=settings.abstains,
+            model=version.name,
+            reports=reports,
         )
         with sole_owner(f"predict-{job.key}", settings):
             options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)
             job.forget()
-    print(f"{version} scored {_text(source.uri)}: {options.out}")
+    print(
+        f"{version} scored {_text(source.uri)}: {options.out}"
+        + (f", reports below {options.reports}" if reports else "")
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """A person's label for a prediction, with what was predicted; it is kept longer than the prediction's record."""
+    """A person's label for a prediction, with what was predicted; it is kept longer than the prediction's record.
+
+    `sha256` is of the picture's bytes, `said_by` the name of the API key; empty where neither was known.
+    """
 
     prediction_id: str
     label: str
@@ -26,6 +29,8 @@ class Feedback:
     predicted: str
     probability: float
     predicted_at: datetime
+    sha256: str = ""
+    said_by: str = ""
 
     @property
     def confirms(self) -> bool:
@@ -33,7 +38,9 @@ class Feedback:
         return self.label == self.predicted
 
 
-def record_feedback(state: State, prediction: PredictionSummary, label: str) -> tuple[Feedback, Feedback | None]:
+def record_feedback(
+    state: State, prediction: PredictionSummary, label: str, *, said_by: str = ""
+) -> tuple[Feedback, Feedback | None]:
     """Store a person's label for a prediction; return the feedback, and the older one that it replaces, if any.
 
     Storing the same label again changes nothing, so a request can be repeated.
@@ -49,6 +56,8 @@ def record_feedback(state: State, prediction: PredictionSummary, label: str) -> 
         predicted=prediction.label,
         probability=prediction.probability,
         predicted_at=prediction.time,
+        sha256=prediction.sha256,
+        said_by=said_by,
     )
     fields = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in _fields(feedback)}
     state.write(_path(state, prediction.id), json.dumps(fields).encode())
@@ -59,6 +68,15 @@ def find_feedback(state: State, prediction_id: str) -> Feedback | None:
     """The feedback on a prediction, or None."""
     path = _path(state, prediction_id)
     return _read(state, path) if state.exists(path) else None
+
+
+def forget_feedback(state: State, prediction_id: str) -> bool:
+    """Remove what was said about a prediction; whether there was anything."""
+    path = _path(state, prediction_id)
+    there = state.exists(path)
+    if there:
+        state.filesystem.delete_file(path)
+    return there
 
 
 def read_feedback(state: State) -> list[Feedback]:

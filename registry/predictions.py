@@ -17,12 +17,15 @@ from registry.state import State
 FOLDER = "predictions/records"
 _SPEC = b"hm-mlflow.spec"
 FILE_SPAN = timedelta(hours=1)  # between the first and the last prediction of a file
-SUMMARY = ("id", "time", "version", "probability", "label")
+SUMMARY = ("id", "time", "version", "probability", "label", "sha256")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One answered picture; `features` is float32 of shape (D,) by the spec of that fingerprint."""
+    """One answered picture; `features` is float32 of shape (D,) by the spec of that fingerprint.
+
+    `sha256` is of the bytes that were sent, so that whoever has the picture finds it; empty in older records.
+    """
 
     id: str
     time: datetime
@@ -31,6 +34,7 @@ class Record:
     label: str
     spec: str
     features: np.ndarray
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class PredictionSummary:
     version: int
     probability: float
     label: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +76,15 @@ def write(state: State, path: str, records: Sequence[Record]) -> None:
             "version": pa.array([record.version for record in records], pa.int64()),
             "probability": pa.array([record.probability for record in records], pa.float64()),
             "label": [record.label for record in records],
+            "sha256": [record.sha256 for record in records],
             "features": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
         }
     ).replace_schema_metadata({_SPEC: spec.encode()})
+    rewrite(state, path, table)
+
+
+def rewrite(state: State, path: str, table: pa.Table) -> None:
+    """Write rows as `read` gives them, with their spec among the metadata, in the place of a file."""
     content = io.BytesIO()
     # Floats byte by byte, text by dictionary: as the feature cache keeps them, 0.6 of the size.
     pq.write_table(
@@ -120,14 +131,28 @@ def find(state: State, prediction_id: str) -> PredictionSummary | None:
     An id of ours leads to the one file that can hold it. Ids of older versions, which came from the client, are looked
     for in every file of those versions.
     """
+    for path in candidates_of(state, prediction_id):
+        if said := _find_in(state, path, prediction_id):
+            return said
+    return None
+
+
+def candidates_of(state: State, prediction_id: str) -> list[str]:
+    """The files that can hold a prediction, as `find` looks for it; the newest first."""
     known = parse_id(prediction_id)
     if known is not None:
         path = _file_of(state, prediction_id, known)
-        return _find_in(state, path, prediction_id) if path else None
-    for info in reversed(files(state)):
-        if _first_id(info.path) is None and (said := _find_in(state, info.path, prediction_id)):
-            return said
-    return None
+        return [path] if path else []
+    return [info.path for info in reversed(files(state)) if _first_id(info.path) is None]
+
+
+def ids_in(state: State, path: str) -> set[str]:
+    """The ids of the predictions in a file; empty where there is none."""
+    try:
+        with state.filesystem.open_input_file(path) as file:
+            return set(pq.read_table(file, columns=["id"]).column("id").to_pylist())
+    except FileNotFoundError:
+        return set()
 
 
 def _file_of(state: State, prediction_id: str, known: ParsedId) -> str | None:
@@ -151,7 +176,8 @@ def _first_id(path: str) -> str | None:
 
 def _find_in(state: State, path: str, prediction_id: str) -> PredictionSummary | None:
     with state.filesystem.open_input_file(path) as file:
-        table = pq.read_table(file, columns=list(SUMMARY))
+        there = pq.read_schema(file).names  # older files have no `sha256`
+        table = pq.read_table(file, columns=[name for name in SUMMARY if name in there])
     rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
     return PredictionSummary(**rows[-1]) if rows else None
 

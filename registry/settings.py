@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     alias_guard: Literal["report", "restore"] = "restore"
     approval: Literal["off", "required"] = "off"
     abstain: Literal["off", "near-threshold"] = "off"
+    retrain: Literal["off", "weekly", "on-drift"] = "off"
     signing_key: Path | None = None
     trusted_key: Path | None = None
     webapp_uri: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")

@@ -117,8 +117,10 @@ def space_for(path: str, *, variable: str = "") -> Iterator[None]:
         ) from error
 
 
-def open_state(uri: str) -> State:
+def open_state(uri: str, *, variable: str = "STATE_URI") -> State:
     """The state folder that a URI names: a local path, or `s3://bucket/prefix` on any endpoint.
+
+    `variable` is what errors call the address.
 
     Raises
     ------
@@ -131,9 +133,9 @@ def open_state(uri: str) -> State:
         return State(filesystem=s3_filesystem(), base=base)  # a key is not an address: what it holds stands as it is
     if "://" in uri and not uri.startswith("file:"):
         raise SettingsError(
-            f"STATE_URI is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
+            f"{variable} is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
         )
-    return State(filesystem=LocalFileSystem(), base=str(_folder(uri).resolve()))
+    return State(filesystem=LocalFileSystem(), base=str(_folder(uri, variable).resolve()))
 
 
 def local_folder(uri: str) -> Path:
@@ -144,24 +146,24 @@ def local_folder(uri: str) -> Path:
     return LOCAL
 
 
-def _folder(uri: str) -> Path:
+def _folder(uri: str, variable: str = "STATE_URI") -> Path:
     try:
         folder = local_path(uri)
     except ValueError as error:
-        raise SettingsError(f"STATE_URI {error}") from None
+        raise SettingsError(f"{variable} {error}") from None
     if not is_utf8(str(folder)):
-        raise SettingsError(f"STATE_URI is {uri!r}, which holds bytes that are not UTF-8; name another folder")
+        raise SettingsError(f"{variable} is {uri!r}, which holds bytes that are not UTF-8; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(uri, error) from error
+        raise _unwritable(uri, error, variable) from error
     return folder
 
 
-def _unwritable(place: object, error: OSError) -> StateError:
+def _unwritable(place: object, error: OSError, variable: str = "STATE_URI") -> StateError:
     why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror or error
     return StateError(
-        f"STATE_URI is {str(place)!r}, where nothing can be written: {why}; name a folder of yours, or "
+        f"{variable} is {str(place)!r}, where nothing can be written: {why}; name a folder of yours, or "
         "s3://bucket/prefix"
     )
 

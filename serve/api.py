@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
 from registry.settings import Settings
+from registry.structured_report import MEDIA_TYPE as MEDIA_TYPE_DICOM
 from serve.http import problems
 from serve.http.access import AccessLog
 from serve.http.draining import Draining
@@ -27,6 +28,7 @@ from serve.inference.explain_api import explain_router
 from serve.inference.feedback import feedback_router
 from serve.inference.predictor import Predictor, reference
 from serve.inference.recorder import PredictionRecorder
+from serve.inference.reports import check_pictures, report, wants_report
 from serve.inference.service import PredictionService
 from serve.load import Load
 from serve.metrics import MEDIA_TYPE, Metrics
@@ -41,6 +43,9 @@ DESCRIPTION = (
 )
 _METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+_REPORT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPE_DICOM: {"schema": {"type": "string", "format": "binary"}}}}
 }
 _CARD: dict[int | str, dict[str, Any]] = {
     200: {"description": "Markdown", "content": {"text/markdown": {"schema": {"type": "string"}}}}
@@ -119,7 +124,7 @@ def _predict_router(service: PredictionService) -> APIRouter:
         "/predict",
         response_model=Prediction | Predictions,
         response_model_exclude_none=True,
-        responses=problem_responses(400, 408, 413, 415, 422, 503),
+        responses=_REPORT | problem_responses(400, 406, 408, 413, 415, 422, 503),
         openapi_extra=picture_body(),
         summary="Does the picture show pneumonia?",
     )
@@ -128,14 +133,21 @@ def _predict_router(service: PredictionService) -> APIRouter:
 
         Several parts named `file` get `results`, one answer or problem each, in order, all by the same model.
         JPEG, PNG and DICOM are taken, told apart by their content.
+
+        With `Accept: application/dicom`, one picture that was sent as DICOM gets a structured report (TID 1500) without
+        anything of its header but UIDs. The header `X-Prediction-Id` has the prediction's `id`.
         """
-        answered = await service.answer(request)
+        as_report = wants_report(request)
+        answered = await service.answer(request, check=check_pictures if as_report else None)
         results = answered.results
         if len(results) > 1:
             model = reference(answered.served)
             return _json(Predictions(results=results, model=model, request_id=request_id_of(request)))
         if isinstance(results[0], Problem):
             return problems.respond(results[0])
+        if as_report:
+            one = results[0]
+            return await service.predictor.run(lambda: report(answered.served, answered.pictures[0], one))
         return _json(results[0])
 
     return router

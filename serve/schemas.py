@@ -90,6 +90,7 @@ class FeedbackReceipt(ApiModel):
     label: Label = Field(description="What the person says it is.")
     confirmed: bool
     time: datetime
+    said_by: str | None = Field(None, description="The name of the API key that gave it; null without keys.")
 
 
 class VersionFeedback(ApiModel):

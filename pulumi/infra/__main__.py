@@ -9,12 +9,13 @@ from pathlib import Path
 
 import yaml
 
-from infra import machine, rotation, stack
+from infra import backups, machine, rotation, stack
 from infra.aws import commands, sleep
 from infra.keys import wrong_keys
 from infra.local import doctor, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
+from infra.local.running import containers_of
 from infra.local.secrets import derived, write_files
 from infra.secrets import first_key
 from infra.settings import SettingError
@@ -30,7 +31,7 @@ _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, 
 
 def compose_text() -> str:
     """The Compose file of the topology as it is."""
-    return _HEADER + yaml.safe_dump(compose(topology(dashboards=True)), sort_keys=False, width=110)
+    return _HEADER + yaml.safe_dump(compose(topology(dashboards=True, retrain="weekly")), sort_keys=False, width=110)
 
 
 def main() -> None:
@@ -59,6 +60,10 @@ def main() -> None:
     upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")
     upload.add_argument("data")
+    for command, told in {"backup": "back a stack up", "restore": "put a backup of a stack back"}.items():
+        saving = subparsers.add_parser(command, help=told)
+        for argument in ("stack", "place", "which", "parts")[: 3 if command == "backup" else 4]:
+            saving.add_argument(argument)
     options = parser.parse_args()
     if options.command == "compose":
         COMPOSE_FILE.write_text(compose_text())
@@ -82,6 +87,10 @@ def _of_a_stack(options: argparse.Namespace) -> None:
     if options.command == "rotate":
         print(rotation.rotate(options.stack, options.secret, SECRETS_FOLDER))
         return
+    if options.command == "backup":
+        sys.exit(backups.backup(options.stack, options.place, options.which, SECRETS_FOLDER))
+    if options.command == "restore":
+        sys.exit(backups.restore(options.stack, options.place, options.which, options.parts, SECRETS_FOLDER))
     known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
     known |= {"sleep": _sleep, "wake": _wake, "tidy": _tidy}
     known[options.command](options.stack)
@@ -207,7 +216,7 @@ def _status(name: str) -> None:
 def _logs(name: str, service: str) -> None:
     """Show the last of a service's log and follow it until Ctrl-C."""
     groups = commands.log_groups(name) if on_aws(name) else {}
-    known = list(groups) or [one.name for one in topology(dashboards=True).services]
+    known = list(groups) or [one.name for one in topology(dashboards=True, retrain="weekly").services]
     if service not in known:
         sys.exit(
             f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"
@@ -217,12 +226,10 @@ def _logs(name: str, service: str) -> None:
         command = ["aws", "logs", "tail", groups[service], "--follow", "--since", "1h"]
         command += ["--region", region] if region else []
     else:
-        of_it = ["docker", "ps", "--all", "--format", "{{.Names}}"]
-        of_it += ["--filter", f"name=^{project_of(name)}-{service}(-[0-9]+)?$"]
-        found = subprocess.run(of_it, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
+        found = containers_of(project_of(name), service)
         if not found:
             sys.exit(f"No container of {service} is there; `make up STACK={name}` starts it.")
-        command = ["docker", "logs", "--follow", "--tail", "200", min(found)]
+        command = ["docker", "logs", "--follow", "--tail", "200", found[0]]
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
 

@@ -9,6 +9,7 @@ import pulumi
 from infra.secrets import GIVEN, setting
 from infra.topology import Options
 
+RETRAIN = ("off", "weekly", "on-drift")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -49,6 +50,16 @@ def read_secret(name: str) -> pulumi.Output[str]:
     value = pulumi.Config().get_secret(setting(name))
     if value is None:
         raise SettingError(f"{setting(name)} is not set in {pulumi.get_stack()}; `make stack` makes every secret.")
+    return value
+
+
+def read_retrain(config: pulumi.Config) -> str:
+    """When there is a retraining: `off`, `weekly` or `on-drift`; raises SettingError for anything else."""
+    value = config.get("retrain") or "off"
+    if value not in RETRAIN:
+        raise SettingError(
+            f"retrain is {value!r}; it takes {' or '.join(RETRAIN)}, for example: pulumi config set retrain weekly"
+        )
     return value
 
 

@@ -123,17 +123,20 @@ class Options:
         )
 
 
-def topology(*, workers: int = 1, stack: str = "local", **options: bool) -> Topology:
+def topology(*, workers: int = 1, stack: str = "local", retrain: str = "off", **options: bool) -> Topology:
     """The whole of it, with a number of Ray workers, and `options` by the names that `Options` has for them.
+
+    With `retrain`, `weekly` or `on-drift`, there is a scheduler too.
 
     A stack that is not called `local` has its own names, so that two on one machine share nothing but ports.
     """
     chosen = Options(**options)
     services = (
         _mlflow(chosen),
-        _ray_head(chosen),
+        _ray_head(chosen, reached_by=("scheduler",) if retrain != "off" else ()),
         _ray_worker(workers, chosen),
         _webapp(chosen),
+        *([_scheduler(retrain)] if retrain != "off" else []),
         _jupyter(chosen),
     )
     return Topology(
@@ -232,7 +235,7 @@ def _mlflow(options: Options) -> Service:
     )
 
 
-def _ray_head(options: Options) -> Service:
+def _ray_head(options: Options, *, reached_by: tuple[str, ...]) -> Service:
     """GCS, dashboard and the drivers of jobs; no task runs here, so that none can starve them."""
     # Only drivers register versions, and only they ask the page.
     own = {"API_KEYS_FILE": _JOBS_API_KEY} if options.keys else {}
@@ -256,7 +259,7 @@ def _ray_head(options: Options) -> Service:
         health=HealthCheck(port=8265, path="/api/gcs_healthz", interval=20, timeout=10, retries=9),
         buckets=("data", "state"),
         scratch=_SCRATCH,
-        reached_by=("ray-worker", "jupyter"),
+        reached_by=("ray-worker", *reached_by, "jupyter"),
     )
 
 
@@ -315,6 +318,29 @@ def _webapp(options: Options) -> Service:
         after=("mlflow",),
         reached_by=("ray-head",),
         stop_timeout=60,
+    )
+
+
+def _scheduler(retrain: str) -> Service:
+    """It looks whether a retraining is due, and submits it to the jobs cluster, which does the work."""
+    return Service(
+        name="scheduler",
+        image="model",
+        cpu=256,
+        memory=1024,
+        command=("python", "-m", "ray_jobs.scheduler"),
+        environment={
+            "RETRAIN": retrain,
+            "STATE_URI": Ref("state", "uri"),
+            "RAY_ADDRESS": Ref("ray-head", "url"),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": f"{SECRETS}/ray-token",
+        },
+        secrets=_files("ray-token"),
+        buckets=("state",),
+        scratch=_SCRATCH,
+        after=("ray-head",),
+        optional="scheduler",
     )
 
 

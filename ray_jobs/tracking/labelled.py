@@ -143,3 +143,14 @@ def _judged_by_these(state: State, origin: Lineage, table: FeatureTable) -> bool
         )
     except NoReferenceError:
         return False
+
+
+def trained_on(settings: Settings, version: ModelVersion, state: State) -> set[str]:
+    """The sha256 of the X-rays that a version was trained on, as far as the manifest of its data is still there."""
+    origin = lineage_of(settings, version)
+    known = load_manifest(origin.uri, filesystem=state.filesystem, base=state.path("datasets")) if origin.uri else None
+    if known is None:
+        return set()
+    rows = known.table("sha256", "patient", "role")
+    sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
+    return set(sha256[sides(roles, patients) == "train"].tolist())

@@ -10,7 +10,7 @@ import numpy as np
 from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.sources import kind_of
 from ray_jobs.learning.recalibrate import LEAST
-from ray_jobs.tracking.labelled import labelled_xrays
+from ray_jobs.tracking.labelled import labelled_xrays, trained_on
 from ray_jobs.tracking.lineage import lineage_of
 from registry.bundle import POSITIVE, Bundle
 from registry.errors import UsageError
@@ -59,8 +59,17 @@ def labels_of_data(settings: Settings, version: ModelVersion) -> Site:
 
 
 def labels_of_feedback(settings: Settings, version: ModelVersion) -> Site:
-    """What people said of a version's answers; raises TooLittleData where they said too little."""
-    given = [item for item in read_feedback(open_state(settings.state_uri)) if item.version == version.version]
+    """What people said of a version's answers; raises TooLittleData where they said too little.
+
+    A picture that was asked about several times counts once, by the newest word. One that the version was trained on
+    does not count.
+    """
+    state = open_state(settings.state_uri)
+    known = trained_on(settings, version, state)
+    newest = {
+        item.sha256 or item.prediction_id: item for item in read_feedback(state) if item.version == version.version
+    }
+    given = [item for item in newest.values() if item.sha256 not in known]
     labels = np.array([int(item.label == POSITIVE) for item in given], dtype=int)
     counts = {"NORMAL": int((labels == 0).sum()), "PNEUMONIA": int((labels == 1).sum())}
     if min(counts.values()) < LEAST:

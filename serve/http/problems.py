@@ -40,6 +40,7 @@ KINDS: dict[str, ProblemKind] = {
     "unknown-prediction": ProblemKind(404, "No such prediction", 3),
     "not-recorded": ProblemKind(404, "Predictions are not recorded here"),
     "method-not-allowed": ProblemKind(405, "The method is not allowed here"),
+    "no-report": ProblemKind(406, "There can be no structured report about this"),
     "slow-upload": ProblemKind(408, "The upload took too long", 1),
     "body-too-large": ProblemKind(413, "The request is too large"),
     "image-too-large": ProblemKind(413, "The picture is too large"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi import Path as InPath
 from fastapi.responses import Response
 from pyarrow import ArrowException
@@ -22,7 +22,7 @@ from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.schemas import FeedbackReceipt, FeedbackSummary, Label, VersionFeedback
 
-_COLUMNS = ("prediction_id", "version", "predicted", "probability", "label", "time")
+_COLUMNS = ("prediction_id", "version", "predicted", "probability", "label", "time", "sha256", "said_by")
 _CSV: dict[int | str, dict[str, Any]] = {
     200: {"description": "Labels as CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
@@ -49,8 +49,10 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         responses=problem_responses(404, 413, 422, 503),
         summary="Confirm or correct a prediction",
     )
-    def give_feedback(prediction_id: PredictionId, given: FeedbackRequest) -> FeedbackReceipt:
-        """Feedback is kept under the prediction's id. The same feedback again changes nothing; a later one replaces it.
+    def give_feedback(prediction_id: PredictionId, given: FeedbackRequest, request: Request) -> FeedbackReceipt:
+        """Feedback is kept under the prediction's id, with the name of the API key that gave it.
+
+        The same feedback again changes nothing; a later one replaces it.
 
         Every replica knows a prediction a few seconds after it was made. Until then another replica may answer 404.
         """
@@ -61,7 +63,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
                     "unknown-prediction",
                     f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
                 )
-            feedback, before = record_feedback(state, said, given.label)
+            feedback, before = record_feedback(state, said, given.label, said_by=request.scope["state"].get("key", ""))
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
             version = metrics.version_label(feedback.version)
@@ -74,6 +76,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
             label=feedback.label,  # type: ignore[arg-type]
             confirmed=feedback.confirms,
             time=feedback.time,
+            said_by=feedback.said_by or None,
         )
 
     @router.get(
@@ -95,7 +98,11 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         summary="Feedback as labels",
     )
     def export() -> Response:
-        """One row for each prediction with feedback, oldest first: the predicted label and the person's label."""
+        """One row for each prediction with feedback, oldest first: the predicted label and the person's label.
+
+        `sha256` is that of the picture's file, by which whoever has the picture finds it; `said_by` is the name of the
+        API key.
+        """
         with _store(recorder) as (_, state):
             text = _table(read_feedback(state))
         name = 'attachment; filename="feedback.csv"'
@@ -135,7 +142,6 @@ def _table(words: Iterable[Feedback]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for word in words:
-        writer.writerow(
-            [word.prediction_id, word.version, word.predicted, word.probability, word.label, word.time.isoformat()]
-        )
+        said = (word.prediction_id, word.version, word.predicted, word.probability, word.label, word.time.isoformat())
+        writer.writerow([*said, word.sha256, word.said_by])
     return text.getvalue()

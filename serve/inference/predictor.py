@@ -1,6 +1,7 @@
 """Answers for pictures: decoding and prediction in threads, each answer by the one model that it names."""
 
 import asyncio
+import hashlib
 import logging
 import math
 import os
@@ -35,6 +36,7 @@ class PictureResult:
 
     `outcome` is the label, or why there is none: `refused`, `error` or `unreadable`. An answer near the threshold has
     its label even where it is kept back. `seconds` is how long it took to compute.
+    `sha256` is of the picture's bytes.
     """
 
     answer: dict[str, Any] | Problem
@@ -42,6 +44,7 @@ class PictureResult:
     outcome: str = "unreadable"
     probability: float | None = None
     seconds: float = 0.0
+    sha256: str = ""
 
 
 class Predictor:
@@ -134,6 +137,7 @@ def answer_one(served: Served, picture: Picture, request_id: str, abstains: bool
         outcome=answer.label if finite else "error",
         probability=answer.probability if finite else None,
         seconds=seconds,
+        sha256="" if isinstance(fields, Problem) else hashlib.sha256(picture.data).hexdigest(),
     )
 
 

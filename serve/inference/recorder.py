@@ -6,7 +6,17 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from registry.predictions import FILE_SPAN, Bounds, PredictionSummary, Record, find, path_of, prune, write
+from registry.predictions import (
+    FILE_SPAN,
+    Bounds,
+    PredictionSummary,
+    Record,
+    find,
+    ids_in,
+    path_of,
+    prune,
+    write,
+)
 from registry.state import State
 from serve.metrics import Metrics
 
@@ -51,6 +61,8 @@ class PredictionRecorder:
         self._state: State | None = None
         self._file: list[Record] = []
         self._written = 0
+        self._path = ""  # it stays when the record that it is named after is forgotten
+        self._size: int | None = None
         self._broken = False
 
     def start(self) -> None:
@@ -77,6 +89,7 @@ class PredictionRecorder:
             version=record.version,
             probability=record.probability,
             label=record.label,
+            sha256=record.sha256,
         )
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
@@ -125,11 +138,25 @@ class PredictionRecorder:
             left -= self._fill(left)
             if len(self._file) > self._written:
                 first = self._file[0]
-                write(self.state(), path_of(self.state(), first.time, first.id), self._file)
+                path = self._path = self._path or path_of(self.state(), first.time, first.id)
+                self._drop_forgotten(path)
+                write(self.state(), path, self._file)
                 self._metrics.records.labels("written").inc(len(self._file) - self._written)
                 self._written = len(self._file)
+                self._size = self.state().filesystem.get_file_info(path).size
             if not left:
                 return
+
+    def _drop_forgotten(self, path: str) -> None:
+        """Drop records that are no longer in the file as it was written: somebody had them forgotten."""
+        if not self._written or self.state().filesystem.get_file_info(path).size == self._size:
+            return
+        left = ids_in(self.state(), path)
+        for record in self._file[: self._written]:
+            if record.id not in left:
+                self._recent.pop(record.id, None)
+        kept = [record for record in self._file[: self._written] if record.id in left]
+        self._file, self._written = kept + self._file[self._written :], len(kept)
 
     def _fill(self, most: int) -> int:
         """Move records from the queue to the file, and return how many.
@@ -141,7 +168,7 @@ class PredictionRecorder:
             if self._file and not self._fits(record):
                 if self._written < len(self._file):
                     return moved
-                self._file, self._written = [], 0
+                self._file, self._written, self._path = [], 0, ""
             self._file.append(self._queue.popleft())
         return most
 

@@ -1,6 +1,6 @@
 """From the pictures of a request to their answers, for API and page alike, and what is counted and recorded of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ class Answered:
     """One answer or problem a picture, in order, and the model that all of them are by."""
 
     served: Served
+    pictures: list[Picture]
     results: list[Prediction | Problem]
 
 
@@ -48,18 +49,20 @@ class PredictionService:
         self.shadow = Shadow(load, metrics)
         self._ids = PredictionIds()
 
-    async def answer(self, request: Request) -> Answered:
-        """The answers for the pictures of a request.
+    async def answer(self, request: Request, *, check: Callable[[Sequence[Picture]], None] | None = None) -> Answered:
+        """The answers for the pictures of a request, if `check` takes them.
 
         Raises
         ------
         ProblemError
-            `no-model`, `busy`, or what is wrong with the upload as a whole.
+            `no-model`, `busy`, what is wrong with the upload as a whole, or what `check` raises.
         """
         request_id = request_id_of(request)
         served = self.predictor.model_for(request_id)
         request.scope["state"]["version"] = served.version.version
         pictures = await read_pictures(request, self._limits)
+        if check:
+            check(pictures)
         waiting = self._load.pictures_in_work.value
         if waiting and waiting + len(pictures) > self._limits.pictures:
             raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
@@ -79,7 +82,7 @@ class PredictionService:
             for result in results:
                 if isinstance(result, Problem):
                     self._metrics.refusals.labels(result.code).inc()
-        return Answered(served=served, results=results)
+        return Answered(served=served, pictures=pictures, results=results)
 
     def _compare(self, served: Served, pictures: Sequence[Picture], answered: Sequence[PictureResult]) -> None:
         """Count what a rollout compares: in a canary who answered how, in a shadow by a copy for the candidate."""
@@ -104,11 +107,11 @@ class PredictionService:
         for warning in prediction.warnings:
             self._metrics.warnings.labels(warning.code).inc()
         if self.recorder and answered.features is not None:
-            self.recorder.offer(_record(served, prediction, answered.features))
+            self.recorder.offer(_record(served, prediction, answered.features, answered.sha256))
         return prediction
 
 
-def _record(served: Served, prediction: Prediction, features: np.ndarray) -> Record:
+def _record(served: Served, prediction: Prediction, features: np.ndarray, sha256: str) -> Record:
     known = parse_id(prediction.id)
     assert known  # noqa: S101  an id that was made just now
     return Record(
@@ -119,4 +122,5 @@ def _record(served: Served, prediction: Prediction, features: np.ndarray) -> Rec
         label=prediction.label,
         spec=served.version.spec_fingerprint,
         features=features,
+        sha256=sha256,
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.compute import notebook, scaling, services, sleeper
+from infra.aws.compute import notebook, scaling, schedule, services, sleeper
 from infra.aws.data import buckets, database, images, key, secrets
 from infra.aws.estimate import monthly
 from infra.aws.lower import NOTEBOOK, lower
@@ -59,6 +59,7 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         repositories=repositories,
         images=digests,
     )
+    schedule.build(whole, names, settings, groups, network=net, compute=compute)
     scaling.build(whole, names, settings, groups, compute=compute)
     own_key = key.build(names, settings, groups, others=[monitoring.key_statement(names)]).arn
     told = monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)

@@ -89,13 +89,14 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
     ),
     "servicediscovery.Service": ("servicediscovery:DeregisterInstance",),
 }
-# What the project's own commands call beside Pulumi: doctor, upload, logs, run-task, the notebook's address, sleep.
+# What the project's own commands call beside Pulumi: doctor, upload, logs, run-task, the notebook's address, sleep,
+# backup.
 COMMANDS = (
     *("servicequotas:GetServiceQuota", "freetier:GetAccountPlanState", "budgets:ViewBudget", "ecs:RunTask"),
     *("s3:PutObject", "s3:AbortMultipartUpload", "logs:FilterLogEvents", "logs:StartLiveTail", "tag:GetResources"),
     *("sagemaker:CreatePresignedNotebookInstanceUrl", "sagemaker:StartNotebookInstance"),
     *("rds:StopDBInstance", "rds:StartDBInstance", "ecs:UpdateService", "cloudwatch:DisableAlarmActions"),
-    *("cloudwatch:EnableAlarmActions", "secretsmanager:RotateSecret"),
+    *("cloudwatch:EnableAlarmActions", "secretsmanager:RotateSecret", "rds:CreateDBSnapshot"),
 )
 _LOOKING = ("Describe", "Get", "List")
 # Each is a way to become somebody else, or to make what is not the stack's.

@@ -54,7 +54,7 @@ def outputs(
         ],
         "train": _run_task(names, network),
         "notebook": notebook.url.apply(lambda url: f"https://{url}"),
-        "data": f"s3://{names.bucket('data')}",
+        **{bucket: f"s3://{names.bucket(bucket)}" for bucket in ("data", "artefacts", "state")},
         "cluster": names.of("cluster"),
         "database": database.identifier,  # what `make sleep` stops
         "egress": settings.egress,  # what `make stack` keeps of a stack that has been up

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.aws.environment import ENVIRONMENTS, Environment, on_arm, on_free_plan
-from infra.settings import ROOT, SettingError, one_of, read_commit, read_options
+from infra.settings import ROOT, SettingError, one_of, read_commit, read_options, read_retrain
 from infra.topology import Options
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
@@ -19,6 +19,8 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _HOURS = re.compile(r"(\d{1,2})h")
+# A snapshot by its name or ARN, or INSTANCE@TIME in UTC.
+_RESTORED = re.compile(r"[a-zA-Z][a-zA-Z0-9:-]{0,254}(@\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?")
 _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
 _ARCHITECTURES = ("x86_64", "arm64")
@@ -62,6 +64,10 @@ class AwsSettings:
         Who is told of alarms and of the budget.
     monthly_budget
         In US dollars; None for what the stack is estimated to cost, 0 for no budget.
+    retrain
+        When there is a retraining: `off`, `weekly` or `on-drift`.
+    restore_database
+        What the database is made from: a snapshot, or `INSTANCE@TIME`; empty for an empty one.
     """
 
     region: str
@@ -78,6 +84,8 @@ class AwsSettings:
     sleep_after: int
     alert_email: str
     monthly_budget: int | None
+    restore_database: str
+    retrain: str
     commit: str
 
 
@@ -113,6 +121,8 @@ def read_aws_settings() -> AwsSettings:
         sleep_after=_sleep_after(config.get("sleepAfter") or "", environment),
         alert_email=_mail(config.get("alertEmail") or ""),
         monthly_budget=_budget(config.get("monthlyBudget") or ""),
+        retrain=read_retrain(config),
+        restore_database=_restored(config.get("restoreDatabase") or ""),
         commit=read_commit(),
     )
 
@@ -271,3 +281,13 @@ def _mail(address: str) -> str:
             "pulumi config set alertEmail team@example.com"
         )
     return address
+
+
+def _restored(source: str) -> str:
+    if source and not _RESTORED.fullmatch(source):
+        raise SettingError(
+            f"restoreDatabase is {source!r}; it takes a snapshot, which make restore names, or an instance and a "
+            "time in UTC, for example: "
+            "pulumi config set restoreDatabase hm-mlflow-database-0123abcd@2026-11-29T03:00:00Z"
+        )
+    return source

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from infra.settings import SettingError, read_commit, read_options
+from infra.settings import SettingError, read_commit, read_options, read_retrain
 from infra.topology import Options
 
 _MOST_WORKERS = 64
@@ -15,6 +15,7 @@ class LocalSettings:
     """What `pulumi config` says, described in Pulumi.yaml; `optional` names the optional services that are wanted."""
 
     workers: int
+    retrain: str
     optional: frozenset[str]
     options: Options
     keep_data: bool
@@ -29,13 +30,16 @@ def read_local_settings() -> LocalSettings:
         raise SettingError(
             f"workers is {workers}; it takes 0 to {_MOST_WORKERS}, for example: pulumi config set workers 4"
         )
+    retrain = read_retrain(config)
+    wanted = [name for name in ("jupyter", "dashboards") if config.require_bool(name)]
     return LocalSettings(
         workers=workers,
-        optional=frozenset(name for name in ("jupyter", "dashboards") if config.require_bool(name)),
+        optional=frozenset(wanted + ["scheduler"] * (retrain != "off")),
         options=replace(
             read_options(login=config.require_bool("login"), approval=False, keys=False),
             dashboards=config.require_bool("dashboards"),
         ),
+        retrain=retrain,
         keep_data=config.require_bool("keepData"),
         commit=read_commit(),
     )

@@ -51,6 +51,8 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "alert_email": "team@example.com",
         "sleep_after": 0,
         "monthly_budget": 500,
+        "restore_database": "",
+        "retrain": "off",
         "commit": "0123456789abcdef",
     }
     return AwsSettings(**values | changed)

@@ -1,6 +1,7 @@
 """What serving remembers, and people's words on it, over HTTP."""
 
 import csv
+import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
+from registry.feedback import read_feedback
 from registry.prediction_ids import PredictionIds
 from registry.predictions import Bounds, Record, files, matrix, path_of, read, write
 from registry.settings import Settings
 from registry.state import State, open_state
 from serve.api import create_app
+from serve.http.keys import Keys, read_keys
 from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
 from serve.production.model import Holder, Served
@@ -39,10 +43,10 @@ def client(holder: Holder, settings: Settings, state: State) -> Iterator[TestCli
         yield client
 
 
-def with_memory(holder: Holder, settings: Settings, state: State) -> TestClient:
+def with_memory(holder: Holder, settings: Settings, state: State, *, keys: Keys | None = None) -> TestClient:
     metrics = Metrics()
     recorder = PredictionRecorder(lambda: state, metrics, flush_s=0.05)
-    return TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder))
+    return TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder, keys=keys))
 
 
 def predict(client: TestClient, image: bytes, request_id: str = "req-1") -> dict:
@@ -73,7 +77,7 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
     assert spec == model.version.spec_fingerprint
     rows = table.drop_columns("features").to_pylist()
     assert [rows[0]["id"], rows[1]["id"]] == [results[0]["id"], results[2]["id"]]
-    assert rows[0].keys() == {"id", "time", "version", "probability", "label"}
+    assert rows[0].keys() == {"id", "time", "version", "probability", "label", "sha256"}
     assert rows[1]["probability"] == results[2]["probability"]
     assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=ANSWER)
     assert b"Jane" not in Path(files(state)[0].path).read_bytes()
@@ -100,6 +104,25 @@ def test_a_person_confirms_corrects_and_corrects_again_and_the_last_word_counts(
     assert row["prediction_id"] == prediction["id"]
     assert (row["version"], row["predicted"], row["label"]) == ("7", "PNEUMONIA", "NORMAL")
     assert float(row["probability"]) == prediction["probability"]
+    assert row["sha256"] == hashlib.sha256(training_set.images[1]).hexdigest()
+    assert row["said_by"] == ""
+
+
+def test_a_key_tells_who_said_it(
+    holder: Holder, settings: Settings, state: State, training_set: GeneratedXrays
+) -> None:
+    keys = read_keys(settings.model_copy(update={"api_keys": SecretStr("ana:0123456789abcdef,rui:fedcba9876543210")}))
+    with with_memory(holder, settings, state, keys=keys) as client:
+        client.headers["X-API-Key"] = "0123456789abcdef"
+        prediction = predict(client, training_set.images[0])
+        address = f"/predictions/{prediction['id']}/feedback"
+        assert client.post(address, json={"label": "NORMAL"}).json()["said_by"] == "ana"
+        client.headers["X-API-Key"] = "fedcba9876543210"
+        client.post(address, json={"label": "PNEUMONIA"})
+        (row,) = csv.DictReader(io.StringIO(client.get("/feedback.csv").text))
+    assert (row["said_by"], row["label"]) == ("rui", "PNEUMONIA")
+    (word,) = read_feedback(state)
+    assert (word.said_by, word.sha256) == ("rui", hashlib.sha256(training_set.images[0]).hexdigest())
 
 
 def test_a_word_reaches_a_prediction_that_another_replica_made(

@@ -1,6 +1,7 @@
 """The database: Postgres on RDS, private, encrypted, backed up, with a password that RDS makes and changes itself."""
 
 from hashlib import sha256
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -45,16 +46,21 @@ def build(
         opts=opts,
     )
     # RDS writes its log once more after its end, and a final snapshot stays: names that AWS keeps are never used again.
-    identifier = network.vpc.id.apply(lambda vpc: f"{names.of(DATABASE)}-{_suffix(vpc)}")
+    source = settings.restore_database
+    identifier = network.vpc.id.apply(lambda vpc: f"{names.of(DATABASE)}-{_suffix(vpc + source)}")
+    # One that is made from a backup is another one: the old one stays until the new one is there, and where it is
+    # protected until a person takes it away.
+    called = f"{DATABASE}-{_suffix(source)}" if source else DATABASE
     log = aws.cloudwatch.LogGroup(
-        DATABASE,
+        called,
         name=identifier.apply(lambda name: f"/aws/rds/instance/{name}/postgresql"),
         retention_in_days=sizes.log_days,
         tags=names.tags(DATABASE),
         opts=groups.within("Database", database.name, ignore_changes=["name"]),
     )
     return aws.rds.Instance(
-        DATABASE,
+        called,
+        **_made_from(source),
         identifier=identifier,
         engine="postgres",
         engine_version=_VERSION,
@@ -97,9 +103,17 @@ def build(
     )
 
 
-def _suffix(vpc: str) -> str:
-    """Eight characters that stay until `make down` and are others after it, because the network is another one."""
-    return sha256(vpc.encode()).hexdigest()[:8]
+def _made_from(source: str) -> dict[str, Any]:
+    """What an instance begins with: nothing, a snapshot, or what another instance held at a time."""
+    instance, at, time = source.partition("@")
+    if at:
+        return {"restore_to_point_in_time": {"source_db_instance_identifier": instance, "restore_time": time}}
+    return {"snapshot_identifier": source} if source else {}
+
+
+def _suffix(of: str) -> str:
+    """Eight characters: those of a network stay until `make down` and are others after it, because it is another."""
+    return sha256(of.encode()).hexdigest()[:8]
 
 
 def known(database: Database, instance: aws.rds.Instance) -> pulumi.Output[dict[str, str]]:

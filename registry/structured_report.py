@@ -1,0 +1,153 @@
+"""An answer as a DICOM structured report (TID 1500), which refers to its X-ray and holds nothing else of its header.
+
+De-identified after PS3.15, Annex E, Basic Application Level Confidentiality Profile with the option Retain UIDs: what
+is copied is a list, and whatever is not on it, private elements too, stays behind. The UIDs stay, because without them
+no archive knows which X-ray a report is about.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from registry.errors import FixableError
+
+MEDIA_TYPE = "application/dicom"
+# All that is read of the X-ray's header.
+COPIED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+# Of the patient and the study, the report's form asks for these elements; they are there and empty.
+EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
+)
+_SCHEME = "99HMMLFLOW"
+_MAKER = "HM-mlflow"
+_NOTICE = "Research and teaching only. Not a medical device; never base a decision about a patient on it."
+
+
+class NoReportError(FixableError):
+    """There can be no report about a picture; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What a report says: the answer, the version that gave it by name, number and digest, and codes of warnings."""
+
+    label: str
+    probability: float
+    threshold: float
+    warnings: Sequence[str]
+    model: str
+    version: int
+    digest: str
+
+
+def reference_of(data: bytes) -> Dataset:
+    """What a report copies of a DICOM file's header.
+
+    Raises
+    ------
+    NoReportError
+        If the picture is no DICOM file, or lacks one of the UIDs.
+    """
+    if b"DICM" not in data[:132]:
+        raise NoReportError("a structured report refers to a DICOM image, and this picture is none; send DICOM")
+    try:
+        header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=list(COPIED))
+        found = {name: str(header.get(name, "")) for name in COPIED}
+    except (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, OSError, NotImplementedError) as error:
+        raise NoReportError(
+            f"the DICOM header cannot be read ({type(error).__name__}); export the image again"
+        ) from error
+    for name, value in found.items():
+        if not UID(value).is_valid or not value:
+            raise NoReportError(
+                f"the DICOM's {name} is missing or no UID, so no report can refer to it; export it again"
+            )
+    reference = Dataset()
+    for name, value in found.items():
+        setattr(reference, name, value)
+    for name in EMPTY:
+        setattr(reference, name, None)
+    return reference
+
+
+def structured_report(reference: Dataset, told: Reported) -> bytes:
+    """The report as a DICOM file; the same answer by the same version about the same X-ray has the same UID."""
+    import highdicom  # noqa: PLC0415  it takes a second, and few need it
+
+    instance = [reference.SOPInstanceUID, told.digest, f"{told.probability:.17g}", *told.warnings]
+    report: Any = highdicom.sr.ComprehensiveSR(
+        evidence=[reference],
+        content=_content(reference, told),
+        series_instance_uid=generate_uid(entropy_srcs=[reference.SeriesInstanceUID, told.digest]),
+        series_number=1,
+        sop_instance_uid=generate_uid(entropy_srcs=instance),
+        instance_number=1,
+        manufacturer=_MAKER,
+        is_complete=True,
+        is_verified=False,
+        series_description=f"{_MAKER}: research, not for diagnosis",
+        software_versions=f"{told.model} version {told.version}",
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    report.PatientIdentityRemoved = "YES"
+    report.DeidentificationMethod = "PS3.15 Basic Profile, Retain UIDs"
+    report.DeidentificationMethodCodeSequence = [
+        _code("113100", "DCM", "Basic Application Confidentiality Profile"),
+        _code("113110", "DCM", "Retain UIDs Option"),
+    ]
+    content = io.BytesIO()
+    report.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def _code(value: str, scheme: str, meaning: str) -> Any:
+    from highdicom.sr import CodedConcept  # noqa: PLC0415
+
+    return CodedConcept(value=value, scheme_designator=scheme, meaning=meaning)
+
+
+def _content(reference: Dataset, told: Reported) -> Any:
+    from highdicom import sr  # noqa: PLC0415
+
+    pneumonia = _code("233604007", "SCT", "Pneumonia")
+    present = _code("52101004", "SCT", "Present") if told.label == "PNEUMONIA" else _code("2667000", "SCT", "Absent")
+    ratio = _code("1", "UCUM", "no units")
+    doubts = [
+        sr.QualitativeEvaluation(_code("warning", _SCHEME, "Warning"), _code(one[:16], _SCHEME, one))
+        for one in told.warnings
+    ]
+    algorithm = sr.AlgorithmIdentification(
+        name=f"{_MAKER} {told.model}",
+        version=str(told.version),
+        parameters=[f"digest {told.digest}", _NOTICE],
+        manufacturer=_MAKER,
+    )
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=generate_uid(entropy_srcs=[_MAKER, told.digest]), name=_MAKER, model_name=told.model
+    )
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=generate_uid(entropy_srcs=[reference.SOPInstanceUID, told.digest, "tracking"]), identifier="pneumonia"
+        ),
+        finding_type=pneumonia,
+        algorithm_id=algorithm,
+        measurements=[
+            sr.Measurement(_code("probability", _SCHEME, "Probability of pneumonia"), told.probability, ratio),
+            sr.Measurement(_code("threshold", _SCHEME, "Threshold of the probability"), told.threshold, ratio),
+        ],
+        qualitative_evaluations=[sr.QualitativeEvaluation(pneumonia, present), *doubts],
+        source_images=[sr.SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)],
+    )
+    observer = sr.ObserverContext(_code("121007", "DCM", "Device"), device)
+    return sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=_code("399208008", "SCT", "Chest X-ray"),
+        imaging_measurements=[group],
+    )

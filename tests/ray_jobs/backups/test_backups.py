@@ -1,0 +1,276 @@
+"""Everything is destroyed and comes back from a backup: the same Production, the same answers, the same history."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ray_jobs.backups.restore import restore
+from ray_jobs.backups.save import save
+from ray_jobs.backups.saved import BackupError
+from ray_jobs.backups.store import BackupStore
+from registry import store as databases
+from registry.feedback import read_feedback, record_feedback
+from registry.predictions import PredictionSummary
+from registry.production import production
+from registry.promotion import history, promote
+from registry.record_store import RecordStore
+from registry.settings import ROOT, Settings
+from registry.state import open_state
+from registry.versions import client, fetch, version_of
+from tests.promotions import promoting
+from tests.ray_jobs.backups.conftest import everything, opened
+
+
+def answers(settings: Settings, tmp_path: Path, picture: bytes) -> tuple[int, float]:
+    """What Production says of a picture, from files that are fetched anew."""
+    version = production(settings)
+    assert version
+    return version.version, fetch(settings, version, tmp_path / "fetched").score(picture).probability
+
+
+def seen_by_people(settings: Settings, tmp_path: Path, picture: bytes) -> tuple[object, ...]:
+    return answers(settings, tmp_path, picture), history(settings), read_feedback(open_state(settings.state_uri))
+
+
+def say_something(settings: Settings) -> None:
+    said = PredictionSummary(id="a.0", time=datetime.now(UTC), version=1, probability=0.7, label="PNEUMONIA")
+    record_feedback(open_state(settings.state_uri), said, "NORMAL")
+
+
+def forget_connections() -> None:
+    """As in a new process, which has not looked at any database yet."""
+    databases._ready.clear()
+
+
+@pytest.fixture
+def artefacts(tmp_path: Path) -> str:
+    return str(tmp_path / "artifacts")
+
+
+def test_what_was_destroyed_comes_back_with_production_answers_and_history(
+    settings, published, store, artefacts, tmp_path, xrays
+):
+    published(settings, 1)
+    say_something(settings)
+    before = (
+        answers(settings, tmp_path, xrays[0][0]),
+        history(settings),
+        read_feedback(open_state(settings.state_uri)),
+    )
+    save(store, **everything(settings, artefacts))
+
+    for path in (tmp_path / "mlflow.db", tmp_path / "artifacts", tmp_path / "state"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    forget_connections()
+    done = restore(opened(tmp_path), name="", only=(), **everything(settings, artefacts))
+
+    forget_connections()
+    assert seen_by_people(settings, tmp_path, xrays[0][0]) == before
+    assert not RecordStore(settings).read(thorough=True).problems
+    assert done.before == ""  # there was nothing to keep
+
+
+def test_the_same_with_postgres_and_buckets(
+    settings, published, store, postgres, s3, bucket, tmp_path, xrays, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL_S3"])
+    whole = settings.model_copy(update={"mlflow_tracking_uri": postgres, "state_uri": f"s3://{bucket}/state"})
+    client(whole).create_experiment("test", artifact_location=f"s3://{bucket}/artefacts")
+    published(whole, 1)
+    before = (answers(whole, tmp_path, xrays[0][0]), history(whole))
+    parts = everything(whole, f"s3://{bucket}/artefacts")
+    kept = save(store, **parts)
+    published(whole, 1)  # newer than the backup: neither the version nor its record may be left
+    for item in s3.list_objects_v2(Bucket=bucket)["Contents"][::2]:
+        s3.delete_object(Bucket=bucket, Key=item["Key"])
+
+    done = restore(store, name=kept.name, only=(), **parts)
+
+    assert (answers(whole, tmp_path, xrays[0][0]), history(whole)) == before
+    assert not RecordStore(whole).read(thorough=True).problems
+    assert done.before
+    assert done.before in store.names()
+
+
+def test_a_copy_in_another_folder_finds_its_files_there(settings, published, store, artefacts, tmp_path, xrays):
+    published(settings, 1)
+    before = answers(settings, tmp_path, xrays[0][0])
+    save(store, **everything(settings, artefacts))
+    shutil.rmtree(artefacts)
+    moved = tmp_path / "a new machine"
+    there = settings.model_copy(
+        update={"mlflow_tracking_uri": f"sqlite:///{moved / 'mlflow.db'}", "state_uri": str(moved / "state")}
+    )
+
+    restore(store, name="", only=(), **everything(there, str(moved / "artifacts")))
+
+    assert answers(there, tmp_path, xrays[0][0]) == before
+    with sqlite3.connect(moved / "mlflow.db") as database:
+        dump = "\n".join(database.iterdump())
+    assert f"{tmp_path}/artifacts" not in dump
+
+
+def test_a_backup_beside_promotions_holds_one_moment_of_database_and_history(
+    settings, promoted, store, artefacts, tmp_path
+):
+    promoted(settings, 2)
+    versions = [version_of(settings, number) for number in (1, 2)]
+    with promoting(settings, versions) as seen:
+        while len(seen.acknowledged) < 3:
+            threading.Event().wait(0.05)
+        kept = None
+        while kept is None:
+            with suppress(BackupError):  # promotions without a pause may leave no moment between two records
+                kept = save(store, **everything(settings, artefacts))
+    restore(store, name=kept.name, only=(), **everything(settings, artefacts))
+    forget_connections()
+    assert not RecordStore(settings).read(thorough=True).problems
+    assert promote(settings, versions[0], why="it goes on") or promote(settings, versions[1], why="it goes on")
+
+
+def test_an_older_database_beside_a_newer_history_is_still_noticed(settings, promoted, store, artefacts):
+    promoted(settings, 1)
+    kept = save(store, **everything(settings, artefacts))
+    promoted(settings, 1)
+    restore(store, name=kept.name, only=["database"], **everything(settings, artefacts))
+    forget_connections()
+    assert RecordStore(settings).read().older
+
+
+def test_what_did_not_change_is_not_copied_again_and_old_backups_can_be_removed(
+    settings, promoted, store, artefacts, tmp_path
+):
+    promoted(settings, 1)
+    first = save(store, **everything(settings, artefacts))
+    objects = len(list((tmp_path / "backups" / "objects").rglob("*")))
+    say_something(settings)
+    second = save(store, **everything(settings, artefacts))
+    assert len(list((tmp_path / "backups" / "objects").rglob("*"))) - objects <= 4  # feedback, a copy of the database
+
+    assert store.prune(1) == 1
+    assert store.names() == [second.name] != [first.name]
+    store.check([file for part in second.parts for file in part.files], lambda: None)
+
+
+def test_a_damaged_backup_is_named_and_changes_nothing(settings, promoted, store, artefacts, tmp_path):
+    promoted(settings, 1)
+    kept = save(store, **everything(settings, artefacts))
+    one = next(file for file in kept.part("artefacts").files if file.path.endswith("card.json"))
+    content = tmp_path / "backups" / "objects" / one.sha256[:2] / one.sha256
+    content.write_bytes(content.read_bytes()[:-1] + b"?")
+    promoted(settings, 1)
+
+    with pytest.raises(BackupError, match=r"holds another content for .*card\.json than was kept"):
+        restore(store, name=kept.name, only=(), **everything(settings, artefacts))
+    assert [change.to_version for change in history(settings)] == [1, 2]
+
+    document = tmp_path / "backups" / "backups" / f"{kept.name}.json"
+    document.write_text(document.read_text().replace(one.sha256, "0" * 64, 1))
+    with pytest.raises(BackupError, match="was changed or cut short"):
+        store.read(kept.name)
+
+
+def test_a_broken_database_is_put_aside_and_replaced(settings, promoted, store, artefacts, tmp_path):
+    promoted(settings, 1)
+    save(store, **everything(settings, artefacts))
+    (tmp_path / "mlflow.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    with pytest.raises(BackupError, match="cannot be copied"):
+        save(store, **everything(settings, artefacts))
+
+    restore(store, name=store.names()[0], only=(), **everything(settings, artefacts))
+
+    forget_connections()
+    assert [change.to_version for change in history(settings)] == [1]
+    assert len(list(tmp_path.glob("mlflow.db.broken-*"))) == 1
+
+
+def test_a_store_inside_what_is_backed_up_is_refused(settings, artefacts):
+    inside = Path(settings.state_uri) / "backups"
+    inside.mkdir(parents=True)
+    with pytest.raises(BackupError, match="which is backed up; name a folder elsewhere"):
+        save(BackupStore(open_state(str(inside)), shown=str(inside)), **everything(settings, artefacts))
+
+
+_KILLED = """
+import os, signal, sys
+import registry.state, ray_jobs.backups.store, ray_jobs.backups.places
+from ray_jobs.backups.database import database_of
+from ray_jobs.backups.places import FilePlace
+from ray_jobs.backups.restore import restore
+from ray_jobs.backups.save import save
+tmp, work, after = sys.argv[1], sys.argv[2], int(sys.argv[3])
+count, whole = 0, registry.state.write_atomically
+def dying(*given):
+    global count
+    count += 1
+    if count > after:
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(*given)
+for module in (registry.state, ray_jobs.backups.store, ray_jobs.backups.places):
+    module.write_atomically = dying
+def opened(path):
+    return registry.state.open_state(f"{tmp}/{path}")
+parts = {
+    "database": database_of(f"sqlite:///{tmp}/mlflow.db"),
+    "places": [
+        FilePlace(name=name, home=f"{tmp}/{path}", state=opened(path))
+        for name, path in (("artefacts", "artifacts"), ("state", "state"))
+    ],
+}
+store = ray_jobs.backups.store.BackupStore(opened("backups"), shown="backups")
+save(store, **parts) if work == "backup" else restore(store, name="", only=(), **parts)
+"""
+
+
+def killed(tmp_path: Path, work: str, *, after: int) -> int:
+    """Do the work in a process that is killed as it writes one more file than so many; gives how it ended."""
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), work, str(after)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode
+
+
+def test_a_killed_backup_leaves_none_and_the_next_one_copies_only_the_rest(settings, promoted, artefacts, tmp_path):
+    promoted(settings, 1)
+    (tmp_path / "backups").mkdir()
+    for after in (0, 7):
+        assert killed(tmp_path, "backup", after=after) == -signal.SIGKILL
+        assert opened(tmp_path).names() == []
+    there = {path.name for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
+    assert there
+    kept = save(opened(tmp_path), **everything(settings, artefacts))
+    assert len(there & {file.sha256 for part in kept.parts for file in part.files}) >= 5
+    opened(tmp_path).check([file for part in kept.parts for file in part.files], lambda: None)
+
+
+def test_a_killed_restore_is_finished_by_the_next_one_and_nothing_of_before_is_lost(
+    settings, promoted, store, artefacts, tmp_path
+):
+    promoted(settings, 1)
+    wanted = history(settings)
+    kept = save(store, **everything(settings, artefacts))
+    promoted(settings, 1)
+    newer = history(settings)
+    shutil.rmtree(artefacts)
+    for after in (0, 2, 4, 12):
+        assert killed(tmp_path, "restore", after=after) == -signal.SIGKILL
+
+    done = restore(opened(tmp_path), name="", only=(), **everything(settings, artefacts))
+
+    forget_connections()
+    assert done.backup.name == kept.name
+    assert history(settings) == wanted
+    restore(opened(tmp_path), name=done.before, only=["database", "state"], **everything(settings, artefacts))
+    forget_connections()
+    assert history(settings) == newer
