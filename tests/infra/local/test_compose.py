@@ -65,8 +65,9 @@ def test_all_come_back_by_themselves_but_the_work_that_is_done_once():
     assert set(restarts.values()) == {"unless-stopped"}
 
 
-def test_only_the_notebook_and_the_dashboards_have_to_be_asked_for():
+def test_only_the_notebook_the_scheduler_and_the_dashboards_have_to_be_asked_for():
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "scheduler": ["scheduler"],
         "jupyter": ["jupyter"],
         "prometheus": ["dashboards"],
         "grafana": ["dashboards"],
