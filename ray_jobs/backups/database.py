@@ -35,7 +35,9 @@ _EMPTY = f"SET lock_timeout = '{_BUSY_S:g}s';\nDROP SCHEMA public CASCADE;\nCREA
 class CopyableDatabase(Protocol):
     """A database that can be copied into a file, and put back from one."""
 
-    home: str
+    @property
+    def home(self) -> str:
+        """What it is known by: a path or an address."""
 
     def exists(self) -> bool:
         """Whether there is anything to copy."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pyarrow.fs import FileSelector, FileType, LocalFileSystem
 
@@ -69,7 +69,7 @@ class BackupStore:
             sha256 = digest.hexdigest()
             if not self.holds(sha256, size):
                 copy.seek(0)
-                write_atomically(self._place.filesystem, self._object(sha256), copy)
+                write_atomically(self._place.filesystem, self._object(sha256), cast(BinaryIO, copy))
                 if self._there is not None:
                     self._there[sha256] = size
         return sha256, size
