@@ -49,12 +49,17 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch) / database.file.name
             database.dump(copy)
-            mlflow_db_upgrade.callback(sqlite_address(copy))  # type: ignore[misc]  what `mlflow db upgrade` does
+            _upgrade(sqlite_address(copy))
             database.load(copy, home=database.home)
     else:
-        mlflow_db_upgrade.callback(address)  # type: ignore[misc]
+        _upgrade(address)
     after = _revision(address)
     print(f"upgraded {database.home} from {before} to {after}" if after != before else f"{database.home} is up to date")
+
+
+def _upgrade(address: str) -> None:
+    """What `mlflow db upgrade` does, in this process: an address on a command line would show its password."""
+    mlflow_db_upgrade.main([address], standalone_mode=False)
 
 
 def _revision(address: str) -> str:

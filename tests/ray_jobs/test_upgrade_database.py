@@ -1,4 +1,4 @@
-"""An old database of MLflow: it is refused, backed up and upgraded, and a failed upgrade changes nothing."""
+"""An old database of MLflow is backed up and upgraded, and a failed upgrade changes nothing."""
 
 import sys
 
@@ -12,7 +12,6 @@ from mlflow.store.tracking.dbmodels.initial_models import Base
 from ray_jobs import upgrade_database
 from registry import store
 from registry.settings import Settings
-from registry.store import StoreError
 from registry.versions import client
 
 
@@ -42,9 +41,6 @@ def old(settings: Settings, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Settin
 
 
 def test_an_old_database_is_backed_up_and_upgraded_with_what_it_holds(old: Settings, tmp_path, capsys):
-    with pytest.raises(StoreError, match="cannot be used"):
-        client(old).search_experiments()
-
     upgrade_database.main()
 
     told = capsys.readouterr().out
