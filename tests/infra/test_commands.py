@@ -49,10 +49,12 @@ def test_the_passphrase_of_a_new_stack_is_told_as_a_shell_takes_it(monkeypatch, 
 
 def test_make_hands_pulumi_the_passphrase_of_a_checkout_with_spaces(tmp_path: Path):
     checkout = tmp_path / "my X-rays" / "it's here"
-    (checkout / "bin").mkdir(parents=True)
+    checkout.mkdir(parents=True)
     shutil.copy(ROOT / "Makefile", checkout)
-    (checkout / "bin" / "pulumi").write_text('#!/bin/sh\nprintf %s "$PULUMI_CONFIG_PASSPHRASE_FILE" >told\n')
-    (checkout / "bin" / "pulumi").chmod(0o755)
+    for command, does in ((".venv/bin/python", ""), ("bin/pulumi", 'printf %s "$PULUMI_CONFIG_PASSPHRASE_FILE" >told')):
+        (checkout / command).parent.mkdir(parents=True)
+        (checkout / command).write_text(f"#!/bin/sh\n{does}\n")
+        (checkout / command).chmod(0o755)
     environment = {"PATH": f"{checkout / 'bin'}:{os.environ['PATH']}"}
     subprocess.run(["make", "down"], cwd=checkout, env=environment, check=True, capture_output=True)
     assert (checkout / "told").read_text() == str(checkout / ".local" / "pulumi" / "passphrase")

@@ -22,12 +22,20 @@ RECORDED: dict[str, Callable[[], tuple[Resource | graph.Resource, ...]]] = {
     "aws": lambda: graph.recorded("dev").resources,
     "aws-endpoints": lambda: graph.recorded("dev", "endpoints").resources,
 }
+_OF_A_SECRET = ("secret:Secret", "secretVersion:SecretVersion")
+_NEW_ALARMS = ("alias-moved", "drift", "jobs-waiting", "version-refused")
+_NEW_FILTERS = ("accepted-version", "alias-in-place", "drift", "jobs-waiting", "moved-alias", "refused-version")
 # What later stacks have besides: to make it touches nothing else.
 ADDED = {
     "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders cluster",
     # A job asks the webapp whether traffic has what it promoted.
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule webapp-from-ray-head-8080",
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule webapp-from-ray-head-8080",
+    # The page asks for keys.
+    *(f"aws:secretsmanager/{kind} {name}" for kind in _OF_A_SECRET for name in ("api-keys", "jobs-api-key")),
+    # A version that is refused, an alias that somebody moved, jobs that wait and drift ring.
+    *(f"aws:cloudwatch/logMetricFilter:LogMetricFilter {name}" for name in _NEW_FILTERS),
+    *(f"aws:cloudwatch/metricAlarm:MetricAlarm {name}" for name in _NEW_ALARMS),
 }
 recorded = functools.cache(lambda name: RECORDED[name]())
 
