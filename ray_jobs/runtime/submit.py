@@ -14,6 +14,9 @@ from registry.reach import reach_jobs_api
 from registry.settings import ROOT, Settings
 
 _POLL_S = 1.0
+# A head that has just started takes no jobs for some seconds, although its jobs API answers.
+_NOT_YET = "No available agent"
+_PATIENCE_S = 120.0
 
 
 class JobError(FixableError):
@@ -29,7 +32,7 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     Raises
     ------
     JobError
-        If it does not succeed.
+        If it does not succeed, or the cluster takes no job within two minutes.
     SettingsError
         If nobody answers at that address.
     """
@@ -50,7 +53,7 @@ def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
     reach_jobs_api(address)
     client = JobSubmissionClient(address)
     submitter = person(settings)
-    name = client.submit_job(entrypoint=entrypoint, metadata={SUBMITTER: submitter} if submitter else {})
+    name = _taken(client, address, entrypoint, {SUBMITTER: submitter} if submitter else {})
     print(f"{name} runs on {address}", flush=True)
     seen = 0
     while True:
@@ -64,3 +67,17 @@ def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
         time.sleep(_POLL_S)
     if status is not JobStatus.SUCCEEDED:
         raise JobError(f"{entrypoint!r} ended as {status} on {address}: {client.get_job_info(name).message}")
+
+
+def _taken(client: JobSubmissionClient, address: str, entrypoint: str, metadata: dict[str, str]) -> str:
+    """The id under which the cluster took the job, as soon as it takes any."""
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return client.submit_job(entrypoint=entrypoint, metadata=metadata)
+        except RuntimeError as error:
+            if _NOT_YET not in str(error):
+                raise
+            if time.monotonic() > end:
+                raise JobError(f"The cluster at {address} takes no job yet: {error}. Try again in a minute.") from error
+        time.sleep(_POLL_S)

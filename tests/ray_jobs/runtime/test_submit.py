@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.runtime.submit import JobError, submit
+from ray_jobs.runtime.submit import JobError, _taken, submit
 from registry.settings import Settings
 
 
@@ -29,3 +29,26 @@ def test_a_cluster_s_shell_reads_the_arguments_as_they_were_given(tmp_path: Path
     # Ray gives an entrypoint to a shell.
     read = subprocess.run(["sh", "-c", f"printf '%s\\n' {sent[0]}"], capture_output=True, text=True, check=True)
     assert read.stdout.splitlines() == ["python", "-m", "ray_jobs.train", "--data", str(folder), "it's"]
+
+
+class Starting:
+    """A cluster that has just started: it refuses the first jobs as Ray's head does, or for another reason."""
+
+    def __init__(self, refusals: int, why: str = "No available agent to submit job, please try again later.") -> None:
+        self.refusals, self.why = refusals, f"Request failed with status code 500: {why}."
+
+    def submit_job(self, **_job: object) -> str:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise RuntimeError(self.why)
+        return "raysubmit_1"
+
+
+def test_a_head_that_has_just_started_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ray_jobs.runtime.submit._POLL_S", 0)
+    assert _taken(Starting(2), "http://there:8265", "true", {}) == "raysubmit_1"
+    with pytest.raises(RuntimeError, match="no such runtime environment"):
+        _taken(Starting(1, "no such runtime environment"), "http://there:8265", "true", {})
+    monkeypatch.setattr("ray_jobs.runtime.submit._PATIENCE_S", 0)
+    with pytest.raises(JobError, match=r"http://there:8265 takes no job yet: .* Try again in a minute"):
+        _taken(Starting(9), "http://there:8265", "true", {})
