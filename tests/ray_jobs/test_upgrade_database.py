@@ -54,8 +54,8 @@ def test_an_old_database_is_backed_up_and_upgraded_with_what_it_holds(old: Setti
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(old: Settings, tmp_path, monkeypatch: pytest.MonkeyPatch):
-    def half(address: str) -> None:
-        with sa.create_engine(address).begin() as connection:
+    def half(url: str) -> None:
+        with sa.create_engine(url).begin() as connection:
             connection.execute(sa.text("DROP TABLE runs"))
         raise KeyboardInterrupt
 

@@ -18,6 +18,9 @@ def main() -> int:
     tool, out, stack, *settings = sys.argv[1:]
     sys.path.insert(0, tool)
     import record
+    import terraform
+
+    terraform.TYPES["aws:cloudtrail/trail:Trail"] = "aws_cloudtrail"  # the tool would look for aws_cloudtrail_trail
 
     class Recorder(record.Recorder):
         def new_resource(self, args):
