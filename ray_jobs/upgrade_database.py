@@ -59,7 +59,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
 
 def _upgrade(address: str) -> None:
     """What `mlflow db upgrade` does, in this process: an address on a command line would show its password."""
-    mlflow_db_upgrade.main([address], standalone_mode=False)
+    with mlflow_db_upgrade.make_context("upgrade", [address]) as context:
+        mlflow_db_upgrade.invoke(context)  # not main(), which would make a Ctrl-C an error of its own
 
 
 def _revision(address: str) -> str:
