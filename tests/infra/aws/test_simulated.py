@@ -35,10 +35,12 @@ SUPPORT = ROOT / "tests" / "infra" / "support"
 REGION = "us-east-1"  # the tool's
 _TAGS = {"tags", "tags_all"}
 # What a second plan may still want to change, by the kind of resource: what the simulation takes and does not tell.
-# Tags, where the tool answers for it with none; descriptions of rules between groups, parameters, a notebook's details.
+# Tags, where the tool answers for it with none; descriptions of rules between groups, a database's parameters and
+# insights, a notebook's details.
 FORGOTTEN = {
     "aws_appautoscaling_target": _TAGS,
     "aws_budgets_budget": _TAGS,
+    "aws_db_instance": {"performance_insights_enabled", "performance_insights_retention_period"},
     "aws_db_parameter_group": {"parameter"},
     "aws_ecs_service": {
         "availability_zone_rebalancing",

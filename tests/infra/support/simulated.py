@@ -42,6 +42,8 @@ def main() -> int:
                 self.resources.pop()
             if args.typ.endswith(":BucketObjectv2"):
                 self.resources.pop()  # the simulation speaks no TLS, and the bucket's policy refuses what comes without
+            if args.typ.endswith(":FlowLog"):  # the simulation takes bucket and folder for the name of a bucket
+                inputs["logDestination"] = inputs["logDestination"].removesuffix("/flows/")
             if "platformIdentifier" in inputs:
                 inputs["platformIdentifier"] = "notebook-al2-v3"  # the newest that the tool's provider knows
             return found, outputs
