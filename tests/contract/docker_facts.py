@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.inputs import Hidden
 from infra.settings import ROOT
 from infra.spec import Image
 from tests.contract.expected import CREDENTIALS
 from tests.contract.units import health, scratch
-from tests.infra.support.recorded import Secret, Stack
+from tests.infra.support.recorded import Stack
 
 Resources = dict[str, dict[str, Any]]
 
@@ -106,7 +107,7 @@ def _label(resources: Resources, container: dict[str, Any]) -> str:
 
 
 def _secret(content: Any) -> str:
-    assert isinstance(content, Secret)
+    assert isinstance(content, Hidden)
     if content.value == CREDENTIALS:
         return "object-store-credentials"
     return re.fullmatch("value of (.+)", content.value)[1]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.infra.support.recorded import Secret
+from infra.inputs import Hidden
 
 
 def with_one_part_less(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -28,7 +28,7 @@ def with_one_value_changed(data: Any, path: str = "") -> Iterator[tuple[str, Any
 
 
 def _another(value: Any) -> Any:
-    if isinstance(value, Secret):
+    if isinstance(value, Hidden):
         return value.value
     if isinstance(value, bool):
         return not value

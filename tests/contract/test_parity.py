@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.inputs import Hidden
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.spec import Service, Topology
@@ -14,7 +15,7 @@ from infra.topology import Options, topology
 from tests.contract import compose_facts, docker_facts, ecs_facts
 from tests.contract.expected import EXPECTED, USED_UP
 from tests.contract.mutants import with_one_part_less, with_one_value_changed
-from tests.infra.support.recorded import Secret, record
+from tests.infra.support.recorded import record
 
 FACTS: Mapping[str, Mapping[str, Callable[[Any, str], Any]]] = {
     "compose": compose_facts.FACTS,
@@ -106,19 +107,19 @@ def test_changing_any_value_of_a_rendering_is_noticed(rendering: Rendering):
 
 
 def test_spoiling_leaves_out_every_part_and_changes_every_value_once():
-    data = {"a": [1, {"b": "c", "d": Secret("e")}], "f": True, "g": None, "h": []}
+    data = {"a": [1, {"b": "c", "d": Hidden("e")}], "f": True, "g": None, "h": []}
     assert dict(with_one_part_less(data)) == {
         "/a": {"f": True, "g": None, "h": []},
-        "/a/0": data | {"a": [{"b": "c", "d": Secret("e")}]},
+        "/a/0": data | {"a": [{"b": "c", "d": Hidden("e")}]},
         "/a/1": data | {"a": [1]},
-        "/a/1/b": data | {"a": [1, {"d": Secret("e")}]},
+        "/a/1/b": data | {"a": [1, {"d": Hidden("e")}]},
         "/a/1/d": data | {"a": [1, {"b": "c"}]},
         "/f": {"a": data["a"], "g": None, "h": []},
         "/g": {"a": data["a"], "f": True, "h": []},
     }
     assert dict(with_one_value_changed(data)) == {
-        "/a/0": data | {"a": [2, {"b": "c", "d": Secret("e")}]},
-        "/a/1/b": data | {"a": [1, {"b": "cx", "d": Secret("e")}]},
+        "/a/0": data | {"a": [2, {"b": "c", "d": Hidden("e")}]},
+        "/a/1/b": data | {"a": [1, {"b": "cx", "d": Hidden("e")}]},
         "/a/1/d": data | {"a": [1, {"b": "c", "d": "e"}]},
         "/f": data | {"f": False},
     }

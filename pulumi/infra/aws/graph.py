@@ -1,22 +1,12 @@
 """What a stack on AWS asks for, as data: every resource with its inputs, and the settings that it was asked with."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from infra.aws.names import Names
 from infra.aws.settings import AwsSettings
-
-# How Pulumi marks a secret among a resource's inputs: https://www.pulumi.com/docs/iac/concepts/secrets
-_MARK, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """A value that Pulumi encrypts in its state and hides in its output."""
-
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -66,17 +56,6 @@ def kind_of(token: str) -> str:
     return f"{provider if package == 'index' or provider != 'aws' else package}.{name}"
 
 
-def plain(value: Any) -> Any:
-    """Inputs as Pulumi sends them, with secrets as `Hidden` and whole numbers as such."""
-    if isinstance(value, Mapping):
-        if value.get(_MARK) == _SECRET:
-            return Hidden(plain(value["value"]))
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def parsed(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs with policies and containers, which are JSON texts, as data."""
 
@@ -86,12 +65,3 @@ def parsed(inputs: Mapping[str, Any]) -> dict[str, Any]:
         return value
 
     return {key: read(key, value) for key, value in inputs.items()}
-
-
-def hidden_in(value: Any) -> Iterator[Any]:
-    """Every value that is marked secret, however deep."""
-    if isinstance(value, Hidden):
-        yield value.value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from hidden_in(part)

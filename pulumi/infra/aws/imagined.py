@@ -8,9 +8,10 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
 from infra.aws import backend
-from infra.aws.graph import Asked, Graph, kind_of, parsed, plain
+from infra.aws.graph import Asked, Graph, kind_of, parsed
 from infra.aws.names import Names
 from infra.aws.settings import AwsSettings, read_aws_settings
+from infra.inputs import plain
 from infra.secrets import setting
 from infra.topology import project_of, topology
 

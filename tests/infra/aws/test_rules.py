@@ -2,8 +2,9 @@
 
 import pytest
 
-from infra.aws.graph import Graph, Hidden
+from infra.aws.graph import Graph
 from infra.aws.rules.every import RULES
+from infra.inputs import Hidden
 from tests.infra.support.mutations import Mutation, asked, mutations
 
 

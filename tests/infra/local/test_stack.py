@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from infra.inputs import Hidden, hidden_in
 from infra.local import backend
 from infra.local.settings import read_local_settings
 from infra.topology import topology
-from tests.infra.support.recorded import Secret, Stack, record, secrets_in
+from tests.infra.support.recorded import Stack, record
 
 SMALL: dict[str, str] = {}
 LARGE = {"workers": "4", "jupyter": "true", "login": "true"}
@@ -78,7 +79,7 @@ def texts(value: Any) -> list[str]:
     """Every text that Pulumi would show, so none that is marked secret."""
     if isinstance(value, dict | list):
         return [text for part in (value.values() if isinstance(value, dict) else value) for text in texts(part)]
-    return [] if isinstance(value, Secret) else [str(value)]
+    return [] if isinstance(value, Hidden) else [str(value)]
 
 
 def test_one_worker_takes_exactly_these_resources():
@@ -131,10 +132,10 @@ def test_nothing_outlives_the_stack_when_the_data_are_not_kept():
 def test_what_is_uploaded_is_secret_and_nothing_else_is_or_tells_one(settings: dict[str, str]):
     stack = recorded(**settings)
     uploads = stack.of("Container")["secrets"].inputs["uploads"]
-    assert all(isinstance(upload["content"], Secret) for upload in uploads)
+    assert all(isinstance(upload["content"], Hidden) for upload in uploads)
     labelled = [one for one in stack.of("Container").values() if "labels" in one.inputs]
-    assert all(isinstance(one.inputs["labels"][0]["value"], Secret) for one in labelled)
-    hidden = sum(len(list(secrets_in(resource.inputs))) for resource in stack.resources)
+    assert all(isinstance(one.inputs["labels"][0]["value"], Hidden) for one in labelled)
+    hidden = sum(len(list(hidden_in(resource.inputs))) for resource in stack.resources)
     assert hidden == len(uploads) + len(labelled)
     shown = texts([resource.inputs for resource in stack.resources]) + texts(stack.outputs)
     assert "MLFLOW_PORT=5000" in shown

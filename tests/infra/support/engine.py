@@ -15,7 +15,8 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from infra.aws.graph import Asked, Graph, Hidden
+from infra.aws.graph import Asked, Graph
+from infra.inputs import Hidden
 from infra.settings import ROOT
 from tests.infra.support.graph import CIDRS, REGION, defaults, text
 

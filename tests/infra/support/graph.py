@@ -11,10 +11,11 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs
 
+from infra import inputs
 from infra.aws.graph import kind_of
 from infra.aws.imagined import ACCOUNT, Imagined
 from infra.settings import ROOT
-from tests.infra.support.recorded import SECRETS, Place, Secret, _plain, place
+from tests.infra.support.recorded import SECRETS, Place, place
 
 REGION = "eu-west-1"
 CIDRS = ["203.0.113.0/24", "198.51.100.7/32"]
@@ -123,7 +124,7 @@ class _Recorder(MockMonitor):
                 Resource(
                     kind=kind_of(request.type),
                     name=request.name,
-                    inputs=_plain(MessageToDict(request.object)),
+                    inputs=inputs.plain(MessageToDict(request.object)),
                     needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
                     protected=request.protect,
                     ignored=tuple(request.ignoreChanges),
@@ -140,7 +141,7 @@ def _said(urn: str) -> str:
 
 def plain(value: Any) -> Any:
     """The same without the marks of secrets."""
-    if isinstance(value, Secret):
+    if isinstance(value, inputs.Hidden):
         return plain(value.value)
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}

@@ -15,8 +15,9 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from infra.aws.graph import kind_of, plain
+from infra.aws.graph import kind_of
 from infra.aws.imagined import Imagined
+from infra.inputs import Hidden, plain
 from tests.infra.support.cloudformation.names import TYPES
 from tests.infra.support.graph import REGION
 from tests.infra.support.holding import at_creation_only
@@ -94,7 +95,7 @@ def _bare(value: Any) -> Any:
         return {key: _bare(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_bare(part) for part in value]
-    return value.value if type(value).__name__ == "Hidden" else value
+    return value.value if isinstance(value, Hidden) else value
 
 
 def main() -> None:

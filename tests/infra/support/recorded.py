@@ -1,7 +1,7 @@
 """The program `pulumi/__main__.py`, run against Pulumi's own mocks, which record every resource it asks for."""
 
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import pulumi
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
+from infra.inputs import plain
 from infra.settings import ROOT
 
 # Each secret of the stack by its setting; its value says which one it is.
@@ -26,16 +27,6 @@ SECRETS = {
     "mlflowSessionKey": "value of mlflow-session-key",
 }
 DEFAULTS = {"workers": "1", "jupyter": "false", "dashboards": "false", "login": "false", "keepData": "true"}
-
-# How Pulumi marks a secret among a resource's inputs: https://www.pulumi.com/docs/iac/concepts/secrets
-_MARK, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A value that Pulumi encrypts in its state and hides in its output."""
-
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -112,15 +103,6 @@ def record(program: Callable[[], Any] | None = None, *, stack: str = "local", **
     return Stack(tuple(sorted(monitor.recorded, key=str)), dict(root.outputs))
 
 
-def secrets_in(value: Any) -> Iterator[Any]:
-    """Every value that is marked secret, however deep."""
-    if isinstance(value, Secret):
-        yield value.value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from secrets_in(part)
-
-
 def _main() -> None:
     runpy.run_path(str(ROOT / "pulumi" / "__main__.py"), run_name="__main__")
 
@@ -147,7 +129,7 @@ class _Recorder(MockMonitor):
                 Resource(
                     kind=request.type.split(":")[-1],
                     name=request.name,
-                    inputs=_plain(MessageToDict(request.object)),
+                    inputs=plain(MessageToDict(request.object)),
                     needs=tuple(sorted(_said(urn) for urn in request.dependencies)),
                     retained=request.retainOnDelete,
                     deleted_first=request.deleteBeforeReplace,
@@ -160,13 +142,3 @@ class _Recorder(MockMonitor):
 def _said(urn: str) -> str:
     *_, kind, name = urn.split("::")
     return f"{kind.split(':')[-1]} {name}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.get(_MARK) == _SECRET:
-            return Secret(_plain(value["value"]))
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

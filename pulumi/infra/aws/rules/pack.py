@@ -23,10 +23,11 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from infra.aws.graph import Asked, Graph, Hidden, kind_of, parsed, plain
+from infra.aws.graph import Asked, Graph, kind_of, parsed
 from infra.aws.imagined import ACCOUNT, graph_of
 from infra.aws.rules.common import Rule
 from infra.aws.rules.every import RULES
+from infra.inputs import Hidden, plain
 from infra.secrets import setting
 from infra.stack import described
 from infra.topology import on_aws, topology

@@ -7,8 +7,9 @@ from typing import Any
 
 import pulumi_aws as aws
 
-from infra.aws.graph import Graph, Hidden, hidden_in
+from infra.aws.graph import Graph
 from infra.aws.rules.common import containers, each_container, environment, expect
+from infra.inputs import Hidden, hidden_in
 
 # The actions that AWS lets nobody narrow to a resource.
 _UNSCOPED = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "cloudwatch:GetMetricData"}
