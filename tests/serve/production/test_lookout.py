@@ -1,6 +1,5 @@
 """An alias that is moved outside, and a history that is damaged: told, not followed, and put back."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -44,18 +43,9 @@ class Server:
 @pytest.fixture
 def registry(registry_template: Registry, tmp_path: Path) -> Registry:
     """Version 2 in Production, after version 1, in a copy of the database that is this test's alone."""
-    source = Path(registry_template.settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
-    shutil.copy(source, tmp_path / "mlflow.db")
-    if (folder := Path(registry_template.settings.state_uri)).is_dir():
-        shutil.copytree(folder, tmp_path / "state")
-    settings = registry_template.settings.model_copy(
-        update={"mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db", "state_uri": str(tmp_path / "state")}
-    )
-    registry = Registry(
-        settings, registry_template.folder, registry_template.training_set, "", registry_template.versions
-    )
-    promote(settings, registry.versions[0], why="first")
-    promote(settings, registry.versions[1], why="second")
+    registry = registry_template.copied(tmp_path)
+    promote(registry.settings, registry.versions[0], why="first")
+    promote(registry.settings, registry.versions[1], why="second")
     return registry
 
 

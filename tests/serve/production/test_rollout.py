@@ -1,6 +1,5 @@
 """Shadow and canary on real servers over a real registry: who answers, what is counted, and how it ends."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,19 +36,9 @@ JPEG = {"Content-Type": "image/jpeg"}
 @pytest.fixture
 def registry(registry_template: Registry, tmp_path: Path) -> Registry:
     """Version 1 in Production, in a copy of the database that is this test's alone."""
-    source = Path(registry_template.settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
-    shutil.copy(source, tmp_path / "mlflow.db")
-    if (folder := Path(registry_template.settings.state_uri)).is_dir():
-        shutil.copytree(folder, tmp_path / "state")
-    settings = registry_template.settings.model_copy(
-        update={
-            "mlflow_tracking_uri": f"sqlite:///{tmp_path}/mlflow.db",
-            "state_uri": str(tmp_path / "state"),
-            "promoted_by": "Ana Souza",
-        }
-    )
-    promote(settings, registry_template.versions[0], why="first")
-    return replace(registry_template, settings=settings)
+    registry = registry_template.copied(tmp_path, promoted_by="Ana Souza")
+    promote(registry.settings, registry.versions[0], why="first")
+    return registry
 
 
 @dataclass

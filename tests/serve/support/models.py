@@ -1,7 +1,7 @@
 """Models and registries for the tests of serving."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -114,6 +114,14 @@ class Registry:
     def behind(cls, settings: Settings, folder: Path, training_set: GeneratedXrays) -> "Registry":
         """A registry whose artefacts go through its server; versions are written below the folder first."""
         return cls(settings, folder, training_set, client(settings).create_experiment("serve"))
+
+    def copied(self, folder: Path, **settings: str) -> "Registry":
+        """The same versions behind a copy of the database and of the state, with settings changed as said."""
+        shutil.copy(self.settings.mlflow_tracking_uri.removeprefix("sqlite:///"), folder / "mlflow.db")
+        if Path(self.settings.state_uri).is_dir():
+            shutil.copytree(self.settings.state_uri, folder / "state")
+        own = {"mlflow_tracking_uri": f"sqlite:///{folder}/mlflow.db", "state_uri": str(folder / "state")}
+        return replace(self, settings=self.settings.model_copy(update=own | settings))
 
     def add(self, strength: float) -> ModelVersion:
         """Fit, log and register one more version."""
