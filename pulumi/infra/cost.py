@@ -13,9 +13,9 @@ from infra.aws.environment import ENVIRONMENTS, Environment, on_arm
 from infra.aws.estimate import HOURS, PRICES_OF, Line, asleep, estimate, monthly, training
 from infra.aws.quota import DEPLOYED, NEW_ACCOUNT_VCPUS, ON_DEMAND, SPOT, most_vcpus, request_for
 from infra.aws.watch.warnings import warnings
+from infra.options import Options
 from infra.secrets import GIVEN, setting
 from infra.stack import settings_of
-from infra.topology import Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pulumi
 
+from infra.options import Options
 from infra.secrets import GIVEN, setting
-from infra.topology import Options
 
 RETRAIN = ("off", "weekly", "on-drift")
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,9 @@ import pytest
 from infra.inputs import Hidden
 from infra.local.compose import compose
 from infra.local.lower import lower
+from infra.options import Options
 from infra.spec import Service, Topology
-from infra.topology import Options, topology
+from infra.topology import topology
 from tests.contract import compose_facts, docker_facts, ecs_facts
 from tests.contract.expected import EXPECTED, USED_UP
 from tests.contract.mutants import with_one_part_less, with_one_value_changed

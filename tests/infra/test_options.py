@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from infra import keys, stack
 from infra.local.lower import lower
+from infra.options import Options
 from infra.secrets import GIVEN, first_key, generate, renewed
 from infra.settings import SettingError, read_options
-from infra.topology import Options, topology
+from infra.topology import topology
 from ray_jobs.tracking.webapp import WebappClient
 from registry.settings import Settings
 from serve.http.keys import read_keys

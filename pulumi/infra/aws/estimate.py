@@ -8,8 +8,8 @@ from infra.aws.environment import Environment
 from infra.aws.lower import NOTEBOOK, TRAINING, public_services
 from infra.aws.quota import DEPLOYED, lowered
 from infra.aws.watch.alarms import Watched, alarms, heads
+from infra.options import Options
 from infra.spec import Service, Topology
-from infra.topology import Options
 
 HOURS = 730  # of a month
 ZONES = 2

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from infra.aws.environment import Environment
 from infra.aws.lower import NOTEBOOK, lower
 from infra.aws.names import Names
+from infra.options import Options
 from infra.spec import Service, Topology
-from infra.topology import Options, topology
+from infra.topology import topology
 
 # The vCPUs that Fargate gives a new account at least, of each quota.
 NEW_ACCOUNT_VCPUS = 5

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pulumi
 
 from infra.aws.environment import ENVIRONMENTS, Environment, on_arm, on_free_plan
+from infra.options import Options
 from infra.settings import ROOT, SettingError, one_of, read_commit, read_options, read_retrain
-from infra.topology import Options
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
+from infra.options import Options
 from infra.settings import SettingError, read_commit, read_options, read_retrain
-from infra.topology import Options
 
 _MOST_WORKERS = 64
 

@@ -6,8 +6,8 @@ import pulumi
 import pytest
 
 from infra.local.settings import read_local_settings
+from infra.options import Options
 from infra.settings import SettingError, read_secret
-from infra.topology import Options
 from tests.infra.support.recorded import configure, record
 
 

@@ -13,7 +13,7 @@ from infra.aws.names import Names
 from infra.aws.parts import Compute, Edge, Network, Stores
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
-from infra.topology import Options
+from infra.options import Options
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
