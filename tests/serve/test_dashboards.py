@@ -67,6 +67,10 @@ class Watch:
         found = self.ask(query)
         return float(found[0]["value"][1]) if found else float("nan")
 
+    def seen(self, status: str) -> None:
+        """Wait for the first count of a status: a rate is of what is counted after it."""
+        until(lambda: self.ask(f'hm_requests_total{{route="/predict",status="{status}"}}'))
+
     def predict(self, image: bytes) -> httpx.Response:
         return httpx.post(f"{self.page}/predict", content=image, headers={"content-type": "image/png"}, timeout=60)
 
@@ -144,7 +148,10 @@ def watch(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays
 
 def use(watch: Watch, registry: Registry) -> None:
     """A day in short: answers, people's words on them, a refusal, a warning, and a version that cannot be loaded."""
-    answered = [watch.predict(image).json() for image in registry.training_set.images[:6]]
+    first, *others = registry.training_set.images[:6]
+    answered = [watch.predict(first).json()]
+    watch.seen("200")
+    answered += [watch.predict(image).json() for image in others]
     for answer in answered:
         label = "NORMAL" if answer is answered[0] else answer["label"]
         path = f"{watch.page}/predictions/{answer['id']}/feedback"
@@ -190,6 +197,8 @@ def test_failing_requests_burn_the_objective_s_budget_and_ring(watch: Watch):
     watch.watcher.stop()
     until(lambda: not watch.watcher.alive)
     watch.holder.served = None
+    assert watch.predict(watch.image).status_code == 503
+    watch.seen("503")
     assert {watch.predict(watch.image).status_code for _ in range(10)} == {503}
     until(lambda: watch.number("hm:failed:share5m") > 0.3)
     assert watch.number("hm:budget:left30d") < 0  # ten failures in so few requests are more than 0.5 %
