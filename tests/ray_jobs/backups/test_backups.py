@@ -201,20 +201,21 @@ def test_a_store_inside_what_is_backed_up_is_refused(settings, artefacts):
 
 
 _KILLED = """
-import os, signal, sys
+import os, signal, sys, threading
 import registry.state, ray_jobs.backups.store, ray_jobs.backups.places
 from ray_jobs.backups.database import database_of
 from ray_jobs.backups.places import FilePlace
 from ray_jobs.backups.restore import restore
 from ray_jobs.backups.save import save
 tmp, work, after = sys.argv[1], sys.argv[2], int(sys.argv[3])
-count, whole = 0, registry.state.write_atomically
+count, whole, one_at_a_time = 0, registry.state.write_atomically, threading.Lock()
 def dying(*given):
     global count
-    count += 1
-    if count > after:
-        os.kill(os.getpid(), signal.SIGKILL)
-    whole(*given)
+    with one_at_a_time:  # so that the files before the last one are all there, and no more
+        count += 1
+        if count > after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(*given)
 for module in (registry.state, ray_jobs.backups.store, ray_jobs.backups.places):
     module.write_atomically = dying
 def opened(path):
