@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.unlabelled import unlabelled_features
-from ray_jobs.learning.drift_plots import drift_plots
 from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
@@ -28,6 +27,9 @@ from registry.reach import reach_s3
 from registry.settings import Settings
 from registry.state import State, open_state
 from registry.versions import ModelVersion, card_of, client, fetch
+
+if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
+    from matplotlib.figure import Figure
 
 DRIFT = 3
 MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
@@ -106,7 +108,7 @@ def keep(
     result: DriftResult | None,
     *,
     text: str,
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, "Figure"],
 ) -> str:
     """Keep a comparison as a run beside the version's own; return its id."""
     mlflow_client: MlflowClient = client(settings)
@@ -175,7 +177,7 @@ class Examined:
 
 def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined:
     """Compare X-rays with what a version was judged by, and keep the comparison as a run."""
-    result, names, figures = None, tuple[str, ...](), dict[str, Figure]()
+    result, names, figures = None, tuple[str, ...](), dict[str, "Figure"]()
     if len(found.scores) >= LEAST:
         reference = read_reference(settings, version)
         chosen = np.random.default_rng(0).permutation(len(found.scores))[:MOST]
@@ -188,6 +190,8 @@ def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined
         names = card.feature_names
         compared = (reference.features, found.features[chosen], reference.scores, found.scores[chosen])
         result = compare(*compared, threshold=card.threshold)
+        from ray_jobs.learning.drift_plots import drift_plots  # noqa: PLC0415 - brings matplotlib
+
         figures = drift_plots(*compared, result=result, names=names)
     text = report(version, found, result, names)
     run_id = keep(settings, version, found, result, text=text, figures=figures)

@@ -17,7 +17,6 @@ from ray_jobs.feature_table.appearance import Appearance, Looking, appearance_of
 from ray_jobs.learning.abstention import Coverage, covered
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.gate import Check, limit_checks
-from ray_jobs.learning.plots import part_plots, plots
 from ray_jobs.learning.slices import Slice, ThresholdAdvice, advise, causes, slices, thirds
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.cluster import sole_owner
@@ -155,6 +154,8 @@ def as_json(found: LabelledXrays, result: DataEvaluation) -> str:
 
 def keep(settings: Settings, found: LabelledXrays, result: DataEvaluation, text: str) -> str:
     """Keep the report as a run beside the version's own; return its id."""
+    from ray_jobs.learning.plots import part_plots, plots  # noqa: PLC0415 - brings matplotlib
+
     version, labels = found.version, found.table.labels
     with parent_run(settings, key=_key(found), kind="evaluate", tags=_tags(found)) as run:
         run.log_data(found.prepared.manifest)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 
 from features.extract import describe_normalised, extract
@@ -19,7 +18,7 @@ from features.reading.errors import ImageError, NotAChestXray
 from features.spec import FeatureSpec, SpecMismatch
 from registry.answer import FROM_GENERATED, ExaminedImage, ScoredImage
 from registry.errors import ArtefactError
-from registry.estimator import probability, read_estimator
+from registry.estimator import probability, read_estimator, write_estimator
 from registry.model_card import model_card
 from registry.out_of_distribution import OutOfDistributionDetector, read_detector, write_detector
 
@@ -155,7 +154,7 @@ def write_bundle(
     (folder / "golden").mkdir(parents=True)
     for index, image in enumerate(golden_images):
         (folder / "golden" / f"{index:02d}").write_bytes(image)
-    skops.io.dump(estimator, folder / "estimator.skops")
+    write_estimator(estimator, folder / "estimator.skops")
     write_detector(detector, folder / "scope.npz")
     card = {
         "format": FORMAT,

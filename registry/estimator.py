@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 
 from registry.errors import ArtefactError
@@ -20,8 +19,17 @@ TRUSTED_TYPES = (
 )
 
 
+def write_estimator(estimator: BaseEstimator, path: Path) -> None:
+    """Write an estimator as a skops file."""
+    import skops.io  # noqa: PLC0415 - it imports all of scikit-learn, which takes 3 s
+
+    skops.io.dump(estimator, path)
+
+
 def read_estimator(path: Path) -> BaseEstimator:
     """Load a skops file that holds only the types that our pipelines consist of; raises ArtefactError for any other."""
+    import skops.io  # noqa: PLC0415 - it imports all of scikit-learn, which takes 3 s
+
     try:
         unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
         if unknown:

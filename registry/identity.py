@@ -4,10 +4,6 @@ import getpass
 import json
 import os
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from registry.settings import Settings
 
 # Users of our images and of those that people build notebooks from: they are no one's name.
@@ -20,7 +16,6 @@ _OF_PROGRAMS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-_ASK = Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 1})
 
 
 def whoever(settings: Settings) -> str:
@@ -56,8 +51,13 @@ def _caller() -> str:
     """The caller's ARN where AWS gives this process credentials; of a role, with the name of the session."""
     if os.environ.get("AWS_ENDPOINT_URL_S3") or not _has_credentials():
         return ""  # a store of one's own knows no callers
+    import boto3  # noqa: PLC0415 - heavy, and only AWS needs it
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    ask = Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 1})
     try:
-        return str(boto3.session.Session().client("sts", config=_ASK).get_caller_identity()["Arn"])
+        return str(boto3.session.Session().client("sts", config=ask).get_caller_identity()["Arn"])
     except (BotoCoreError, ClientError):
         return ""
 

@@ -15,7 +15,6 @@ from ray_jobs.learning.changes import ChangeEffect, change_metrics, effects
 from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views, view_probabilities
 from ray_jobs.learning.fit import Fitted
 from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates
-from ray_jobs.learning.plots import plots
 from ray_jobs.learning.table import Sides
 from ray_jobs.tracking.runs import ParentRun
 from registry.estimator import probability
@@ -61,6 +60,8 @@ def measure(
 
     Raises TooLittleData where no held-out X-ray of one of the classes can be decoded.
     """
+    from ray_jobs.learning.plots import plots  # noqa: PLC0415 - brings matplotlib
+
     ask = partial(probability, fitted.estimator)
     evaluations, abstention, scores = dict[str, Evaluation](), dict[str, Coverage](), dict[str, np.ndarray]()
     for name, table in (("held_out", sides.held_out), ("test", sides.test)):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from os import environ
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, LifecycleStage, Metric, Param
 from mlflow.exceptions import MlflowException
@@ -21,6 +21,9 @@ from registry.addresses import database_file, shown
 from registry.settings import ROOT, Settings
 from registry.store import StoreError
 from registry.versions import client
+
+if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
+    from matplotlib.figure import Figure
 
 KEY_TAG = "training_key"
 KIND_TAG = "kind"
@@ -77,7 +80,7 @@ class ParentRun:
         _log(self.mlflow, nested.info.run_id, params, metrics)
         self.mlflow.set_terminated(nested.info.run_id)
 
-    def log_figures(self, figures: Mapping[str, Figure], folder: str) -> None:
+    def log_figures(self, figures: Mapping[str, "Figure"], folder: str) -> None:
         """Keep pictures with the run."""
         for name, figure in figures.items():
             self.mlflow.log_figure(self.run_id, figure, f"{folder}/{name}")
