@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import socket
 import sqlite3
+import subprocess
 import sys
 
 import alembic.util
@@ -17,7 +18,7 @@ import ray_jobs
 import registry
 from ray_jobs import extract_features, predict, promote, rollback, train
 from registry.errors import FixableError
-from registry.settings import Settings
+from registry.settings import ROOT, Settings
 
 
 @pytest.fixture
@@ -190,3 +191,11 @@ def test_an_argument_outside_what_it_takes_is_refused_before_any_work(arguments,
         train.main()
     assert stopped.value.code == 2
     assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_a_job_starts_without_what_only_a_part_of_it_needs():
+    modules = [f"ray_jobs.{found.name}" for found in pkgutil.iter_modules(ray_jobs.__path__) if not found.ispkg]
+    heavy = ("skops", "matplotlib", "boto3", "mlflow.pyfunc.scoring_server")
+    code = f"import sys, {', '.join(modules)}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
