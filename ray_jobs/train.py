@@ -35,6 +35,7 @@ from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.bundle import write_bundle
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import Settings
+from registry.traces import span
 from registry.versions import ModelVersion, register, version_of_run
 
 GOLDEN_IMAGES = 4
@@ -50,7 +51,8 @@ def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str
     with sole_owner(key, settings), parent_run(settings, key=key, kind="train", tags=prepared.tags()) as run:
         sides = prepared.sides()
         version = version_of_run(settings, run.run_id) or _new_version(prepared, sides, run, trials=trials, seed=seed)
-        return judge(prepared, sides, version, replace_other_data=replace_other_data)
+        with span("judge"):
+            return judge(prepared, sides, version, replace_other_data=replace_other_data)
 
 
 def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: int, seed: int) -> ModelVersion:
@@ -63,14 +65,16 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     write_line(f"fitting {best.candidate} on {data.images} X-rays")
     connect(address)
     shared = ray.put(data)
-    fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
-    measured = measure(prepared, sides, fitted, detector, run)
+    with span("fit"):
+        fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
+    with span("measure"):
+        measured = measure(prepared, sides, fitted, detector, run)
     reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
         metrics=measured.metrics() | _metrics(best, fitted),
     )
-    with tempfile.TemporaryDirectory() as scratch:
+    with span("register"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         write_bundle(
             folder,
@@ -205,7 +209,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
     print(summary(settings, result))
     if result.production and result.production.version == result.version.version:
-        print(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
+        with span("bring into traffic"):
+            print(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from registry.errors import ArtefactError
 from registry.estimator import probability, read_estimator, write_estimator
 from registry.model_card import model_card
 from registry.out_of_distribution import OutOfDistributionDetector, read_detector, write_detector
+from registry.traces import span
 
 FORMAT = 2  # 1 had no out-of-distribution detector
 # Kernels of BLAS differ by 1e-6 in a distance and less in a probability (ADR 11). What differs more is another build of
@@ -93,11 +94,15 @@ class Bundle:
         features.reading.errors.ImageError
             If it cannot be decoded, or (`NotAChestXray`) is nothing that the model was trained on.
         """
-        pixels = decode(image)
-        looked = look(pixels, self.spec)
-        features = describe_normalised(looked.pictures, self.spec)
+        with span("decode"):
+            pixels = decode(image)
+        with span("find the lungs"):
+            looked = look(pixels, self.spec)
+        with span("describe"):
+            features = describe_normalised(looked.pictures, self.spec)
         try:
-            doubts = self.detector.judge(pixels, looked, features, colourfulness(image), self.spec)
+            with span("compare with the training side"):
+                doubts = self.detector.judge(pixels, looked, features, colourfulness(image), self.spec)
         except NotAChestXray as refusal:
             if not self.generated or refusal.reason is None:
                 raise
@@ -109,7 +114,8 @@ class Bundle:
     def score(self, image: bytes) -> ScoredImage:
         """The answer for a picture that a person or program asks about; raises as `examine` does."""
         examined = self.examine(image)
-        probability = float(self.probability(examined.features[None])[0])
+        with span("score"):
+            probability = float(self.probability(examined.features[None])[0])
         unsure = self.unsure is not None and self.unsure[0] <= probability < self.unsure[1]
         return ScoredImage(probability=probability, label=self.label(probability), examined=examined, unsure=unsure)
 

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
     allowed_hosts: str | None = None
+    otel_exporter_otlp_endpoint: str | None = Field(None, pattern=r"^https?://[^/?#\s]+/?$")
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,8 @@ class Options:
         The page and its API ask for a key.
     signing, trusted
         Jobs sign what they register by the team's private key; nothing is loaded that its public key does not know.
+    traces
+        The address of a collector that requests and jobs are sent to as traces; empty for none.
     dashboards
         Prometheus and Grafana may be asked for. AWS has CloudWatch in their place.
     """
@@ -41,6 +43,7 @@ class Options:
     keys: bool = False
     signing: bool = False
     trusted: bool = False
+    traces: str = ""
     dashboards: bool = False
 
     @property

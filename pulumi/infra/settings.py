@@ -1,5 +1,6 @@
 """What the settings of every stack share: the error that a wrong one raises, the product's, secrets, the commit."""
 
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pulumi
 from infra.options import Options
 from infra.secrets import GIVEN, setting
 
+_ENDPOINT = re.compile(r"https?://[^/?#\s]+/?")
 RETRAIN = ("off", "weekly", "on-drift")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +30,18 @@ def read_options(*, login: bool, approval: bool, keys: bool) -> Options:
         keys=switch("keys", config.get("keys") or "", {"on": True, "off": False}, keys),
         signing=signing,
         trusted=trusted,
+        traces=_traces(config.get("tracesEndpoint") or ""),
     )
+
+
+def _traces(value: str) -> str:
+    """The address of a collector; raises SettingError."""
+    if value and not _ENDPOINT.fullmatch(value):
+        raise SettingError(
+            f"tracesEndpoint is {value!r}; it takes an address of OTLP over gRPC, for example: "
+            "pulumi config set tracesEndpoint http://collector.example.org:4317"
+        )
+    return value
 
 
 def switch(name: str, value: str, taken: Mapping[str, bool], default: bool) -> bool:

@@ -1,5 +1,7 @@
 """The topology: every service, image, bucket, database and secret of HM-mlflow, once, for every platform."""
 
+from typing import Any
+
 from infra import dashboards
 from infra.options import API_KEYS, JOBS_API_KEY, LOGIN, SIGNING_KEY, TRUSTED_KEY, Options
 from infra.page_alarms import PAGE_ALARMS
@@ -39,7 +41,7 @@ IMAGES = (
 )
 
 
-def topology(*, workers: int = 1, stack: str = "local", retrain: str = "off", **options: bool) -> Topology:
+def topology(*, workers: int = 1, stack: str = "local", retrain: str = "off", **options: Any) -> Topology:
     """The whole of it, with a number of Ray workers, and `options` by the names that `Options` has for them.
 
     With `retrain`, `weekly` or `on-drift`, there is a scheduler too.
@@ -254,6 +256,7 @@ def _of_a_job(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
 def _of_a_reader(account: str, options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     """What is set for everybody who loads models and answers by them, and the secrets that it takes."""
     environment: dict[str, Value] = {"ABSTAIN": "near-threshold"} if options.abstain else {}
+    environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": options.traces} if options.traces else {}
     secrets: dict[str, str] = {}
     if options.login:
         password = f"mlflow-{account}-password"

@@ -18,6 +18,7 @@ from registry.reach import reach_s3, reach_tracking
 from registry.settings import Settings, load_settings
 from registry.signing import try_keys
 from registry.state import open_state
+from registry.traces import traced
 
 Use = Literal["tracking", "ray", "state", "state to write"]
 
@@ -49,7 +50,8 @@ def run_job(
         settings = _settings(getattr(options, "data", None))
         try_keys(settings)
         _reach(settings, {*uses, "data"} if data else uses)
-        work(settings, options)
+        with traced(settings, module):
+            work(settings, options)
     except KeyboardInterrupt:
         _stop(f"{module} interrupted; run it again to continue where it stopped.", code=1)
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from registry.log_lines import is_json
+from registry.traces import span
 
 log = logging.getLogger("ray_jobs")
 
@@ -25,6 +26,8 @@ def write_line(text: str) -> None:
 class Progress:
     """How far a piece of work is, in a `with` block; nothing is shown before the first step of it is done.
 
+    In a trace the block is a span.
+
     A bar redraws itself, which in a log file or the log of a cluster's job would be one endless line. There a line
     comes every quarter of a minute, and one at the end of work that took so long.
     """
@@ -34,11 +37,14 @@ class Progress:
         self._bar: Any = None
         self._told = time.monotonic()
         self._lines = 0
+        self._span = span(what)
 
     def __enter__(self) -> "Progress":
+        self._span.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: Any) -> None:
+        self._span.__exit__(*raised)
         if self._bar is not None:
             self._bar.close()
         elif self._lines:

@@ -12,6 +12,7 @@ from registry.errors import FixableError
 from registry.identity import SUBMITTER, person
 from registry.reach import reach_jobs_api
 from registry.settings import ROOT, Settings
+from registry.traces import for_child, traced
 
 _POLL_S = 1.0
 # A head that has just started takes no jobs for some seconds, although its jobs API answers.
@@ -37,14 +38,16 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
         If nobody answers at that address.
     """
     address = settings.ray_address or ""
-    if address.startswith(("http://", "https://")):
-        _on_cluster(settings, address, shlex.join(("python", "-m", module, *arguments)))
-    elif code := _here(settings, module, *arguments):
-        raise JobError(f"{module} ended with code {code}.")
+    with traced(settings, f"submit {module}"):
+        if address.startswith(("http://", "https://")):
+            _on_cluster(settings, address, shlex.join(("python", "-m", module, *arguments)))
+        elif code := _here(settings, module, *arguments):
+            raise JobError(f"{module} ended with code {code}.")
 
 
 def _here(settings: Settings, module: str, *arguments: str) -> int:
-    profile = {"EXECUTION_ENVIRONMENT": settings.execution_environment}  # the caller's, whatever .env says
+    # The caller's profile, whatever .env says, and the trace that this belongs to.
+    profile = {"EXECUTION_ENVIRONMENT": settings.execution_environment} | for_child()
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=ROOT, env=os.environ | profile, check=False).returncode  # noqa: S603
 
@@ -74,7 +77,9 @@ def _taken(client: JobSubmissionClient, address: str, entrypoint: str, metadata:
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return client.submit_job(entrypoint=entrypoint, metadata=metadata)
+            return client.submit_job(
+                entrypoint=entrypoint, metadata=metadata, runtime_env={"env_vars": for_child()} if for_child() else None
+            )
         except RuntimeError as error:
             if _NOT_YET not in str(error):
                 raise

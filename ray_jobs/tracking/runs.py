@@ -20,6 +20,7 @@ from ray_jobs.runtime.progress import write_line
 from registry.addresses import database_file, shown
 from registry.settings import ROOT, Settings
 from registry.store import StoreError
+from registry.traces import note, trace_id
 from registry.versions import client
 
 if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
 KEY_TAG = "training_key"
 KIND_TAG = "kind"
 CANDIDATE_TAG = "candidate"
+TRACE_TAG = "trace_id"  # of the last try, where a training was interrupted
 # MLflow's pages then open an experiment on its runs, not on the traces of language models.
 _SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 _PACKAGES = ("ray", "mlflow", "scikit-learn", "skops", "opencv-python-headless", "numpy", "pydicom")
@@ -107,6 +109,9 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
         write_line(f"continuing run {run_id}, which was interrupted")
     else:
         run_id = mlflow_client.create_run(experiment_id, run_name=kind, tags={**provenance, KIND_TAG: kind}).info.run_id
+    note(**{"mlflow.run_id": run_id})
+    if found_trace := trace_id():
+        mlflow_client.set_tag(run_id, TRACE_TAG, found_trace)
     try:
         yield ParentRun(mlflow=mlflow_client, experiment_id=experiment_id, run_id=run_id, provenance=provenance)
     except BaseException:

@@ -1,11 +1,15 @@
 """ASGI middleware that sees every request: counts it, measures it, and writes its one line to the log."""
 
 import logging
+import re
 import time
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from registry.traces import note, past_span, span
+from serve.http.headers import STARTED_HEADER
 from serve.load import Load
 from serve.logs import ACCESS
 from serve.metrics import Metrics
@@ -14,6 +18,7 @@ log = logging.getLogger(ACCESS)
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _CLIENT_GONE = 499
+_STARTED = re.compile(r"t=\d{13}")
 _PAGE = {"/", "/page/result", "/page/model"}
 
 
@@ -38,15 +43,17 @@ class AccessLog:
             await send(message)
 
         self.load.requests_open.add(1)
-        try:
-            await self.app(scope, receive, watched)
-        except Exception:
-            status = 500
-            scope["state"]["problem"] = "internal-error"
-            raise
-        finally:
-            self.load.requests_open.add(-1)
-            self._note(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
+        with span("request"):
+            _note_front(scope)
+            try:
+                await self.app(scope, receive, watched)
+            except Exception:
+                status = 500
+                scope["state"]["problem"] = "internal-error"
+                raise
+            finally:
+                self.load.requests_open.add(-1)
+                self._note(scope, status or _CLIENT_GONE, time.perf_counter() - begun)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         state, route = scope["state"], route_of(scope)
@@ -67,6 +74,7 @@ class AccessLog:
             fields["problem"] = state["problem"]
         if "key" in state:
             fields["key"] = state["key"]
+        note(**{name: value for name, value in fields.items() if value is not None})
         dull = method in ("GET", "HEAD") and status < 400
         level = logging.DEBUG if dull else logging.INFO
         if log.isEnabledFor(level):
@@ -74,6 +82,13 @@ class AccessLog:
             record = logging.LogRecord(log.name, level, __file__, 0, "request", (), None)
             record.fields = fields
             log.handle(record)
+
+
+def _note_front(scope: Scope) -> None:
+    """In a trace, the time between HAProxy, which says when a request came, and this replica."""
+    given = Headers(scope=scope).get(STARTED_HEADER, "")
+    if _STARTED.fullmatch(given):
+        past_span("haproxy", begun_ns=int(given.removeprefix("t=")) * 1_000_000)
 
 
 def route_of(scope: Scope) -> str:

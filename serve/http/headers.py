@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = "X-Request-ID"
+STARTED_HEADER = "X-Request-Start"  # when a proxy took the request, as `t=` and milliseconds since 1970
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CACHE = b"cache-control"
 NO_STORE = "no-store"

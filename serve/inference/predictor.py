@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -78,8 +79,9 @@ class Predictor:
     async def answer(self, served: Served, pictures: Sequence[Picture], request_id: str) -> list[PictureResult]:
         """One answer or problem a picture, in order."""
         loop = asyncio.get_running_loop()
+        # Each in a copy of the request's context, by which a trace knows what it belongs to.
         jobs = [
-            loop.run_in_executor(self._pool, answer_one, served, picture, request_id, self.abstains)
+            loop.run_in_executor(self._pool, copy_context().run, answer_one, served, picture, request_id, self.abstains)
             for picture in pictures
         ]
         if len(jobs) == 1:  # most requests; to gather one costs more than to wait for it
@@ -88,7 +90,7 @@ class Predictor:
 
     async def run(self, work: Callable[[], T]) -> T:
         """What some other work on a picture gives, done in the same threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, work)
 
     def close(self) -> None:
         """Let running work end and take no more."""

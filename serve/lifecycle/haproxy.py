@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER
+from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
 from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
 
@@ -61,6 +61,7 @@ def rules() -> str:
     stick-table type integer size 1 expire 1m store gpc0,gpc0_rate({_WINDOW_MS}ms)
     http-request set-log-level silent
     http-request track-sc0 int(1)
+    http-request set-header {STARTED_HEADER} "t=%[date(0,ms)]"
     http-request set-var(txn.hm_id) uuid()
     http-request set-var(txn.hm_id) {given} if {{ {given} -m reg ^{REQUEST_ID.pattern}$ }}
     http-request {_return(busy)} if hm_shed !METH_GET !{{ method OPTIONS }}

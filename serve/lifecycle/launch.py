@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry import traces
 from registry.addresses import url_here
 from registry.log_lines import formatter, take_from_libraries
 from registry.private_ray import RayStartError, keep_private, start_private
@@ -101,6 +102,7 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
     _prepare_environment(settings, folder)
     _start_ray(settings, log_to_driver=form == "text")  # with Ray's prefix a line would be no JSON
     from ray import serve
+    from ray.serve.schema import TracingConfig
 
     from serve.app import build
 
@@ -115,6 +117,11 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
             "request_timeout_s": REQUEST_TIMEOUT_S,
             "keep_alive_timeout_s": 65,
         },
+        tracing_config=TracingConfig(
+            enabled=settings.otel_exporter_otlp_endpoint is not None,
+            exporter_import_path="registry.traces:span_processors",
+            sampling_ratio=1.0,
+        ),
     )
     for_replicas = settings.model_copy(update={"log_format": form, "api_keys": None})
     serve.run(build(for_replicas, folder, keys=keys), name="webapp", route_prefix="/")
@@ -123,6 +130,7 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
 def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
     """Set what Ray and its processes read from the environment."""
     os.environ.update(ray_proxy.ENVIRONMENT)
+    os.environ.update(traces.environment(settings, "webapp"))
     if settings.serve_ingress == "haproxy":
         os.environ.update(haproxy.environment(folder.path))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

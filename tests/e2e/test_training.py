@@ -22,8 +22,10 @@ from registry.versions import client, fetch, tags_of, version_of
 from serve.page.language import languages
 from serve.page.numbers import facts
 from serve.production.model import Served
+from tests.collector import above, attributes, collecting
 
 DATA = "synthetic:90"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -61,8 +63,20 @@ def trainings(settings: Settings) -> list[Run]:
     return list(found)
 
 
-def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp_path):
+@pytest.fixture
+def collector(tmp_path, monkeypatch):
+    """A collector of traces, which every job of the test sends its own to, below a span of the test."""
+    with collecting(tmp_path) as found:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", found.endpoint)
+        monkeypatch.setenv("TRACEPARENT", f"00-{TRACE}-b7ad6b7169203331-01")
+        yield found
+
+
+def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp_path, collector):
     done = train(settings)
+    spans = collector.of(TRACE)
+    for name in ("reading", "features", "sweep", "fit", "measure", "register", "judge", "bring into traffic"):
+        assert above(spans[name], spans)[-1] == "ray_jobs.train"
     assert "registered  pneumonia version 1" in done.stdout
     assert "gate        promoted: no version was in Production" in done.stdout
     assert "production  pneumonia version 1" in done.stdout
@@ -78,6 +92,8 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     assert json.loads(tags["gate.json"])["promote"] is True
     mlflow_client = client(settings)
     parent = mlflow_client.get_run(version.run_id)
+    assert parent.data.tags["trace_id"] == TRACE
+    assert attributes(spans["ray_jobs.train"])["mlflow.run_id"] == version.run_id
     nested = mlflow_client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
     assert len(nested) == 2
     for run in (parent, *nested):

@@ -29,6 +29,14 @@ def test_what_abstains_is_what_answers():
     assert with_variable(topology(), "ABSTAIN") == set()
 
 
+def test_what_answers_and_what_runs_jobs_send_their_traces_to_the_collector_that_is_named():
+    collector = "https://collector.example.org:4317"
+    whole = topology(traces=collector)
+    assert with_variable(whole, "OTEL_EXPORTER_OTLP_ENDPOINT") == LOADERS
+    assert whole.service("webapp").environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == collector
+    assert with_variable(topology(), "OTEL_EXPORTER_OTLP_ENDPOINT") == set()
+
+
 def test_everybody_who_loads_a_model_checks_it_and_only_a_driver_signs():
     whole = topology(signing=True, trusted=True)
     assert with_variable(whole, "TRUSTED_KEY") == LOADERS
@@ -72,6 +80,10 @@ def test_a_new_list_of_keys_has_the_same_holders_with_others():
         ({}, Options(approval=True, keys=True)),
         ({"keys": "off", "approval": "off"}, Options()),
         ({"abstain": "near-threshold"}, Options(approval=True, keys=True, abstain=True)),
+        (
+            {"tracesEndpoint": "http://collector:4317"},
+            Options(approval=True, keys=True, traces="http://collector:4317"),
+        ),
         ({"signingKey": "a key"}, Options(approval=True, keys=True, signing=True)),
         ({"trustedKey": "a key"}, Options(approval=True, keys=True, trusted=True)),
     ],
@@ -84,6 +96,12 @@ def test_a_setting_that_says_nothing_leaves_it_to_the_platform(settings: dict[st
 def test_another_word_is_refused_with_those_that_are_taken():
     configure(abstain="yes")
     with pytest.raises(SettingError, match="abstain is 'yes'; it takes near-threshold or off, for example: pulumi con"):
+        read_options(login=False, approval=False, keys=False)
+
+
+def test_a_collector_without_its_scheme_is_refused_with_an_example():
+    configure(tracesEndpoint="collector:4317")
+    with pytest.raises(SettingError, match=r"tracesEndpoint is 'collector:4317'; it takes .* http://collector\."):
         read_options(login=False, approval=False, keys=False)
 
 

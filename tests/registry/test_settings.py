@@ -32,6 +32,12 @@ def test_a_port_that_is_none_is_named_with_its_value(monkeypatch):
         load_settings()
 
 
+def test_a_collector_of_traces_is_an_address_with_its_scheme(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")
+    with pytest.raises(SettingsError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is 'localhost:4317'.*https\?://"):
+        load_settings()
+
+
 def test_cloud_without_a_tracking_server_says_which_variable_is_missing(monkeypatch):
     monkeypatch.setenv("EXECUTION_ENVIRONMENT", "cloud")
     monkeypatch.delenv("MLFLOW_TRACKING_URI_CLOUD", raising=False)

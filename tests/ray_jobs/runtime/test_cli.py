@@ -1,6 +1,7 @@
 """What a person is told who gave a wrong setting: one message that names it, exit code 1, no traceback."""
 
 import importlib
+import os
 import pkgutil
 import socket
 import sqlite3
@@ -191,6 +192,15 @@ def test_an_argument_outside_what_it_takes_is_refused_before_any_work(arguments,
         train.main()
     assert stopped.value.code == 2
     assert f"argument {arguments[0]}" in capsys.readouterr().err
+
+
+def test_a_collector_of_traces_that_is_away_costs_a_job_its_traces_alone(settings: Settings):
+    given = {"MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri, "STATE_URI": settings.state_uri}
+    given["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+    command = [sys.executable, "-m", "ray_jobs.candidates"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | given, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "127.0.0.1:9" in done.stderr, "whose collector it is, is told"
 
 
 def test_a_job_starts_without_what_only_a_part_of_it_needs():

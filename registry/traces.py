@@ -1,0 +1,103 @@
+"""Traces: where the time of a request or a training goes, by OpenTelemetry, sent to the collector that a setting names.
+
+Without OTEL_EXPORTER_OTLP_ENDPOINT there are none, and a span costs a look at a flag. With it, spans go out over OTLP
+(gRPC) from a thread of their own: a collector that is away costs the spans and nothing else.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from opentelemetry import context, trace
+from opentelemetry.propagate import extract, inject
+from opentelemetry.util.types import AttributeValue
+
+from registry.settings import Settings
+
+if TYPE_CHECKING:  # half a second, which only those owe who want traces
+    from opentelemetry.sdk.trace import SpanProcessor
+
+# W3C's header as an environment variable: what a process that is started continues.
+PARENT_VARIABLE = "TRACEPARENT"
+_FLUSH_MS = 3_000
+_tracer = trace.get_tracer("hm-mlflow")
+_are_sent = threading.Event()
+
+
+def span(name: str, **attributes: AttributeValue) -> AbstractContextManager[object]:
+    """A part of the work, below the one that it stands in; nothing where no traces are sent."""
+    return _tracer.start_as_current_span(name, attributes=attributes) if _are_sent.is_set() else nullcontext()
+
+
+def past_span(name: str, begun_ns: int) -> None:
+    """A part that began at a time, in nanoseconds since 1970, and ends now."""
+    if _are_sent.is_set():
+        _tracer.start_span(name, start_time=begun_ns).end()
+
+
+def note(**attributes: AttributeValue) -> None:
+    """Say more of the span that is open."""
+    trace.get_current_span().set_attributes(attributes)
+
+
+def trace_id() -> str | None:
+    """The id of the trace that is open, 32 hexadecimal digits, if there is one."""
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else None
+
+
+def for_child() -> dict[str, str]:
+    """What a process that is started takes in its environment to continue the trace that is open."""
+    carried = dict[str, str]()
+    inject(carried)
+    return {PARENT_VARIABLE: carried["traceparent"]} if "traceparent" in carried else {}
+
+
+def environment(settings: Settings, service: str) -> dict[str, str]:
+    """What OpenTelemetry reads in this process and those that it starts; nothing where no traces are sent."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if not endpoint:
+        return {}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": os.environ.get("OTEL_SERVICE_NAME", service)}
+
+
+@contextmanager
+def traced(settings: Settings, name: str) -> Iterator[None]:
+    """The whole work of a process as a span, below the one that its environment names; it is sent when it ends."""
+    if not settings.otel_exporter_otlp_endpoint:
+        yield
+        return
+    flush = _start(environment(settings, "jobs"))
+    parent = os.environ.get(PARENT_VARIABLE)
+    token = context.attach(extract({"traceparent": parent})) if parent else None
+    try:
+        with span(name):
+            yield
+    finally:
+        if token:
+            context.detach(token)
+        flush()
+
+
+def span_processors() -> "list[SpanProcessor]":
+    """What Ray Serve gives the spans of its proxy and of each replica to, which are processes of their own."""
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - brings gRPC
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    _are_sent.set()
+    return [BatchSpanProcessor(OTLPSpanExporter())]
+
+
+def _start(variables: dict[str, str]) -> Callable[[], object]:
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - half a second
+
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        os.environ.update(variables)
+        provider = TracerProvider()
+        for processor in span_processors():
+            provider.add_span_processor(processor)
+        trace.set_tracer_provider(provider)
+    return lambda: provider.force_flush(_FLUSH_MS)
