@@ -26,6 +26,7 @@ _SCORES = tuple(round(0.05 * step, 2) for step in range(1, 21))
 # A label's values must stay few: a process that has met this many versions calls further ones "other".
 _VERSIONS = 64
 SHOWN_S = 0.1
+_ANSWERING = ("/predict", "/explain")
 
 
 class _LoadGauges:
@@ -71,6 +72,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._labelled: set[int] = set()
         self.requests = self._counter("hm_requests", "Requests answered", "method", "route", "status")
+        for route in _ANSWERING:
+            for status in ("200", "500", "503"):  # a rate sees the first failure only where there was a zero before it
+                self.requests.labels("POST", route, status)
         self.seconds = self._histogram("hm_request_seconds", "From a request to its answer", "route", buckets=_SECONDS)
         load = {
             "requests_open": self._gauge(OPEN, "Requests that have arrived and have no answer yet"),

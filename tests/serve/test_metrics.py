@@ -71,9 +71,16 @@ def test_addresses_and_methods_of_nobody_share_one_label_however_many_there_are(
         client.request(f"X{index}", "/predict")
         client.post(f"/static/{index}")
     found = samples(client)
-    labels = {labels for name, labels in found if name == "hm_requests_total"}
+    labels = {labels for (name, labels), value in found.items() if name == "hm_requests_total" and value}
     assert found["hm_requests_total", (("method", "GET"), ("route", "unmatched"), ("status", "404"))] == 50
     assert len(labels) == 3
+
+
+def test_failures_of_what_answers_are_shown_as_zero_before_the_first_of_them(client: TestClient) -> None:
+    found = samples(client)
+    for route in ("/predict", "/explain"):
+        for status in ("500", "503"):
+            assert found["hm_requests_total", (("method", "POST"), ("route", route), ("status", status))] == 0
 
 
 def test_versions_beyond_the_bound_share_one_label() -> None:
