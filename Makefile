@@ -22,10 +22,10 @@ RULES = $(if $(filter aws aws-%,$(STACK)),--policy-pack pulumi/policy)
 PULUMI = PULUMI_CONFIG_PASSPHRASE_FILE="$${PULUMI_CONFIG_PASSPHRASE_FILE:-$$PWD/.local/pulumi/passphrase}" pulumi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token rotate logs upload backup restore compose secrets preview sbom audit notebook
+.PHONY: help setup run serve test test-long coverage lint format bench lock clean stack doctor policy up down check cost sleep wake status token rotate logs upload backup restore compose secrets preview sbom audit notebook notebook-page
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 	@echo
 	@echo "  Settings are environment variables, .env or arguments: make run DATA_URI=../my-xrays (.env.example lists all)"
 
@@ -136,6 +136,9 @@ format: setup ## Fix the style automatically where possible
 
 notebook: setup ## Open the training notebook in JupyterLab
 	cd notebooks && exec ../$(VENV)/bin/jupyter lab train.ipynb
+
+notebook-page: setup ## Run the notebook on generated X-rays, and write what it shows to docs/notebook.md
+	$(RUN) -m notebooks.render
 
 bench: setup ## Run the benchmarks, each against alternatives in the same run
 	$(RUN) -m benchmarks.extraction

@@ -46,8 +46,10 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
 
 
 def _here(settings: Settings, module: str, *arguments: str) -> int:
-    # The caller's profile, whatever .env says, and the trace that this belongs to.
-    profile = {"EXECUTION_ENVIRONMENT": settings.execution_environment} | for_child()
+    # The caller's profile and name, whatever .env says, and the trace that this belongs to.
+    profile: dict[str, str] = {"EXECUTION_ENVIRONMENT": settings.execution_environment, **for_child()}
+    if settings.promoted_by:
+        profile["PROMOTED_BY"] = settings.promoted_by
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=ROOT, env=os.environ | profile, check=False).returncode  # noqa: S603
 

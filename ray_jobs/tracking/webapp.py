@@ -65,6 +65,21 @@ class WebappClient:
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
 
+    def send(self, path: str, image: bytes, *, accept: str) -> httpx.Response:
+        """What the first address that answers says of an encoded picture.
+
+        Raises NotAskableError where none answers, or it does not let us ask.
+        """
+        headers = {"Accept": accept, "Content-Type": "application/octet-stream"}
+        for address in self._addresses():
+            try:
+                answer = self._ask(address, "POST", path, headers=headers, content=image)
+            except httpx.HTTPError:
+                continue
+            _check_allowed(answer)
+            return answer
+        raise NotAskableError(f"no webapp answers at {self.url}; start it (`make serve`), or name it in WEBAPP_URI")
+
     def _addresses(self) -> list[str]:
         try:
             found = socket.getaddrinfo(self._parts.hostname, self._port, type=socket.SOCK_STREAM)
@@ -81,8 +96,7 @@ class WebappClient:
             metrics, model = self._ask(address, "GET", "/metrics"), self._ask(address, "GET", "/model")
         except httpx.HTTPError:  # nobody is there, or not yet, or no more
             return None
-        if metrics.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise NotAskableError(f"it says {metrics.status_code}; name an API key of it in API_KEYS")
+        _check_allowed(metrics)
         if metrics.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return None
         versions = tuple(_versions(metrics.text, _VERSION))
@@ -103,6 +117,11 @@ class WebappClient:
         with httpx.Client(trust_env=False, timeout=_TIMEOUT, verify=self._trusted) as client:
             names = {"sni_hostname": self._parts.hostname}
             return client.request(method, url, headers=headers, extensions=names, **given)
+
+
+def _check_allowed(answer: httpx.Response) -> None:
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise NotAskableError(f"it says {answer.status_code}; name an API key of it in API_KEYS")
 
 
 def _failure(model: httpx.Response) -> Mapping[str, Any]:

@@ -4,9 +4,13 @@ import os
 from dataclasses import fields, replace
 from pathlib import Path
 
+import highdicom
 import pyarrow as pa
+import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
+from features.reading.decode import decode
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.predict import SCHEMA, ScoringJob, score
@@ -14,6 +18,7 @@ from registry.bundle import Bundle
 from registry.errors import UsageError
 from registry.state import State, open_state
 from tests.behaviour.not_xrays import generated
+from tests.features.images import dicom
 from tests.tolerances import ANSWER
 
 
@@ -75,6 +80,39 @@ def test_an_answer_near_the_threshold_has_a_warning_or_where_the_job_abstains_no
     assert warned["label"]
     assert (refused["label"], refused["probability"]) == (None, None)
     assert "ABSTAIN" in refused["error"]
+
+
+def test_each_answer_about_a_dicom_has_a_structured_report_under_the_path_of_its_picture(
+    cluster, bundle, xrays, state, tmp_path
+):
+    pixels = decode(xrays[0][-1])
+    uids = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "PatientName": "Zq7Secret"}
+    files = {
+        "ward/a.dcm": dicom(pixels, **uids),
+        "b.png": xrays[0][0],
+        "c.dcm": dicom(pixels),  # it names no study that a report could belong to
+        "d.dcm": dicom(pixels, **uids)[:5000],
+    }
+    for name, content in files.items():
+        place = tmp_path / "pictures" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    reports = open_state(str(tmp_path / "reports"), variable="--reports")
+    source = open_source(str(tmp_path / "pictures"))
+    job = ScoringJob.of(source, bundle, 7, "a" * 64, state, model="pneumonia", reports=reports)
+    (rows,) = (batch.to_pylist() for batch in score(job, ray_address=None))
+    answered = {row["path"]: row for row in rows if row["label"]}
+    assert sorted(answered) == ["b.png", "c.dcm", "ward/a.dcm"]
+    (written,) = (path for path in (tmp_path / "reports").rglob("*") if path.is_file())
+    assert written == tmp_path / "reports" / "ward" / "a.dcm.sr.dcm"
+    parsed = highdicom.sr.srread(written)
+    (group,) = parsed.content.get_image_measurement_groups()
+    told = {item.name.meaning: item.value for item in group.get_measurements()}
+    assert told["Probability of pneumonia"] == pytest.approx(answered["ward/a.dcm"]["probability"], abs=ANSWER)
+    read = pydicom.dcmread(tmp_path / "pictures" / "ward" / "a.dcm")
+    assert [image.referenced_sop_instance_uid for image in group.source_images] == [read.SOPInstanceUID]
+    assert parsed.StudyInstanceUID == uids["StudyInstanceUID"]
+    assert b"Zq7Secret" not in written.read_bytes()
 
 
 def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, state, tmp_path):

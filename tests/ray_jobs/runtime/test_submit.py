@@ -52,3 +52,8 @@ def test_a_head_that_has_just_started_is_waited_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("ray_jobs.runtime.submit._PATIENCE_S", 0)
     with pytest.raises(JobError, match=r"http://there:8265 takes no job yet: .* Try again in a minute"):
         _taken(Starting(9), "http://there:8265", "true", {})
+
+
+def test_the_name_that_goes_on_record_goes_along():
+    check = "import os; assert os.environ['PROMOTED_BY'] == 'Ana Souza'"
+    submit(Settings(ray_address=None, promoted_by="Ana Souza"), "timeit", "-n1", "-r1", check)

@@ -229,7 +229,8 @@ def test_a_start_leaves_project_profile_secrets_and_a_timer(cloud: None, tmp_pat
     done = start(tmp_path)
     assert done.returncode == 0, done.stderr
     home = tmp_path / "home/ec2-user/SageMaker/hm-mlflow"
-    assert (home / "notebooks/train.ipynb").read_bytes() == (ROOT / "notebooks/train.ipynb").read_bytes()
+    here, there = ((place / "notebooks/train.ipynb").read_text() for place in (ROOT, home))
+    assert there == here.replace('PROFILE = \\"local\\"', 'PROFILE = \\"cloud\\"') != here
     assert (home / ".env").readlink() == Path("/run/hm-mlflow/profile")
     token, profile = tmp_path / "run/secrets/ray-token", tmp_path / "run/hm-mlflow/profile"
     assert token.read_text() == "value of ray-token"
