@@ -31,8 +31,10 @@ NOT_SAID: Mapping[str, Mapping[str, str]] = {
 }
 
 OPTIONS = {"login": True, "approval": True, "abstain": True, "keys": True, "signing": True, "trusted": True}
-OPTIONS |= {"dashboards": True}
+COLLECTOR = "http://collector.example.org:4317"
+OPTIONS |= {"dashboards": True, "traces": COLLECTOR}
 SETTINGS = {"approval": "required", "abstain": "near-threshold", "keys": "on", "login": "true", "jupyter": "true"}
+SETTINGS |= {"tracesEndpoint": COLLECTOR}
 KEYS = {"signingKey": "value of signing-key", "trustedKey": "value of trusted-key"}
 WHOLE = topology(workers=2, **OPTIONS)
 ON_AWS = topology(workers=2, **(OPTIONS | {"dashboards": False}))  # CloudWatch shows it there
