@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535)
     serve_replicas: int = Field(1, ge=1, le=64)
     serve_max_replicas: int | None = Field(None, ge=1, le=64)
-    serve_ingress: Literal["python", "haproxy"] = "python"
+    serve_ingress: Literal["auto", "haproxy", "python"] = "auto"
     log_format: Literal["auto", "json", "text"] = "auto"
     prediction_records: Literal["on", "off"] = "on"
     api_keys: SecretStr | None = None

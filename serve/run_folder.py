@@ -24,3 +24,8 @@ class RunFolder:
     def metrics(self) -> Path:
         """Where each replica keeps its metrics, for whichever of them Prometheus asks."""
         return self.path / "metrics"
+
+    @property
+    def haproxy_metrics(self) -> Path:
+        """The Unix socket on which HAProxy answers `/metrics` with its own counts."""
+        return self.path / "haproxy"

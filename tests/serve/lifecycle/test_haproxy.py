@@ -5,16 +5,17 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 
-from registry.settings import Settings
+from registry.settings import Settings, SettingsError
 from serve.api import create_app
 from serve.http.headers import SAFE
 from serve.http.limits import RequestLimits
@@ -22,6 +23,7 @@ from serve.http.problems import KINDS
 from serve.lifecycle import haproxy
 from serve.lifecycle.refusals import SHED
 from serve.production.model import Holder, Served
+from serve.run_folder import RunFolder
 from tests.serve.support.gate import Gate
 from tests.serve.support.live import running
 from tests.serve.support.waiting import free_port, until
@@ -42,6 +44,9 @@ defaults
     errorfile 502 /nowhere
     errorfile 503 /nowhere
     errorfile 504 /nowhere
+frontend prometheus
+    bind :{metrics}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
 frontend http_frontend
     bind 127.0.0.1:{port}
     use_backend app if !{{ path_beg /routeless }}
@@ -52,6 +57,9 @@ backend app
     http-reuse always
     retries 0
     server one {upstream}
+listen stats
+    bind *:{statistics}
+    stats enable
 """
 
 
@@ -59,8 +67,9 @@ backend app
 def behind_haproxy(url: str, folder: Path) -> Iterator[str]:
     """The address of a HAProxy that Ray might have started before the server at an address."""
     port, file = free_port(), folder / "haproxy.cfg"
-    file.write_text(CONFIGURATION.format(port=port, upstream=urlsplit(url).netloc))
-    environment = haproxy.environment(folder)
+    ports = {"port": port, "metrics": free_port(), "statistics": free_port()}
+    file.write_text(CONFIGURATION.format(upstream=urlsplit(url).netloc, **ports))
+    environment = haproxy.environment(RunFolder(folder), "127.0.0.1")
     command = [environment["RAY_SERVE_HAPROXY_BINARY_PATH"], "-db", "-f", str(file)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
@@ -152,6 +161,62 @@ def test_an_id_that_is_no_plain_one_is_not_repeated(full: tuple[str, threading.E
             details.add(refused.json()["detail"])
 
 
+def test_haproxy_listens_at_the_pages_address_alone_and_its_metrics_are_the_users(
+    model: Served, settings: Settings, tmp_path: Path
+) -> None:
+    with running(create_app(Holder(served=model), settings=settings)) as app, behind_haproxy(app, tmp_path) as url:
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        started = [process for process in psutil.Process().children() if "haproxy" in process.name()]
+        listening = [
+            connection.laddr
+            for process in started
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening == [("127.0.0.1", urlsplit(url).port)]
+        file = RunFolder(tmp_path).haproxy_metrics
+        assert file.stat().st_mode & 0o077 == 0
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(file))) as client:
+            assert "haproxy_frontend_http_responses_total" in client.get("http://haproxy/metrics").text
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "::1", "::"])
+def test_where_haproxy_would_not_find_the_replicas_it_is_not_taken_and_asking_for_it_is_an_error(host: str) -> None:
+    assert not haproxy.in_front(Settings(http_host=host))
+    with pytest.raises(SettingsError, match=f"HTTP_HOST is '{host}'.*set HTTP_HOST to one of"):
+        haproxy.in_front(Settings(http_host=host, serve_ingress="haproxy"))
+
+
+def test_haproxy_is_in_front_unless_rays_own_proxy_is_asked_for() -> None:
+    assert all(haproxy.in_front(Settings(http_host=host)) for host in ("127.0.0.1", "localhost", "0.0.0.0"))
+    assert not haproxy.in_front(Settings(serve_ingress="python"))
+
+
+def test_a_request_on_a_connection_that_was_used_before_is_told_of_a_replica_that_ended(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer_once_then_hang_up() -> None:
+            answered = False
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(ConnectionResetError):
+                    while connection.recv(65536):
+                        if answered:
+                            return
+                        answered = True
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        replica = threading.Thread(target=answer_once_then_hang_up)
+        replica.start()
+        with behind_haproxy(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path) as url, httpx.Client() as client:
+            assert client.get(f"{url}/model").text == "ok"
+            lost = client.get(f"{url}/model")
+        replica.join(30)
+    assert (lost.status_code, lost.json()["code"]) == (503, "no-replica")
+
+
 def test_where_no_replica_answers_haproxy_says_so_in_the_form_of_the_others(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -190,4 +255,7 @@ def test_the_time_to_come_back_tells_haproxy_which_refusal_is_for_want_of_room()
 
 def test_the_place_for_the_rules_is_in_what_ray_writes() -> None:
     assert HAPROXY_CONFIG_TEMPLATE.count("\nfrontend http_frontend\n") == 1
+    assert HAPROXY_CONFIG_TEMPLATE.count("\nfrontend prometheus\n    bind :{{ config.metrics_port }}\n") == 1
+    assert HAPROXY_CONFIG_TEMPLATE.count("\nlisten stats\n") == 1
+    assert "\n" not in HAPROXY_CONFIG_TEMPLATE.partition("\n  stats refresh 1s")[2].strip()  # it is the last part
     assert HAPROXY_CONFIG_TEMPLATE.count("\nbackend default_backend\n    http-request return status 404 ") == 1

@@ -167,7 +167,7 @@ def test_a_replica_that_was_killed_comes_back_on_the_version_in_production_and_i
     counted, victim = predictions(client), replicas()[0]
     os.kill(victim.pid, signal.SIGKILL)
     seen = set()
-    # Ray's proxy sends some of these to the replica that is gone: that is a problem document too, and no bare 500.
+    # HAProxy sends some of these to the replica that is gone: that is a problem document too, and no bare 500.
     answers = [client.get("/nowhere") for _ in range(20)]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
     assert {answer.json()["code"] for answer in answers} <= {"not-found", "no-replica"}
