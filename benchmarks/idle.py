@@ -44,7 +44,7 @@ def do_nothing() -> None:
 
     def score(self: Bundle, image: bytes) -> ScoredImage:  # noqa: ARG001
         features = np.zeros(len(self.spec.names), np.float32)
-        examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), pictures=None, features=features, doubts=())  # type: ignore[arg-type]
+        examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), looked=None, features=features, doubts=())  # type: ignore[arg-type]
         return ScoredImage(probability=PROBABILITY, label=LABEL, examined=examined)
 
     Bundle.score = score  # type: ignore[method-assign]
