@@ -88,7 +88,7 @@ def start(settings: Settings) -> RunningApplication:
     """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
     keys = read_keys(settings)
     keys, own_key = keys.with_own() if keys else (None, None)
-    folder = RunFolder(_new_folder())
+    folder = RunFolder(new_folder())
     collector = LogCollector(folder.log_socket)
     running = RunningApplication(url=url_of(settings), own_key=own_key, folder=folder, collector=collector)
     try:
@@ -99,7 +99,7 @@ def start(settings: Settings) -> RunningApplication:
     return running
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """A folder whose path is short enough for the sockets in it, as Ray's own in /tmp is; TMPDIR may be anything."""
     short = len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY
     return Path(tempfile.mkdtemp(prefix="hm-mlflow-", dir=None if short else "/tmp"))  # noqa: S108  a name of its own

@@ -1,7 +1,9 @@
 """HAProxy with our rules, a real one before a real server: what is beyond the replicas is refused in their own form."""
 
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from serve.api import create_app
 from serve.http.headers import SAFE
 from serve.http.limits import RequestLimits
 from serve.http.problems import KINDS
-from serve.lifecycle import haproxy
+from serve.lifecycle import haproxy, launch
 from serve.lifecycle.refusals import SHED
 from serve.production.model import Holder, Served
 from serve.run_folder import RunFolder
@@ -246,6 +248,20 @@ def test_before_there_is_a_route_haproxy_answers_503_with_a_time_to_come_back(tm
     assert answer.headers["content-type"] == "application/problem+json"
     assert int(answer.headers["retry-after"]) > 0
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
+
+
+@pytest.mark.parametrize("temporary", ["/tmp", "/var/folders/" + "x" * 60])
+def test_a_run_is_in_a_folder_whose_sockets_have_paths_that_the_system_takes(
+    monkeypatch: pytest.MonkeyPatch, temporary: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
+    folder = launch.new_folder()
+    try:
+        told = Path(haproxy.environment(RunFolder(folder), "127.0.0.1")["RAY_SERVE_HAPROXY_SOCKET_PATH"])
+    finally:
+        shutil.rmtree(folder)
+    until_it_listens = f".{2**22}.tmp"
+    assert len(str(told.parent / ("0" * 56) / told.name) + until_it_listens) < 108  # Ray adds the node's id
 
 
 def test_the_time_to_come_back_tells_haproxy_which_refusal_is_for_want_of_room() -> None:
