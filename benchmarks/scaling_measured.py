@@ -23,7 +23,7 @@ from ray_jobs.dataset.folder_source import FolderSource
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
-from ray_jobs.feature_table.extraction import load_table
+from ray_jobs.feature_table.stored import stored_rows
 from ray_jobs.learning.search_space import Candidate, candidates
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.learning.training_set import TrainingSet
@@ -102,7 +102,7 @@ def phases(source: Source, state: State) -> tuple[Phases, Manifest]:
     manifest = made[0]
     shards = [(prefix, images(rows)) for prefix, rows in manifest.shards()]
     extract = used(lambda: [extract_shard(source, state, DEFAULT_SPEC, *shard) for shard in shards])
-    load = used(lambda: load_table(manifest, state, DEFAULT_SPEC))
+    load = used(lambda: stored_rows(manifest, state, DEFAULT_SPEC).read())
     found = Phases(images=manifest.rows, shards=len(shards), manifest=listing, extract=extract, load=load)
     return found, manifest
 
@@ -175,13 +175,13 @@ def main() -> None:
         kept: list[object] = []
 
         def train_set() -> None:
-            table = load_table(manifest, state, DEFAULT_SPEC)
+            table = stored_rows(manifest, state, DEFAULT_SPEC).read()
             sides = Sides.of(table)
             kept.extend((table, TrainingSet.of(sides.train, seed=0)))
 
         need = growth(train_set)
         print(f"a driver needs {need * MIB / manifest.rows / FEATURE_BYTES:.1f} times all features", flush=True)
-        sweeps(load_table(manifest, state, DEFAULT_SPEC))
+        sweeps(stored_rows(manifest, state, DEFAULT_SPEC).read())
 
 
 def whole_of(manifest: Manifest):

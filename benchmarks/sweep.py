@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--data", help="DATA_URI (default: the setting)")
     parser.add_argument("--trials", type=int, default=ray_jobs.sweep.TRIALS, help="candidates (default: a training's)")
     options = parser.parse_args()
-    data = TrainingSet.of(prepare(load_settings(data_uri=options.data)).sides().train, seed=0)
+    data = TrainingSet.of(prepare(load_settings(data_uri=options.data)).sides().train.read(), seed=0)
     connect(None)
     search = Search(data=data, tried=candidates(options.trials, seed=0), processes=cpus())
     Parallel(n_jobs=search.processes)([delayed(str)(1)] * search.processes)  # its processes start here

@@ -30,9 +30,11 @@ FINALISTS = 3
 
 def training_key(prepared: Prepared, *, kind: str, trials: int, seed: int) -> str:
     """What makes two trainings the same: data, features, search. An interrupted one is found again by it."""
-    text = json.dumps(
-        [kind, prepared.settings.model_name, prepared.manifest.digest, DEFAULT_SPEC.fingerprint, FORMAT, trials, seed]
-    )
+    settings, manifest = prepared.settings, prepared.manifest
+    what = [kind, settings.model_name, manifest.digest, DEFAULT_SPEC.fingerprint, FORMAT, trials, seed]
+    if sum(manifest.pictures.get("train", {}).values()) > settings.training_sample:
+        what.append(settings.training_sample)
+    text = json.dumps(what)
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -156,7 +158,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     prepared = prepare(settings)
     key = training_key(prepared, kind="sweep", trials=options.trials, seed=options.seed)
     with sole_owner(key, settings), parent_run(settings, key=key, kind="sweep", tags=prepared.tags()) as run:
-        data = TrainingSet.of(prepared.sides().train, seed=options.seed)
+        data = TrainingSet.of(prepared.sides(seed=options.seed).train.read(), seed=options.seed)
         run.log_data(prepared.manifest)
         tried = candidates(options.trials, seed=options.seed)
         ranked = run_sweep(data, tried, state=prepared.state, run=run, ray_address=settings.ray_address)

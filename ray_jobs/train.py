@@ -5,6 +5,7 @@ After an interruption, run it again: it continues the same run, and nothing is e
 
 import argparse
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, description
 from ray_jobs.learning.fit import Fitted, fit
+from ray_jobs.learning.learning_curve import PARTS, LearningCurve, curve_plot, fit_part, learning_curve
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
-from ray_jobs.learning.trial import Trial
+from ray_jobs.learning.trial import FoldScores, Trial
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import gather
@@ -49,7 +51,7 @@ def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str
     prepared = prepare(settings)
     key = training_key(prepared, kind="train", trials=trials, seed=seed)
     with sole_owner(key, settings), parent_run(settings, key=key, kind="train", tags=prepared.tags()) as run:
-        sides = prepared.sides()
+        sides = prepared.sides(seed=seed)
         version = version_of_run(settings, run.run_id) or _new_version(prepared, sides, run, trials=trials, seed=seed)
         with span("judge"):
             return judge(prepared, sides, version, replace_other_data=replace_other_data)
@@ -60,20 +62,24 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     run.log_data(prepared.manifest)
     run.log(params={"trials": trials, "seed": seed, "features": len(DEFAULT_SPEC.names)})
     address = prepared.settings.ray_address
-    data = TrainingSet.of(sides.train, seed=seed)
+    data = TrainingSet.of(sides.train.read(), seed=seed)
     best = run_sweep(data, candidates(trials, seed=seed), state=prepared.state, run=run, ray_address=address)[0]
     write_line(f"fitting {best.candidate} on {data.images} X-rays")
     connect(address)
     shared = ray.put(data)
     with span("fit"):
         fitted, detector = gather([_fit.remote(best, shared), _fit_detector.remote(shared)], "fit")
+        curve = _curve(best, data, shared, sides) if sides.left_out else None
+    del data, shared  # what follows reads other X-rays
     with span("measure"):
         measured = measure(prepared, sides, fitted, detector, run)
     reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
-        metrics=measured.metrics() | _metrics(best, fitted),
+        metrics=measured.metrics() | _metrics(best, fitted) | (curve.metrics() if curve else {}),
     )
+    if curve:
+        run.log_figures({"learning_curve.png": curve_plot(curve)}, "training")
     with span("register"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         write_bundle(
@@ -82,7 +88,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             spec=DEFAULT_SPEC,
             threshold=fitted.threshold,
             detector=detector,
-            evaluation=measured.as_json() | _origin(prepared, best),
+            evaluation=measured.as_json() | _origin(prepared, best) | _sampled(sides, curve),
             golden_images=golden_images(),
             unsure=fitted.unsure,
         )
@@ -103,6 +109,29 @@ def _fit(trial: Trial, data: TrainingSet) -> Fitted:
 @ray.remote
 def _fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
     return fit_detector(data)
+
+
+@ray.remote
+def _fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, fold: int, part: float) -> FoldScores:
+    return fit_part(trial, data, patients, fold=fold, part=part)
+
+
+def _curve(best: Trial, data: TrainingSet, shared: ray.ObjectRef, sides: Sides) -> LearningCurve:
+    """How the best candidate does on parts of the sample, fitted on the workers."""
+    folds = range(len(data.folds))
+    fits = [_fit_part.remote(best, shared, sides.train.patients, fold, part) for part in PARTS for fold in folds]
+    found = iter(gather(fits, "learning curve"))
+    curve = learning_curve(best, data, {part: [next(found) for _ in folds] for part in PARTS})
+    write_line(f"learning curve: {curve}")
+    return curve
+
+
+def _sampled(sides: Sides, curve: LearningCurve | None) -> dict[str, Any]:
+    """What a version says of the sample that it was fitted on, nothing where it was fitted on all."""
+    if sides.left_out is None or curve is None:
+        return {}
+    sample = {"images": len(sides.train), "of": len(sides.train) + len(sides.left_out)}
+    return {"sample": sample | {"learning_curve": asdict(curve), "advice": str(curve)}}
 
 
 def golden_images() -> list[bytes]:
@@ -151,6 +180,7 @@ def summary(settings: Settings, result: TrainingResult) -> str:
         f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
         *_shifted_lines(result.shifted),
+        *_sample_lines(result.bundle.evaluation.get("sample")),
         f"registered  {result.version}, run {result.version.run_id}",
         f"gate        {result.verdict}",
         f"production  {serves if serves else 'nothing'}",
@@ -184,6 +214,12 @@ def _shifted_lines(shifted: Evaluation | None) -> list[str]:
         f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
         f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
     ]
+
+
+def _sample_lines(sample: dict[str, Any] | None) -> list[str]:
+    if sample is None:
+        return []
+    return [f"sample      fitted on {sample['images']:,} of {sample['of']:,} X-rays; {sample['advice']}"]
 
 
 def main() -> None:

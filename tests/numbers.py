@@ -13,7 +13,6 @@ import numpy as np
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.cache import extract_shard
-from ray_jobs.feature_table.extraction import load_table
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import evaluate
 from ray_jobs.learning.fit import fit
@@ -88,7 +87,7 @@ def main(out: str, another: str | None = None) -> None:
     for prefix, rows in prepared.manifest.shards():  # here, since Ray's workers would choose their own threads
         images = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
         extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
-    sides = Sides.of(load_table(prepared.manifest, prepared.state, DEFAULT_SPEC))
+    sides = Sides.of(prepared.everything(DEFAULT_SPEC).read())
     found = compute(sides, folder / "models")
     np.savez(folder / "numbers.npz", **found)
     (folder / "digests.json").write_text(json.dumps(digests(prepared, folder)))

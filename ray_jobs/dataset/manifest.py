@@ -26,6 +26,7 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 ROW_GROUP = 1024
+SHARD = 1024  # X-rays: seconds of work, so that little is lost with a worker, and 50 MB of features
 _SUMMARY = b"hm-mlflow.dataset"
 
 
@@ -54,19 +55,27 @@ class Manifest:
         """The Parquet report of what was left out, and why (see :mod:`ray_jobs.dataset.quarantine`)."""
         return quarantine_path_of(self.path)
 
+    @property
+    def digits(self) -> int:
+        """How many hex digits of sha256 a shard's X-rays share: so many that some SHARD of them are in it at most."""
+        digits = 2
+        while self.rows > SHARD * 16**digits:
+            digits += 1
+        return digits
+
     def batches(self, rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most ``rows`` at a time; only those are in memory."""
         with self.filesystem.open_input_file(self.path) as file, pq.ParquetFile(file) as parquet:
             yield from parquet.iter_batches(batch_size=rows, use_threads=False)
 
     def shards(self) -> Iterator[tuple[str, pa.Table]]:
-        """``(prefix, rows)`` for every first two hex digits of sha256 that occur, in order.
+        """``(prefix, rows)`` for all the first ``digits`` of sha256 that occur, in order.
 
         Only one shard and one row group are in memory at a time.
         """
-        prefix, parts = "", list[pa.Table]()
+        prefix, parts, digits = "", list[pa.Table](), self.digits
         for batch in self.batches():
-            heads = pc.utf8_slice_codeunits(batch.column("sha256"), 0, 2)
+            heads = pc.utf8_slice_codeunits(batch.column("sha256"), 0, digits)
             runs = pc.run_end_encode(heads)
             start = 0
             for head, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):

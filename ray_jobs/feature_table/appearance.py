@@ -78,7 +78,7 @@ def appearance_of(looking: Looking, manifest: Manifest, sha256: np.ndarray, *, r
     with Progress("looking", unit="image", total=sum(len(images) for _, images in waiting)) as progress:
         for count in _on_workers(looking, waiting, ray_address):
             progress.update(count)
-    seen = pa.concat_tables([looking.seen(prefix) for prefix in sorted({name[:2] for name in sha256})])
+    seen = pa.concat_tables([looking.seen(prefix) for prefix in sorted({name[: manifest.digits] for name in sha256})])
     place = {name: index for index, name in enumerate(seen.column("sha256").to_pylist())}
     if not place.keys() >= set(sha256):
         raise DatasetError("another job wrote to the same files meanwhile; run this job again, and only they are read")

@@ -9,8 +9,9 @@ from features.reading.decode import decode
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.feature_table.stored import named_rows
 from ray_jobs.learning.changes import CHANGES
-from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.table import Rows
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
@@ -19,7 +20,7 @@ A_CLASS = 100  # X-rays: enough to see one answer in a hundred turn, few enough 
 _BATCH = 8
 
 
-def sample(table: FeatureTable) -> FeatureTable:
+def sample(table: Rows) -> Rows:
     """Up to A_CLASS X-rays of each class, the same for the same X-rays in any order."""
     chosen = np.zeros(len(table), dtype=bool)
     order = np.argsort(table.sha256, kind="stable")
@@ -29,10 +30,10 @@ def sample(table: FeatureTable) -> FeatureTable:
 
 
 def changed_features(
-    source: Source, manifest: Manifest, table: FeatureTable, spec: FeatureSpec, *, ray_address: str | None
+    source: Source, manifest: Manifest, table: Rows, spec: FeatureSpec, *, ray_address: str | None
 ) -> np.ndarray:
     """float32 (N, 1 + changes, D) of a table's N X-rays: as they are first, then after each of CHANGES in its order."""
-    rows = manifest.table("sha256", "path")
+    rows = named_rows(manifest, set(table.sha256.tolist()), "sha256", "path")
     places = dict(zip(rows.column("sha256").to_pylist(), rows.column("path").to_pylist(), strict=True))
     paths = [places[name] for name in table.sha256]
     connect(ray_address)

@@ -1,11 +1,10 @@
-"""Extract the features of a dataset on Ray, shard by shard, only what the cache lacks; and read them as one matrix."""
+"""Extract the features of a dataset on Ray, shard by shard, only what the cache lacks."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import cv2
-import numpy as np
 import pyarrow as pa
 import ray
 
@@ -13,8 +12,7 @@ from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
-from ray_jobs.feature_table.cache import CacheError, FailedImage, cached, extract_shard, load_shard
-from ray_jobs.learning.table import FeatureTable
+from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
@@ -23,11 +21,19 @@ from registry.state import State
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """What an extraction did: `extracted` images were new, `cached` were there, `failed` of both gave no features."""
+    """What an extraction did: `extracted` images were new, `cached` were there.
+
+    Those of both that gave no features are `without`, by their sha256.
+    """
 
     extracted: int
     cached: int
-    failed: int
+    without: frozenset[str]
+
+    @property
+    def failed(self) -> int:
+        """How many images have no features."""
+        return len(self.without)
 
     def __str__(self) -> str:
         return f"{self.extracted} images extracted, {self.cached} found in the cache, {self.failed} without features"
@@ -64,37 +70,7 @@ def extract_features(
             failures += failed
             progress.update(count)
     add_undecodable(manifest, [Undecodable(path=f.path, sha256=f.sha256, detail=f.detail) for f in failures])
-    return Extraction(extracted=new, cached=known, failed=len(failures))
-
-
-def load_table(manifest: Manifest, state: State, spec: FeatureSpec) -> FeatureTable:
-    """Read the features of every row of a manifest that has any, in the manifest's order.
-
-    Raises
-    ------
-    CacheError
-        If no row has features, a shard was not extracted, or the cache holds features of another spec.
-    """
-    features, rows = list[np.ndarray](), list[pa.Table]()
-    for prefix, shard in manifest.shards():
-        matrix, usable = load_shard(state, spec, prefix, _images(shard))
-        features.append(matrix)
-        rows.append(shard.filter(pa.array(usable)).select(["sha256", "label", "patient", "role"]))
-    if not sum(map(len, features)):
-        raise CacheError(
-            f"None of the {manifest.rows} images of {manifest.uri} has features; see the quarantine report."
-        )
-    table = pa.concat_tables(rows)
-    matrix = np.concatenate(features)
-    return FeatureTable(
-        features=matrix[:, 0],
-        views=matrix[:, 1 : 1 + spec.rows.fitted],
-        judged=matrix[:, 1 + spec.rows.fitted :],
-        sha256=np.asarray(table.column("sha256").to_pylist()),
-        labels=(np.asarray(table.column("label").to_pylist()) == "PNEUMONIA").astype(np.int64),
-        patients=np.asarray(table.column("patient").to_pylist()),
-        roles=np.asarray(table.column("role").to_pylist()),
-    )
+    return Extraction(extracted=new, cached=known, without=frozenset(failure.sha256 for failure in failures))
 
 
 def _images(rows: pa.Table) -> list[tuple[str, str]]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import FOR_TRAINING, Minimum, build_manifest
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import kind_of, open_source
-from ray_jobs.feature_table.extraction import Extraction, extract_features, load_table
-from ray_jobs.learning.table import Sides
+from ray_jobs.feature_table.extraction import Extraction, extract_features
+from ray_jobs.feature_table.stored import no_features, stored_rows, stored_sides
+from ray_jobs.learning.table import Sides, StoredFeatures
 from ray_jobs.runtime.progress import Progress, write_line
 from registry.settings import Settings
 from registry.state import State, open_state
@@ -37,18 +37,29 @@ class Prepared:
             "spec_fingerprint": DEFAULT_SPEC.fingerprint,
         }
 
-    def sides(self, spec: FeatureSpec = DEFAULT_SPEC) -> Sides:
-        """Features of a spec, extracted where they are missing, split by patient."""
+    def sides(self, spec: FeatureSpec = DEFAULT_SPEC, *, seed: int = 0) -> Sides:
+        """Sides by patient, with features of a spec, which are extracted where they are missing, and read when asked.
+
+        To train on there are at most TRAINING_SAMPLE X-rays, a seed's own choice.
+        """
         done = self.extract(spec)
         write_line(str(done))
-        table = load_table(self.manifest, self.state, spec)
-        lost = self.manifest.rows - len(table) - done.failed
-        if lost > 0:
-            raise DatasetError(
-                f"{lost} images have lost their features to another job that wrote to the same cache meanwhile; "
-                "run this job again, and only they will be extracted"
+        most = self.settings.training_sample
+        sides = stored_sides(self.manifest, self.state, spec, without=done.without, most=most, seed=seed)
+        if not len(sides.train) + len(sides.held_out) + len(sides.test):
+            raise no_features(self.manifest)
+        if sides.left_out:
+            write_line(
+                f"of {len(sides.train) + len(sides.left_out):,} X-rays to train on, a sample of {len(sides.train):,} "
+                "is taken (TRAINING_SAMPLE)"
             )
-        return Sides.of(table)
+        return sides
+
+    def everything(self, spec: FeatureSpec) -> StoredFeatures:
+        """All X-rays, on whatever side, with features of a spec, which are extracted where they are missing."""
+        done = self.extract(spec)
+        write_line(str(done))
+        return stored_rows(self.manifest, self.state, spec, without=done.without)
 
 
 def prepare(settings: Settings, *, minimum: Minimum | None = FOR_TRAINING) -> Prepared:

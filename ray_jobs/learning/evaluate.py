@@ -1,6 +1,6 @@
 """How good a model is on patients that it has not seen, with intervals that know that a patient has several X-rays."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,12 +135,18 @@ def view_probabilities(features: np.ndarray, probability: Callable[[np.ndarray],
 
 def patient_weights(
     labels: np.ndarray, codes: np.ndarray, *, seed: int, resamples: int = RESAMPLES
-) -> list[np.ndarray]:
-    """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out."""
+) -> Iterator[np.ndarray]:
+    """Weights (N,) of each sample: how often an image's patient was drawn. Samples of one class are left out.
+
+    They are drawn one by one: a thousand of them for 200,000 X-rays would take 1.6 GB.
+    """
     random = np.random.default_rng(seed)
     count = int(codes.max()) + 1
-    draws = random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, codes].astype(float)
-    return [weights for weights in draws if len(np.unique(labels[weights > 0])) == 2]
+    chances = np.full(count, 1 / count)
+    for _ in range(resamples):
+        weights = random.multinomial(count, chances)[codes].astype(float)
+        if len(np.unique(labels[weights > 0])) == 2:
+            yield weights
 
 
 def weighted_auc(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[np.ndarray], float]:

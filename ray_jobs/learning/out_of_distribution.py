@@ -7,7 +7,7 @@ from scipy.stats import beta
 from sklearn.decomposition import PCA
 
 from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
-from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.table import Rows
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
 from registry.out_of_distribution import OutOfDistributionDetector
@@ -78,9 +78,9 @@ class DetectionRates:
         }
 
 
-def detection_rates(detector: OutOfDistributionDetector, table: FeatureTable) -> DetectionRates:
+def detection_rates(detector: OutOfDistributionDetector, table: Rows) -> DetectionRates:
     """Rates on the rows of a table, all of them chest X-rays, whatever their label; colour is not looked at."""
-    distances = detector.distance(table.features)
+    distances = table.each(lambda piece: detector.distance(piece.features))
     refused = distances > detector.refused
     doubtful = (distances > detector.doubtful) & ~refused
     patients = len(np.unique(table.patients))

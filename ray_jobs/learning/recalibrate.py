@@ -116,7 +116,7 @@ def gain(labels: np.ndarray, before: np.ndarray, patients: np.ndarray, after: Re
     right_after = np.where(ill, after.share, 1 - after.share)
     error = np.square(before - labels) - np.square(after.probabilities - labels)
     codes = np.unique(patients, return_inverse=True)[1]
-    drawn = patient_weights(labels, codes, seed=0)
+    drawn = list(patient_weights(labels, codes, seed=0))
 
     def accuracy(weights: np.ndarray) -> float:
         won = right_after - right_before

@@ -10,7 +10,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import kind_of
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.gate import Champion, Comparison
-from ray_jobs.learning.table import FeatureTable, Sides
+from ray_jobs.learning.table import Rows, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.lineage import Lineage, lineage_of, recorded_auc
 from ray_jobs.tracking.reference import JudgedReference, NoReferenceError, load_reference
@@ -138,8 +138,8 @@ def _share(candidate: Challenger, reference: JudgedReference | None) -> float | 
     if reference is None:
         return None
     sides = candidate.sides
-    mine = np.concatenate([side.sha256 for side in (sides.train, sides.held_out, sides.test)])
-    return float(np.isin(reference.sha256, mine).mean())
+    mine = np.isin(reference.sha256, np.concatenate([side.sha256 for side in (sides.held_out, sides.test)]))
+    return float((mine | sides.to_train(reference.sha256)).mean())
 
 
 def _bundle(candidate: Challenger, version: ModelVersion, scratch: Path) -> Bundle:
@@ -168,20 +168,21 @@ def _on_its_own(candidate: Challenger, champion: Bundle) -> Comparison:
         labels=held_out.labels,
         patients=held_out.patients,
         candidate=candidate.probabilities,
-        champion=champion.probability(_features(candidate.prepared, champion, held_out)),
+        champion=_answers(candidate.prepared, champion, held_out),
     )
 
 
-def _features(prepared: Prepared, bundle: Bundle, held_out: FeatureTable) -> np.ndarray:
-    """The rows of a table in the features of a model's own spec, extracted if it is not today's."""
+def _answers(prepared: Prepared, bundle: Bundle, held_out: Rows) -> np.ndarray:
+    """What a model says of rows (N,), by the features of its own spec, which are extracted if it is not today's."""
     if bundle.spec.fingerprint == DEFAULT_SPEC.fingerprint:
-        return held_out.features
+        return held_out.each(lambda piece: bundle.probability(piece.features))
     write_line(
         f"the champion was trained on features of spec {bundle.spec.fingerprint[:12]}; extracting them to compare"
     )
     table = prepared.sides(bundle.spec).held_out
     position = {sha256: index for index, sha256 in enumerate(table.sha256)}
-    return table.features[[position[sha256] for sha256 in held_out.sha256]]
+    answers = table.each(lambda piece: bundle.probability(piece.features))
+    return answers[[position[sha256] for sha256 in held_out.sha256]]
 
 
 def _is_covered(candidate: Challenger, reference: JudgedReference, comparisons: list[Comparison]) -> bool:
@@ -202,7 +203,7 @@ def _on_the_reference(
     here = {sha256: index for index, sha256 in enumerate(held_out.sha256)}
     place = np.array([here.get(sha256, -1) for sha256 in reference.sha256])
     same_spec = reference.spec == candidate.bundle.spec.to_json()
-    usable = ~np.isin(reference.sha256, candidate.sides.train.sha256) & (same_spec | (place >= 0))
+    usable = ~candidate.sides.to_train(reference.sha256) & (same_spec | (place >= 0))
     labels = np.where(place >= 0, held_out.labels[place], reference.labels)
     if len(np.unique(labels[usable])) < 2:
         why = "it was trained on them" if same_spec else "it has other features, and their pictures are not here"

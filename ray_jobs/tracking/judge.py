@@ -11,7 +11,7 @@ import numpy as np
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.evaluate import Evaluation, evaluate, evaluate_views, view_probabilities
 from ray_jobs.learning.gate import Footprint, GateDecision, decide
-from ray_jobs.learning.table import FeatureTable, Sides
+from ray_jobs.learning.table import Rows, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
 from registry.approval import Passed, wait_for_approval
@@ -58,9 +58,9 @@ def judge(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "candidate"
         bundle = fetch(settings, version, folder)
-        probabilities = bundle.probability(held_out.features)
+        probabilities = held_out.each(lambda piece: bundle.probability(piece.features))
         evaluation = evaluate(held_out.labels, probabilities, held_out.patients, threshold=bundle.threshold)
-        views = view_probabilities(held_out.judged, bundle.probability)
+        views = held_out.each(lambda piece: view_probabilities(piece.judged, bundle.probability))
         shifted = evaluate_views(held_out.labels, views, held_out.patients, threshold=bundle.threshold)
         test = _test_evaluation(sides.test, bundle)
         candidate = Challenger(
@@ -103,10 +103,11 @@ def judge(
     return result
 
 
-def _test_evaluation(table: FeatureTable, bundle: Bundle) -> Evaluation | None:
+def _test_evaluation(table: Rows, bundle: Bundle) -> Evaluation | None:
     if len(np.unique(table.labels)) < 2:
         return None
-    return evaluate(table.labels, bundle.probability(table.features), table.patients, threshold=bundle.threshold)
+    found = table.each(lambda piece: bundle.probability(piece.features))
+    return evaluate(table.labels, found, table.patients, threshold=bundle.threshold)
 
 
 def verdict_of(decision: GateDecision, *, waits: bool) -> str:

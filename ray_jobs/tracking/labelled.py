@@ -12,10 +12,9 @@ from ray_jobs.dataset.errors import TooLittleData
 from ray_jobs.dataset.layout import LABELS, Label
 from ray_jobs.dataset.manifest import Manifest, load_manifest
 from ray_jobs.dataset.split import sides
-from ray_jobs.feature_table.extraction import load_table
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.table import FeatureTable
-from ray_jobs.runtime.progress import write_line
+from ray_jobs.feature_table.stored import named_rows
+from ray_jobs.learning.table import Rows
 from ray_jobs.tracking.lineage import Lineage, lineage_of
 from ray_jobs.tracking.reference import NoReferenceError, load_reference
 from registry.bundle import POSITIVE, Bundle
@@ -36,7 +35,7 @@ class LabelledXrays:
     bundle: Bundle
     prepared: Prepared
     spec: FeatureSpec
-    table: FeatureTable
+    table: Rows
     names: np.ndarray
     probabilities: np.ndarray
     known_patients: np.ndarray
@@ -58,14 +57,13 @@ def labelled_xrays(settings: Settings, version: ModelVersion, *, least: tuple[in
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
     spec = without_views(bundle.spec)
-    write_line(str(prepared.extract(spec)))
-    whole = load_table(prepared.manifest, prepared.state, spec)
+    whole = prepared.everything(spec)
     learnt, patients = _learnt(settings, prepared, version, whole)
     table = whole.only(~learnt)
     rows = {label: table.labels == int(label == POSITIVE) for label in LABELS}
     counts = {label: (int(mine.sum()), len(set(table.patients[mine]))) for label, mine in rows.items()}
     _enough(counts, prepared, least, purpose, left_out=int(learnt.sum()))
-    paths = prepared.manifest.table("sha256", "path")
+    paths = named_rows(prepared.manifest, set(table.sha256.tolist()), "sha256", "path")
     name = dict(zip(paths.column("sha256").to_pylist(), paths.column("path").to_pylist(), strict=True))
     return LabelledXrays(
         version=version,
@@ -74,7 +72,7 @@ def labelled_xrays(settings: Settings, version: ModelVersion, *, least: tuple[in
         spec=spec,
         table=table,
         names=np.array([name[sha256].rpartition("/")[2] for sha256 in table.sha256]),
-        probabilities=bundle.probability(table.features),
+        probabilities=table.each(lambda piece: bundle.probability(piece.features)),
         known_patients=np.isin(table.patients, list(patients)),
         left_out=int(learnt.sum()),
     )
@@ -115,9 +113,7 @@ def _enough(
     )
 
 
-def _learnt(
-    settings: Settings, prepared: Prepared, version: ModelVersion, table: FeatureTable
-) -> tuple[np.ndarray, set[str]]:
+def _learnt(settings: Settings, prepared: Prepared, version: ModelVersion, table: Rows) -> tuple[np.ndarray, set[str]]:
     """Which rows (N,) a version was trained on, and the ids of the patients it was trained on, as far as is known.
 
     The manifest of its data says so. Where that is gone, a dataset with X-rays that the version was judged by is taken
@@ -136,7 +132,7 @@ def _learnt(
     return np.zeros(len(table), bool), set()
 
 
-def _judged_by_these(state: State, origin: Lineage, table: FeatureTable) -> bool:
+def _judged_by_these(state: State, origin: Lineage, table: Rows) -> bool:
     try:
         return origin.reference is not None and bool(
             np.isin(load_reference(state, origin.reference).sha256, table.sha256).any()

@@ -69,13 +69,13 @@ def measure(
             if name == "held_out":
                 raise TooLittleData("no held-out X-ray of one of the classes can be decoded; see the quarantine report")
             continue
-        scores[name] = found = ask(table.features)
+        scores[name] = found = table.each(lambda piece: ask(piece.features))
         evaluations[name] = evaluate(table.labels, found, table.patients, threshold=fitted.threshold)
         if fitted.unsure:
             abstention[name] = covered(table.labels, found, fitted.threshold, fitted.unsure)
         run.log_figures(plots(table.labels, found, evaluations[name], unsure=fitted.unsure), name)
     held_out = sides.held_out
-    shifted = view_probabilities(held_out.judged, ask)
+    shifted = held_out.each(lambda piece: view_probabilities(piece.judged, ask))
     if shifted_evaluation := evaluate_views(held_out.labels, shifted, held_out.patients, threshold=fitted.threshold):
         evaluations["held_out_shifted"] = shifted_evaluation
     if fitted.unsure:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 
 from features.spec import FeatureSpec
-from ray_jobs.learning.table import FeatureTable
+from ray_jobs.learning.table import Rows
 from ray_jobs.tracking.lineage import lineage_of
 from registry.errors import FixableError
 from registry.settings import Settings
@@ -49,7 +49,7 @@ class JudgedReference(Reference):
     spec: str
 
 
-def keep_reference(state: State, held_out: FeatureTable, scores: np.ndarray, spec: FeatureSpec) -> str:
+def keep_reference(state: State, held_out: Rows, scores: np.ndarray, spec: FeatureSpec) -> str:
     """Keep held-out X-rays, and a model's scores (N,) of them, in the state under the sha256 that is returned.
 
     Patients become numbers, and no picture and no path is kept. Of more than ten thousand X-rays, those of patients
@@ -58,7 +58,8 @@ def keep_reference(state: State, held_out: FeatureTable, scores: np.ndarray, spe
     groups = np.unique(held_out.patients, return_inverse=True)[1]
     drawn = np.random.default_rng(0).permutation(groups.max() + 1)[groups]
     chosen = np.sort(np.argsort(drawn, kind="stable")[:ROWS])
-    rows = held_out.features[chosen].astype(np.float32)
+    kept = np.isin(np.arange(len(held_out)), chosen)
+    rows = held_out.only(kept).each(lambda piece: piece.features.astype(np.float32))
     table = pa.table(
         {
             "sha256": pa.array(held_out.sha256[chosen].tolist(), pa.string()),

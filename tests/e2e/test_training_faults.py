@@ -47,7 +47,7 @@ train.main()
 """
 BEFORE_PROMOTION = [
     "ray_jobs.feature_table.prepare:describe:before",  # the manifest stands, nothing is extracted
-    "ray_jobs.feature_table.prepare:load_table:before",  # everything is extracted
+    "ray_jobs.feature_table.prepare:stored_sides:before",  # everything is extracted
     "ray_jobs.tracking.runs:ParentRun.log_trial:after",  # the first trial is logged, the second is not
     "ray_jobs.train:run_sweep:after",
     "ray_jobs.train:write_bundle:before",  # fitted, evaluated, nothing stored
