@@ -19,8 +19,10 @@ import ray
 
 from features.reading.decode import READING_VERSION
 from features.reading.errors import ImageError
+from ray_jobs.dataset.ahead import read_ahead
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
+from ray_jobs.dataset.listing import Listing
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
@@ -53,7 +55,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringJob:
-    """A model and the pictures that it scores, cut into batches; workers keep each batch until the job is done.
+    """A model and the pictures that it scores in batches, kept by workers until the job is done; these get no listing.
 
     One that `abstains` gives no answer that is near the threshold. With `reports`, a folder, each answer about a DICOM
     image is written there as a structured report too.
@@ -64,7 +66,7 @@ class ScoringJob:
     version: int
     state: State
     key: str
-    batches: tuple[tuple[str, ...], ...]
+    listing: Listing | None
     abstains: bool = False
     model: str = ""
     digest: str = ""
@@ -90,23 +92,21 @@ class ScoringJob:
         UsageError
             If the source holds no file.
         """
-        entries = sorted(source.entries(), key=lambda entry: entry.path)
-        if not entries:
+        listing = Listing(source)
+        if not len(listing):
             raise UsageError(f"{source.uri} holds no pictures, so there is nothing to score; name another with --data")
         how = f"{source.uri}\0{digest}\0{READING_VERSION}\0{BATCH}\0{abstains}"
         how += f"\0{reports.base}" if reports else ""
         key = hashlib.sha256(how.encode("utf-8", "surrogatepass"))
-        for entry in entries:
+        for entry in listing:
             key.update(f"\0{entry.path}\0{entry.size}\0{entry.version}".encode("utf-8", "surrogatepass"))
-        paths = tuple(entry.path for entry in entries)
-        batches = tuple(paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
         return cls(
             source=source,
             bundle=bundle,
             version=version,
             state=state,
             key=key.hexdigest()[:16],
-            batches=batches,
+            listing=listing,
             abstains=abstains,
             model=model,
             digest=digest,
@@ -129,11 +129,12 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
     An image that cannot be scored, or is no chest X-ray, has its error; one that is scored with a doubt its warning.
     Batches that an interrupted run kept are read, not scored again. Only a few batches are in memory at a time.
     """
+    if job.listing is None:
+        raise ValueError("a job on a worker has no listing of its pictures")
     connect(ray_address)
-    # The paths stay here: every worker would otherwise hold the names of all images.
-    common = ray.put(replace(job, batches=()))
-    with Progress("predict", unit="image", total=sum(map(len, job.batches))) as progress:
-        for rows in in_turn(lambda batch: _batch.remote(common, *batch), enumerate(job.batches), "predict"):
+    common, batches = ray.put(replace(job, listing=None)), enumerate(job.listing.batches(BATCH))
+    with Progress("predict", unit="image", total=len(job.listing)) as progress:
+        for rows in in_turn(lambda batch: _batch.remote(common, *batch), batches, "predict"):
             progress.update(len(rows))
             yield rows
 
@@ -145,12 +146,12 @@ def _batch(job: ScoringJob, index: int, paths: tuple[str, ...]) -> pa.RecordBatc
         return pq.read_table(BytesIO(job.state.read(kept)), schema=SCHEMA).combine_chunks().to_batches()[0]
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     rows, unread = list[dict[str, object]](), False
-    for path in paths:
-        try:
-            rows.append(_row(job, path))
-        except EntryError as error:
-            rows.append(_empty(job, path) | {"error": _text(str(error))})
+    for path, data in zip(paths, read_ahead(job.source, paths), strict=True):
+        if isinstance(data, EntryError):
+            rows.append(_empty(job, path) | {"error": _text(str(data))})
             unread = True
+        else:
+            rows.append(_row(job, path, data))
     batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
     if not unread:  # a picture that could not be read is tried again by the next run
         content = BytesIO()
@@ -159,8 +160,7 @@ def _batch(job: ScoringJob, index: int, paths: tuple[str, ...]) -> pa.RecordBatc
     return batch
 
 
-def _row(job: ScoringJob, path: str) -> dict[str, object]:
-    data = job.source.read(path)
+def _row(job: ScoringJob, path: str, data: bytes) -> dict[str, object]:
     try:
         scored = job.bundle.score(data)
     except ImageError as error:

@@ -1,8 +1,7 @@
 """Build the manifest of a source: list, hash what is new, quarantine, count, write."""
 
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -10,6 +9,7 @@ from pyarrow.fs import FileSystem
 
 from features.reading.decode import is_image
 from features.reading.limits import Limits
+from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.catalogue import Catalogue
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError, SourceError, TooLittleData
@@ -43,6 +43,12 @@ class Minimum:
 
 FOR_TRAINING = Minimum()
 
+Finding = tuple[str, int, str, str, str]
+"""``(sha256, size, reason, detail, path)`` of a file that was read."""
+
+Examiner = Callable[[Source, Iterator[list[tuple[str, int]]], int], Iterator[list[Finding]]]
+"""Examines lots of (path, size) of a source, so many files in all, and gives their findings in the same order."""
+
 
 def build_manifest(
     source: Source,
@@ -50,13 +56,14 @@ def build_manifest(
     filesystem: FileSystem,
     base: str,
     minimum: Minimum | None = FOR_TRAINING,
-    threads: int = 8,
+    examiner: Examiner | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """List ``source``, hash what is new since its last manifest below ``base``, and write manifest and report.
 
-    ``on_progress`` is called with (entries hashed, entries to hash). Without a ``minimum`` nothing has to be left, for
-    data that are not trained on. Both files are written even where too little is left, so that the report can be read.
+    ``examiner`` reads and hashes the files, by default here. ``on_progress`` is called with (entries hashed, entries to
+    hash). Without a ``minimum`` nothing has to be left, for data that are not trained on. Both files are written even
+    where too little is left, so that the report can be read.
 
     Raises
     ------
@@ -72,7 +79,7 @@ def build_manifest(
         _both_labels(catalogue, source)
         if previous := load_manifest(source, filesystem=filesystem, base=base):
             catalogue.reuse(previous)
-        hashed = _hash(source, catalogue, threads=threads, on_progress=on_progress)
+        hashed = _hash(source, catalogue, examiner=examiner or examine_here, on_progress=on_progress)
         catalogue.settle()
         manifest = _summarised(source, catalogue, filesystem=filesystem, base=base)
         publish(catalogue.unused(), QUARANTINE_SCHEMA, filesystem=filesystem, path=manifest.quarantine_path)
@@ -96,24 +103,29 @@ def _both_labels(catalogue: Catalogue, source: Source) -> None:
         )
 
 
-def _hash(source: Source, catalogue: Catalogue, *, threads: int, on_progress: Callable[[int, int], None] | None) -> int:
+def _hash(
+    source: Source, catalogue: Catalogue, *, examiner: Examiner, on_progress: Callable[[int, int], None] | None
+) -> int:
     total, done = catalogue.count(hashed=False), 0
     if total == 0:
         return 0
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        for rows in catalogue.unhashed(_CHUNK):
-            findings = []
-            for finding in pool.map(lambda row: _examined(source, *row), rows):
-                findings.append(finding)
-                done += 1
-                if on_progress:
-                    on_progress(done, total)
-            catalogue.record(findings)
+    for findings in examiner(source, catalogue.unhashed(_CHUNK), total):
+        catalogue.record(findings)
+        for _ in findings:
+            done += 1
+            if on_progress:
+                on_progress(done, total)
     return total
 
 
-def _examined(source: Source, path: str, size: int) -> tuple[str, int, str, str, str]:
-    """``(sha256, size, reason, detail, path)`` of one entry."""
+def examine_here(source: Source, lots: Iterator[list[tuple[str, int]]], _total: int) -> Iterator[list[Finding]]:
+    """What was found in each lot of files, given as (path, size), read by threads of this process."""
+    for lot in lots:
+        yield list(ahead(lambda row: examine(source, *row), lot))
+
+
+def examine(source: Source, path: str, size: int) -> Finding:
+    """Read and hash one file."""
     if size == 0:
         return "", 0, Reason.UNREADABLE.value, "the file is empty", path
     if size > MAX_BYTES:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileType
+from pyarrow.fs import FileSelector, FileType
 
 from features.extract import extract_views
 from features.reading.decode import READING_VERSION
 from features.reading.errors import ImageError
 from features.spec import FeatureSpec
+from ray_jobs.dataset.ahead import read_ahead
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.parquet import publish
@@ -21,6 +22,9 @@ from registry.state import State
 
 _FINGERPRINT = b"hm-mlflow.spec"
 _READING = b"hm-mlflow.reading"
+
+Shard = dict[str, tuple[str, np.ndarray | None]]
+"""By an image's sha256, why it has no features or "", and its features, (spec.rows.count, D)."""
 
 
 class CacheError(FixableError):
@@ -37,7 +41,7 @@ class FailedImage:
 
 
 def shard_path(state: State, spec: FeatureSpec, prefix: str) -> str:
-    """The file of all images whose sha256 begins with two hex digits."""
+    """The file of all images whose sha256 begins with some hex digits (see `Manifest.digits`)."""
     return state.path("features", spec.fingerprint[:16], f"{prefix}.parquet")
 
 
@@ -55,19 +59,27 @@ def cached(state: State, spec: FeatureSpec, prefix: str) -> dict[str, str]:
     return dict(zip(table.column("sha256").to_pylist(), table.column("error").to_pylist(), strict=True))
 
 
+def stored_prefixes(state: State, spec: FeatureSpec) -> frozenset[str]:
+    """The prefixes of all shards that the cache has a file of."""
+    folder = FileSelector(shard_path(state, spec, "").rpartition("/")[0], allow_not_found=True)
+    names = (info.base_name for info in state.filesystem.get_file_info(folder))
+    return frozenset(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+
+
 def extract_shard(
     source: Source, state: State, spec: FeatureSpec, prefix: str, images: Iterable[tuple[str, str]]
 ) -> list[FailedImage]:
     """Extract images, given as (path, sha256) of one shard, into the cache beside what it has; return what failed.
 
     Rows are sorted by sha256, so the file's bytes depend on which images it holds and on nothing else. It is replaced
-    whole or not at all: a worker that dies leaves what was there.
+    whole or not at all: a worker that dies leaves what was there. The next images are read while one is described.
     """
-    rows: dict[str, tuple[str, np.ndarray | None]] = {}
-    failures = []
-    for path, sha256 in images:
+    rows: Shard = {}
+    failures, images = list[FailedImage](), list(images)
+    for (path, sha256), data in zip(images, read_ahead(source, (path for path, _ in images)), strict=True):
         try:
-            data = source.read(path)
+            if isinstance(data, EntryError):
+                raise data
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise EntryError("the file changed after it was listed; run the job again to take it in")
             rows[sha256] = ("", extract_views(data, spec))
@@ -76,15 +88,49 @@ def extract_shard(
         except ImageError as error:
             rows[sha256] = (str(error), None)
             failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
-    path = shard_path(state, spec, prefix)
-    exists = state.filesystem.get_file_info(path).type == FileType.File
-    if exists and _read_as_today(before := _read(state, spec, path, None)):
-        features = _matrix(before, spec)
-        known = zip(before.column("sha256").to_pylist(), before.column("error").to_pylist(), features, strict=True)
-        for sha256, reason, vectors in known:
-            rows.setdefault(sha256, (reason, None if reason else vectors))
-    publish([_batch(rows, spec)], _schema(spec), filesystem=state.filesystem, path=path)
+    _add(state, spec, prefix, rows)
     return failures
+
+
+def take_over(
+    state: State, spec: FeatureSpec, prefix: str, images: Iterable[tuple[str, str]], others: Iterable[str]
+) -> tuple[list[tuple[str, str]], list[FailedImage]]:
+    """Copy what shards of other lengths of prefix have of a shard's images; return what is left, and what failed there.
+
+    A dataset that grows beyond a limit has smaller shards from then on. What was extracted before is not lost to it.
+    """
+    images = list(images)
+    found: Shard = {}
+    for other in others:
+        found |= _rows_of(state, spec, other)
+    taken = {sha256: found[sha256] for _, sha256 in images if sha256 in found}
+    if taken:
+        _add(state, spec, prefix, taken)
+    failures = [
+        FailedImage(path=path, sha256=sha256, detail=taken[sha256][0])
+        for path, sha256 in images
+        if sha256 in taken and taken[sha256][0]
+    ]
+    return [image for image in images if image[1] not in taken], failures
+
+
+def _add(state: State, spec: FeatureSpec, prefix: str, rows: Shard) -> None:
+    """Write a shard with rows and whatever else it has."""
+    merged = _rows_of(state, spec, prefix) | rows
+    publish([_batch(merged, spec)], _schema(spec), filesystem=state.filesystem, path=shard_path(state, spec, prefix))
+
+
+def _rows_of(state: State, spec: FeatureSpec, prefix: str) -> Shard:
+    """What a shard has that this decoder would say too."""
+    path = shard_path(state, spec, prefix)
+    if state.filesystem.get_file_info(path).type != FileType.File:
+        return {}
+    table = _read(state, spec, path, None)
+    if not _read_as_today(table):
+        return {}
+    columns = (table.column(name).to_pylist() for name in ("sha256", "error"))
+    known = zip(*columns, _matrix(table, spec), strict=True)
+    return {sha256: (reason, None if reason else vectors) for sha256, reason, vectors in known}
 
 
 def load_shard(
@@ -124,7 +170,7 @@ def _read_as_today(table: pa.Table) -> bool:
     return (table.schema.metadata or {}).get(_READING) == str(READING_VERSION).encode()
 
 
-def _batch(rows: dict[str, tuple[str, np.ndarray | None]], spec: FeatureSpec) -> pa.RecordBatch:
+def _batch(rows: Shard, spec: FeatureSpec) -> pa.RecordBatch:
     ordered = sorted(rows.items())
     # A failure has zeros, which nobody reads: a null in a fixed-size list would not make the file smaller.
     matrix = np.zeros((len(ordered), *_shape(spec)), dtype=np.float32)

@@ -9,14 +9,18 @@ import pyarrow as pa
 import ray
 
 from features.spec import FeatureSpec
+from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
-from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard
+from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard, stored_prefixes, take_over
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from registry.state import State
+
+Work = tuple[str, list[tuple[str, str]], list[str]]
+"""A shard's prefix, its images that it lacks, as (path, sha256), and shards of other lengths that may have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +54,16 @@ def extract_features(
     """
     new, known, failures = 0, 0, list[FailedImage]()
 
-    def missing() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    stored = stored_prefixes(state, spec)
+    others = {prefix for prefix in stored if len(prefix) != manifest.digits}
+
+    def look(shard: tuple[str, pa.Table]) -> tuple[str, list[tuple[str, str]], dict[str, str]]:
+        prefix, rows = shard
+        return prefix, _images(rows), cached(state, spec, prefix) if prefix in stored else {}
+
+    def missing() -> Iterator[Work]:
         nonlocal known
-        for prefix, rows in manifest.shards():
-            images = _images(rows)
-            there = cached(state, spec, prefix)
+        for prefix, images, there in ahead(look, manifest.shards()):
             failures.extend(
                 FailedImage(path=path, sha256=key, detail=there[key]) for path, key in images if there.get(key)
             )
@@ -62,13 +71,14 @@ def extract_features(
             known += len(images) - len(lacking)
             progress.update(len(images) - len(lacking))
             if lacking:
-                yield prefix, lacking
+                yield prefix, lacking, [name for name in others if name.startswith(prefix) or prefix.startswith(name)]
 
     with Progress("features", unit="image", total=manifest.rows) as progress:
-        for count, failed in on_workers(source, state, spec, missing(), ray_address):
+        for count, taken, failed in on_workers(source, state, spec, missing(), ray_address):
             new += count
+            known += taken
             failures += failed
-            progress.update(count)
+            progress.update(count + taken)
     add_undecodable(manifest, [Undecodable(path=f.path, sha256=f.sha256, detail=f.detail) for f in failures])
     return Extraction(extracted=new, cached=known, without=frozenset(failure.sha256 for failure in failures))
 
@@ -81,10 +91,13 @@ def on_workers(
     source: Source,
     state: State,
     spec: FeatureSpec,
-    shards: Iterable[tuple[str, list[tuple[str, str]]]],
+    shards: Iterable[Work],
     ray_address: str | None,
-) -> Iterator[tuple[int, list[FailedImage]]]:
-    """Extract shards on the cluster, a few ahead of the workers; yield how many images each had, and its failures."""
+) -> Iterator[tuple[int, int, list[FailedImage]]]:
+    """Extract shards on the cluster, a few ahead of the workers.
+
+    Yields of each shard how many images were extracted, how many were found in other shards, and the failures of both.
+    """
     shards = iter(shards)
     first = next(shards, None)
     if first is None:
@@ -102,8 +115,11 @@ def on_workers(
 
 @ray.remote(max_retries=5)
 def _extract_shard(
-    common: tuple[Source, State, FeatureSpec], prefix: str, images: list[tuple[str, str]]
-) -> tuple[int, list[FailedImage]]:
+    common: tuple[Source, State, FeatureSpec], prefix: str, images: list[tuple[str, str]], others: list[str]
+) -> tuple[int, int, list[FailedImage]]:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, state, spec = common
-    return len(images), extract_shard(source, state, spec, prefix, images)
+    left, failures = take_over(state, spec, prefix, images, others) if others else (images, [])
+    if left:
+        failures += extract_shard(source, state, spec, prefix, left)
+    return len(left), len(images) - len(left), failures

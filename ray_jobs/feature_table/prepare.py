@@ -8,6 +8,7 @@ from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.extraction import Extraction, extract_features
+from ray_jobs.feature_table.hashing import Hashing
 from ray_jobs.feature_table.stored import no_features, stored_rows, stored_sides
 from ray_jobs.learning.table import Sides, StoredFeatures
 from ray_jobs.runtime.progress import Progress, write_line
@@ -78,6 +79,7 @@ def prepare(settings: Settings, *, minimum: Minimum | None = FOR_TRAINING) -> Pr
             filesystem=state.filesystem,
             base=state.path("datasets"),
             minimum=minimum,
+            examiner=Hashing(settings.ray_address),
             on_progress=lambda done, total: progress.reach(done, total=total),
         )
     write_line(describe(manifest))

@@ -39,7 +39,8 @@ class LearningCurve:
         return {"learning_curve_gain": self.gain, "learning_curve_gain_error": self.error}
 
     def __str__(self) -> str:
-        told = "raise TRAINING_SAMPLE" if self.more_would_help else "more would hardly help"
+        told = "more would hardly help" if self.gain < WORTH else "that may be chance"
+        told = "raise TRAINING_SAMPLE" if self.more_would_help else told
         return f"AUC {self.gain:+.4f} ± {self.error:.4f} from {self.sizes[-2]:,} to {self.sizes[-1]:,} X-rays: {told}"
 
 

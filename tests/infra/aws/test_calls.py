@@ -19,7 +19,7 @@ from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.prepare import prepare
-from ray_jobs.predict import SCHEMA, ScoringJob, _batch
+from ray_jobs.predict import BATCH, SCHEMA, ScoringJob, _batch
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.tracking.reference import keep_reference, load_reference
 from ray_jobs.upload import upload
@@ -123,7 +123,7 @@ def a_batch(bundle: Bundle) -> None:
     out.try_out()
     job = ScoringJob.of(open_source(f"{DATA}/NORMAL"), bundle, 1, "digest", open_state(STATE))
     for _ in range(2):
-        rows = [_batch._function(job, index, paths) for index, paths in enumerate(job.batches)]
+        rows = [_batch._function(job, index, paths) for index, paths in enumerate(job.listing.batches(BATCH))]
     out.write(rows, SCHEMA)
     job.forget()
 

@@ -1,18 +1,23 @@
 """The sides of a manifest, read shard by shard: the same rows as all at once, and only what is asked for."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ray_jobs.dataset.errors import DatasetError
-from ray_jobs.feature_table.cache import extract_shard, shard_path
+from ray_jobs.dataset.errors import DatasetError, SourceError
+from ray_jobs.dataset.sources import open_source
+from ray_jobs.feature_table.cache import extract_shard, shard_path, stored_prefixes
+from ray_jobs.feature_table.extraction import extract_features
+from ray_jobs.feature_table.hashing import Hashing
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.feature_table.stored import named_rows, stored_rows, stored_sides
 from ray_jobs.learning.evaluate import view_probabilities
 from ray_jobs.learning.table import FeatureTable, Sides
 from registry.settings import Settings
+from registry.state import open_state
 from tests.quick_spec import QUICK
 
 COUNT = 120
@@ -97,3 +102,45 @@ def test_features_that_another_job_replaced_are_missed_by_name(prepared):
 def test_a_dataset_of_any_size_is_cut_into_shards_of_seconds(prepared):
     for rows, digits in ((5_000, 2), (262_144, 2), (262_145, 3), (4_194_304, 3), (10_000_000, 4)):
         assert replace(prepared.manifest, rows=rows).digits == digits
+
+
+def test_a_dataset_that_grows_into_smaller_shards_takes_over_what_was_extracted(prepared, cluster, tmp_path):
+    state = open_state(str(tmp_path))
+    coarse = Path(state.path("features")).parent / "features"
+    shutil.copytree(prepared.state.path("features"), coarse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray_jobs.dataset.manifest.SHARD", COUNT / 16**2 / 2)  # half as many as there are
+        assert prepared.manifest.digits == 3
+        for expected in ((0, COUNT), (0, COUNT)):
+            done = extract_features(prepared.source, prepared.manifest, state, QUICK)
+            assert (done.extracted, done.cached, done.failed) == (*expected, 0)
+        fine = stored_rows(prepared.manifest, state, QUICK).read()
+    same(fine, stored_rows(prepared.manifest, prepared.state, QUICK).read())
+    names = stored_prefixes(state, QUICK)
+    assert {len(name) for name in names} == {2, 3}
+    for name in names:  # and back: what the smaller shards have is not extracted for a larger one either
+        if len(name) == 2:
+            Path(shard_path(state, QUICK, name)).unlink()
+    done = extract_features(prepared.source, prepared.manifest, state, QUICK)
+    assert (done.extracted, done.cached) == (0, COUNT)
+    for path in Path(prepared.state.path("features")).rglob("*.parquet"):
+        assert path.read_bytes() == Path(shard_path(state, QUICK, path.stem)).read_bytes()
+
+
+def test_many_files_are_hashed_on_the_workers_with_the_same_manifest(prepared, cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("ray_jobs.feature_table.hashing.FEW", 50)
+    monkeypatch.setattr("ray_jobs.dataset.build._CHUNK", 40)
+    here = []
+    monkeypatch.setattr("ray_jobs.feature_table.hashing.examine_here", lambda *_: here.append(1))
+    other = prepare(Settings(data_uri=f"synthetic:{COUNT}", state_uri=str(tmp_path)))
+    assert not here
+    assert other.manifest.hashed == COUNT
+    assert Path(other.manifest.path).read_bytes() == Path(prepared.manifest.path).read_bytes()
+
+
+def test_a_source_that_fails_on_a_worker_is_told_as_it_is_here(cluster, monkeypatch, folder):
+    monkeypatch.setattr("ray_jobs.feature_table.hashing.FEW", 1)
+    source = open_source(str(folder))
+    shutil.rmtree(folder)
+    with pytest.raises(SourceError, match="does not exist"):
+        list(Hashing(None)(source, iter([[("NORMAL/a.png", 5)]]), 2))
