@@ -2,9 +2,16 @@
 
 ``python -m benchmarks.scaling_measured --data FOLDER`` (X-rays as the jobs take them). Units are measured on 500 images
 and predict 1,000 and 5,000. It counts processor seconds, which other programs change little. Linux only.
+
+``python -m benchmarks.scaling_measured --generated 10000 100000 1000000`` measures whole runs on generated data,
+each by `benchmarks.scaling_run` in a process of its own: seconds, and the peaks of driver and workers, whose growth it
+compares. ``--wide`` gives each X-ray as many features as real ones have.
 """
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -144,10 +151,42 @@ def sweeps(table: FeatureTable) -> None:
 
 
 def main() -> None:
-    """Measure, predict, compare."""
+    """One of the two."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", metavar="FOLDER", required=True)
-    source = open_source(parser.parse_args().data)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", metavar="FOLDER", help="measure units on X-rays as the jobs take them")
+    what.add_argument("--generated", metavar="COUNT", type=int, nargs="+", help="measure runs on generated data")
+    parser.add_argument("--wide", action="store_true", help="with --generated: features as wide as those of X-rays")
+    options = parser.parse_args()
+    if options.generated:
+        generated(sorted(options.generated), wide=options.wide)
+    else:
+        measure(open_source(options.data))
+
+
+def generated(counts: list[int], *, wide: bool) -> None:
+    """Run each size, print what it took, and how much each phase grew with the dataset since the size before."""
+    before: tuple[int, dict[str, dict[str, float]]] | None = None
+    for count in counts:
+        command = [sys.executable, "-m", "benchmarks.scaling_run", str(count), *(["--wide"] if wide else [])]
+        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(answer.stdout.splitlines()[-1])
+        told = found.pop("auc")
+        print(f"{count:,} images; fitted on {told['fitted']:,}, AUC {told['value']:.3f} of {told['judged']:,} held out")
+        for name, phase in found.items():
+            grown = ""
+            if before:
+                times, old = count / before[0], before[1][name]
+                grown = f"; over linear ×{phase['seconds'] / old['seconds'] / times:.2f}" + "".join(
+                    f", {whose} ×{phase[whose] / old[whose]:.2f}" for whose in ("driver", "worker")
+                )
+            peaks = f"peak of the driver {phase['driver']:,.0f} MiB, of a worker {phase['worker']:,.0f} MiB"
+            print(f"  {name:<20} {phase['seconds']:>7.1f} s, {peaks}{grown}", flush=True)
+        before = count, found
+
+
+def measure(source: Source) -> None:
+    """Units, and what they predict, on real X-rays."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
         phases(part(source, 50), open_state(f"{scratch}/warm"))  # what is only done once is not counted

@@ -17,7 +17,7 @@ from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, description
 from ray_jobs.learning.fit import Fitted, fit
-from ray_jobs.learning.learning_curve import PARTS, LearningCurve, curve_plot, fit_part, learning_curve
+from ray_jobs.learning.learning_curve import PARTS, LearningCurve, fit_part, learning_curve
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
@@ -79,6 +79,8 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
         metrics=measured.metrics() | _metrics(best, fitted) | (curve.metrics() if curve else {}),
     )
     if curve:
+        from ray_jobs.learning.plots import curve_plot  # noqa: PLC0415 - brings matplotlib
+
         run.log_figures({"learning_curve.png": curve_plot(curve)}, "training")
     with span("register"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"

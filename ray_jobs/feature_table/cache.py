@@ -88,7 +88,7 @@ def extract_shard(
         except ImageError as error:
             rows[sha256] = (str(error), None)
             failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
-    _add(state, spec, prefix, rows)
+    add_rows(state, spec, prefix, rows)
     return failures
 
 
@@ -105,7 +105,7 @@ def take_over(
         found |= _rows_of(state, spec, other)
     taken = {sha256: found[sha256] for _, sha256 in images if sha256 in found}
     if taken:
-        _add(state, spec, prefix, taken)
+        add_rows(state, spec, prefix, taken)
     failures = [
         FailedImage(path=path, sha256=sha256, detail=taken[sha256][0])
         for path, sha256 in images
@@ -114,7 +114,7 @@ def take_over(
     return [image for image in images if image[1] not in taken], failures
 
 
-def _add(state: State, spec: FeatureSpec, prefix: str, rows: Shard) -> None:
+def add_rows(state: State, spec: FeatureSpec, prefix: str, rows: Shard) -> None:
     """Write a shard with rows and whatever else it has."""
     merged = _rows_of(state, spec, prefix) | rows
     publish([_batch(merged, spec)], _schema(spec), filesystem=state.filesystem, path=shard_path(state, spec, prefix))

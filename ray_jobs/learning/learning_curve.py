@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ray_jobs.learning.sample import key_of
 from ray_jobs.learning.training_set import TrainingSet
@@ -67,14 +66,3 @@ def learning_curve(trial: Trial, data: TrainingSet, found: Mapping[float, Iterab
         gain=float(last.mean()),
         error=float(last.std(ddof=1) / np.sqrt(len(last))),
     )
-
-
-def curve_plot(curve: LearningCurve) -> Figure:
-    """The curve, its sizes on a logarithmic axis."""
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(curve.sizes, curve.auc, marker="o")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
-    axes.set(xlabel="X-rays fitted on", ylabel="AUC of unseen patients, other views", title="Learning curve")
-    return figure

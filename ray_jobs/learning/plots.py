@@ -10,6 +10,7 @@ from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
 
 from ray_jobs.learning.abstention import coverage_curve, covered
 from ray_jobs.learning.evaluate import Evaluation
+from ray_jobs.learning.learning_curve import LearningCurve
 from ray_jobs.learning.slices import Slice
 
 
@@ -37,6 +38,17 @@ def part_plots(
         "thresholds.png": _thresholds(labels, probabilities, evaluation),
         "slices.png": _slices(slices, evaluation),
     }
+
+
+def curve_plot(curve: LearningCurve) -> Figure:
+    """A learning curve, its sizes on a logarithmic axis."""
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.sizes, curve.auc, marker="o")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
+    axes.set(xlabel="X-rays fitted on", ylabel="AUC of unseen patients, other views", title="Learning curve")
+    return figure
 
 
 def _thresholds(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> Figure:

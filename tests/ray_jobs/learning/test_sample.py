@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.learning_curve import PARTS, curve_plot, fit_part, learning_curve
+from ray_jobs.learning.learning_curve import PARTS, fit_part, learning_curve
+from ray_jobs.learning.plots import curve_plot
 from ray_jobs.learning.sample import choose, order_of_shards
 from ray_jobs.learning.search_space import FAMILIES, Candidate
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
