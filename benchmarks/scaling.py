@@ -233,7 +233,7 @@ def main() -> None:
     print("\n10⁷ images on 64 workers\nlosses/h   shards   extract  worker hours  tasks again  job again")
     for rate, shards in itertools.product((0, 0.05, 0.2, 1.0), (256, 65_536)):
         cluster = Cluster(workers=64, losses_an_hour=rate)
-        found = estimate(10**7, cluster, design=Design(shards=shards)).extracted
+        found = estimate(10**7, cluster, design=replace(Design.of(10**7), shards=shards)).extracted
         print(
             f"{rate:>8} {shards:>8,} {clock(found.seconds):>9} {found.worker_hours:>13,.1f} {found.repeated:>12,}"
             f" {found.stopped:>10}"
