@@ -89,7 +89,9 @@ def parallel(prepared: Prepared, scratch: Path) -> tuple[float, float]:
             return {
                 "one core": lambda: [one_shard(prepared, one, shard) for shard in work],
                 "joblib": lambda: pool(joblib.delayed(one_shard)(prepared, two, shard) for shard in work),
-                "ray": lambda: list(on_workers(prepared.source, open_state(three), DEFAULT_SPEC, work, None)),
+                "ray": lambda: list(
+                    on_workers(prepared.source, open_state(three), DEFAULT_SPEC, [(*one, []) for one in work], None)
+                ),
             }
 
         for start in contestants(scratch / "warm", shards[:16]).values():
