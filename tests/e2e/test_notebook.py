@@ -112,7 +112,7 @@ def test_it_looks_trains_promotes_and_asks_the_webapp(
     (change,) = history(settings)
     assert change.who == "Ana Souza"
     assert change.why.startswith("approved: ")
-    assert "sweep" in told  # what the job said of its progress, in the notebook
+    assert "fitting " in told  # what the job said of its progress, in the notebook
     assert pictures(done) == 6
     assert "No evidence" not in told
     label, prediction = re.search(r"labelled (\w+):\n  label: (\w+)", told).groups()
