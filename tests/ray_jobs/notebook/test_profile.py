@@ -23,7 +23,8 @@ def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*STACK, "WEBAPP_URI", "API_KEY", "API_KEYS", "EXECUTION_ENVIRONMENT"):
         monkeypatch.setenv(name, "")
     for name in profile._TRUST:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a profile sets ends with the test
+        monkeypatch.delenv(name)
     monkeypatch.setattr(socket, "getaddrinfo", socket.getaddrinfo)
     monkeypatch.setattr(profile, "_AUTHORITY", tmp_path / "authority.pem")
 
@@ -89,5 +90,3 @@ def test_the_key_and_the_authority_that_make_token_leaves_are_used(monkeypatch: 
     assert found.api_keys.get_secret_value() == "notebook:a-key-of-the-page"
     assert os.environ["REQUESTS_CA_BUNDLE"] == os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] == str(profile._AUTHORITY)
     assert os.environ["SSL_CERT_FILE"] == "/one/of/ones/own.pem"
-    for name in profile._TRUST:
-        monkeypatch.setenv(name, "")  # so that what the profile has set ends with the test
