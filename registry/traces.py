@@ -1,7 +1,7 @@
 """Traces: where the time of a request or a training goes, by OpenTelemetry, sent to the collector that a setting names.
 
 Without OTEL_EXPORTER_OTLP_ENDPOINT there are none, and a span costs a look at a flag. With it, spans go out over OTLP
-(gRPC) from a thread of their own: a collector that is away costs the spans and nothing else.
+(gRPC) from a thread of their own: a collector that is away costs the spans, and a job two seconds as it ends.
 """
 
 import os
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # half a second, which only those owe who want traces
 
 # W3C's header as an environment variable: what a process that is started continues.
 PARENT_VARIABLE = "TRACEPARENT"
+_PATIENCE_S = "2"  # what a job waits, as it ends, for a collector that is away; the default is 10
 _FLUSH_MS = 3_000
 _tracer = trace.get_tracer("hm-mlflow")
 _are_sent = threading.Event()
@@ -60,7 +61,11 @@ def environment(settings: Settings, service: str) -> dict[str, str]:
     endpoint = settings.otel_exporter_otlp_endpoint
     if not endpoint:
         return {}
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": os.environ.get("OTEL_SERVICE_NAME", service)}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", _PATIENCE_S),
+        "OTEL_SERVICE_NAME": os.environ.get("OTEL_SERVICE_NAME", service),
+    }
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def test_a_request_is_followed_from_its_caller_through_serve_to_the_descriptors(
     registry_template: Registry, tmp_path, monkeypatch
 ) -> None:
     registry_template.promote(registry_template.versions[0])
-    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"):
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_SERVICE_NAME"):
         monkeypatch.setenv(name, "")  # so that what the server sets goes away with the test
         monkeypatch.delenv(name)
     with collecting(tmp_path) as collector:
