@@ -35,12 +35,14 @@ def read_options(*, login: bool, approval: bool, keys: bool) -> Options:
 
 
 def _traces(value: str) -> str:
-    """The address of a collector; raises SettingError."""
-    if value and not _ENDPOINT.fullmatch(value):
-        raise SettingError(
-            f"tracesEndpoint is {value!r}; it takes an address of OTLP over gRPC, for example: "
-            "pulumi config set tracesEndpoint http://collector.example.org:4317"
-        )
+    takes, example = "an address of OTLP over gRPC", "http://collector.example.org:4317"
+    return matching("tracesEndpoint", value, _ENDPOINT, takes=takes, example=example) if value else ""
+
+
+def matching(name: str, value: str, pattern: re.Pattern[str], *, takes: str, example: str) -> str:
+    """A value in the form that its setting takes; raises SettingError."""
+    if not pattern.fullmatch(value):
+        raise SettingError(f"{name} is {value!r}; it takes {takes}, for example: pulumi config set {name} {example}")
     return value
 
 

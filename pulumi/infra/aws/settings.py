@@ -8,7 +8,7 @@ import pulumi
 
 from infra.aws.environment import ENVIRONMENTS, Environment, on_arm, on_free_plan
 from infra.options import Options
-from infra.settings import ROOT, SettingError, one_of, read_commit, read_options, read_retrain
+from infra.settings import ROOT, SettingError, matching, one_of, read_commit, read_options, read_retrain
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
@@ -250,22 +250,15 @@ def _certificate(arn: str, region: str) -> str | None:
 
 
 def _domain(name: str) -> str:
-    if name and not _DOMAIN.fullmatch(name):
-        raise SettingError(
-            f"domain is {name!r}; it takes a domain in small letters, below which the services get their names, for "
-            "example: pulumi config set domain xray.example.com"
-        )
-    return name
+    takes = "a domain in small letters, below which the services get their names"
+    return matching("domain", name, _DOMAIN, takes=takes, example="xray.example.com") if name else ""
 
 
 def _hosted_zone(zone: str, domain: str) -> str | None:
     if not zone:
         return None
-    if not _ZONE.fullmatch(zone):
-        raise SettingError(
-            f"hostedZoneId is {zone!r}; it takes the id of a public zone on Route 53, which `aws route53 "
-            "list-hosted-zones` shows, for example: pulumi config set hostedZoneId Z0123456789ABC"
-        )
+    takes = "the id of a public zone on Route 53, which `aws route53 list-hosted-zones` shows"
+    matching("hostedZoneId", zone, _ZONE, takes=takes, example="Z0123456789ABC")
     if not domain or domain.endswith((".internal", ".local")):
         raise SettingError(
             f"domain is {domain!r} and hostedZoneId is set; it takes a domain of that public zone, for example: "
@@ -275,19 +268,11 @@ def _hosted_zone(zone: str, domain: str) -> str | None:
 
 
 def _mail(address: str) -> str:
-    if not _MAIL.fullmatch(address):
-        raise SettingError(
-            f"alertEmail is {address!r}; it takes the address to which alarms and budget warnings go, for example: "
-            "pulumi config set alertEmail team@example.com"
-        )
-    return address
+    takes = "the address to which alarms and budget warnings go"
+    return matching("alertEmail", address, _MAIL, takes=takes, example="team@example.com")
 
 
 def _restored(source: str) -> str:
-    if source and not _RESTORED.fullmatch(source):
-        raise SettingError(
-            f"restoreDatabase is {source!r}; it takes a snapshot, which make restore names, or an instance and a "
-            "time in UTC, for example: "
-            "pulumi config set restoreDatabase hm-mlflow-database-0123abcd@2026-11-29T03:00:00Z"
-        )
-    return source
+    takes = "a snapshot, which make restore names, or an instance and a time in UTC"
+    example = "hm-mlflow-database-0123abcd@2026-11-29T03:00:00Z"
+    return matching("restoreDatabase", source, _RESTORED, takes=takes, example=example) if source else ""
