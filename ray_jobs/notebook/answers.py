@@ -1,7 +1,6 @@
 """What a version says of the pictures that judge it, one by one, and what the live webapp says of a picture."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from features.reading.decode import decode
 from features.reading.errors import ImageError
+from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.notebook.pictures import listed, show
@@ -48,8 +48,8 @@ def held_out_answers(prepared: Prepared, bundle: Bundle) -> list[JudgedPicture]:
     """What a version says of each held-out X-ray, as it would say it to whoever sends the picture; the worst first."""
     rows = [tuple(row) for row in listed(prepared.manifest, "held-out").itertuples(index=False)]
     found = []
-    with Progress("answers", unit="image", total=len(rows)) as progress, ThreadPoolExecutor(_THREADS) as pool:
-        for answer in pool.map(lambda row: _answered(prepared, bundle, *row), rows):
+    with Progress("answers", unit="image", total=len(rows)) as progress:
+        for answer in ahead(lambda row: _answered(prepared, bundle, *row), rows, threads=_THREADS):
             found.append(answer)
             progress.update()
     return sorted(found, key=lambda one: (-one.margin, one.path))

@@ -1,7 +1,6 @@
 """A look at a dataset before anything is trained on it: counts, pictures of both classes, sizes, what is left out."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 
 from features.reading.decode import decode
 from features.reading.errors import ImageError
+from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.layout import LABELS
 from ray_jobs.dataset.manifest import Manifest
@@ -64,9 +64,8 @@ def sample(prepared: Prepared, *, each: int) -> list[DecodedPicture]:
         for paths in [rows.loc[rows["label"] == label, "path"].tolist()]
         for path in [paths[at] for at in sorted({int(at) for at in np.linspace(0, len(paths) - 1, each)})]
     ]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda one: _decoded(prepared, *one), chosen)
-        return [picture for picture in found if picture]
+    found = ahead(lambda one: _decoded(prepared, *one), chosen, threads=_THREADS)
+    return [picture for picture in found if picture]
 
 
 def _decoded(prepared: Prepared, path: str, label: str) -> DecodedPicture | None:
