@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.driver import TINY
+from features.spec import DEFAULT_SPEC, Jitter
 from ray_jobs.dataset.errors import DatasetError, SourceError
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard, shard_path, stored_prefixes
@@ -18,9 +20,10 @@ from ray_jobs.learning.evaluate import view_probabilities
 from ray_jobs.learning.table import FeatureTable, Sides
 from registry.settings import Settings
 from registry.state import open_state
-from tests.quick_spec import QUICK
 
 COUNT = 120
+# With views to fit on and to judge by.
+QUICK = replace(TINY, jitter=Jitter(views=1), acquisition=DEFAULT_SPEC.acquisition)
 
 
 @pytest.fixture(scope="module")
