@@ -175,11 +175,11 @@ def actionlint(folder: Path) -> subprocess.CompletedProcess[str]:
     elif go := shutil.which("go"):
         command = [go, "run", ACTIONLINT]
     else:
-        pytest.skip("neither actionlint nor Go is on the PATH")
+        pytest.skip(reason="neither actionlint nor Go is on the PATH")
     files = [str(path) for path in sorted((folder / ".github/workflows").glob("*.yaml"))]
     done = subprocess.run([*command, "-no-color", *files], cwd=folder, capture_output=True, text=True, check=False)
     if "proxy" in done.stderr and not done.stdout:
-        pytest.skip(f"Go's modules cannot be had here: {done.stderr.splitlines()[-1]}")
+        pytest.skip(reason=f"Go's modules cannot be had here: {done.stderr.splitlines()[-1]}")
     return done
 
 
