@@ -24,18 +24,23 @@ PARENT_VARIABLE = "TRACEPARENT"
 _PATIENCE_S = "2"  # what a job waits, as it ends, for a collector that is away; the default is 10
 _FLUSH_MS = 3_000
 _tracer = trace.get_tracer("hm-mlflow")
-_are_sent = threading.Event()
+_sending = threading.Event()
 
 
 def span(name: str, **attributes: AttributeValue) -> AbstractContextManager[object]:
     """A part of the work, below the one that it stands in; nothing where no traces are sent."""
-    return _tracer.start_as_current_span(name, attributes=attributes) if _are_sent.is_set() else nullcontext()
+    return _tracer.start_as_current_span(name, attributes=attributes) if are_sent() else nullcontext()
 
 
 def past_span(name: str, begun_ns: int) -> None:
     """A part that began at a time, in nanoseconds since 1970, and ends now."""
-    if _are_sent.is_set():
+    if are_sent():
         _tracer.start_span(name, start_time=begun_ns).end()
+
+
+def are_sent() -> bool:
+    """Whether this process sends traces: what is only computed for them can be left out otherwise."""
+    return _sending.is_set()
 
 
 def note(**attributes: AttributeValue) -> None:
@@ -91,7 +96,7 @@ def span_processors() -> "list[SpanProcessor]":
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - brings gRPC
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    _are_sent.set()
+    _sending.set()
     return [BatchSpanProcessor(OTLPSpanExporter())]
 
 

@@ -77,11 +77,11 @@ def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
 def _taken(client: JobSubmissionClient, address: str, entrypoint: str, metadata: dict[str, str]) -> str:
     """The id under which the cluster took the job, as soon as it takes any."""
     end = time.monotonic() + _PATIENCE_S
+    variables = for_child()
+    runtime_env = {"env_vars": variables} if variables else None
     while True:
         try:
-            return client.submit_job(
-                entrypoint=entrypoint, metadata=metadata, runtime_env={"env_vars": for_child()} if for_child() else None
-            )
+            return client.submit_job(entrypoint=entrypoint, metadata=metadata, runtime_env=runtime_env)
         except RuntimeError as error:
             if _NOT_YET not in str(error):
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from registry.traces import note, past_span, span
+from registry.traces import are_sent, note, past_span, span
 from serve.http.headers import STARTED_HEADER
 from serve.load import Load
 from serve.logs import ACCESS
@@ -44,7 +44,8 @@ class AccessLog:
 
         self.load.requests_open.add(1)
         with span("request"):
-            _note_front(scope)
+            if are_sent():
+                _note_front(scope)
             try:
                 await self.app(scope, receive, watched)
             except Exception:
@@ -74,7 +75,8 @@ class AccessLog:
             fields["problem"] = state["problem"]
         if "key" in state:
             fields["key"] = state["key"]
-        note(**{name: value for name, value in fields.items() if value is not None})
+        if are_sent():
+            note(**{name: value for name, value in fields.items() if value is not None})
         dull = method in ("GET", "HEAD") and status < 400
         level = logging.DEBUG if dull else logging.INFO
         if log.isEnabledFor(level):
