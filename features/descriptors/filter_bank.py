@@ -18,6 +18,7 @@ from features.descriptors.modulus import modulus
 from features.normalise import Normalised
 
 _STANDARD_DEVIATIONS = 3.0
+_NO_WAVE = 1e-12  # a right angle's cosine, in floating point, is not quite 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def filter_bank(image: np.ndarray, settings: FilterBank) -> np.ndarray:
 
 
 def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: float) -> list[np.ndarray]:
-    """Moduli for all directions. Directions a and 180° − a are mirror images and share their four filterings.
+    """Moduli for all directions. Directions a and 180° − a are mirror images and share their filterings.
 
     >>> [response.shape for response in moduli(np.zeros((64, 64), np.float32), 0.25, 2, 1.0)]
     [(64, 64), (64, 64)]
@@ -75,17 +76,31 @@ def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: floa
     moduli: list[np.ndarray] = [image] * directions
     for direction in range(directions // 2 + 1):
         across, down = _waves(frequency, math.pi * direction / directions, bandwidth)
-        even = [cv2.sepFilter2D(image, -1, across[0], wave, borderType=cv2.BORDER_REFLECT) for wave in down]
-        odd = [cv2.sepFilter2D(image, -1, across[1], wave, borderType=cv2.BORDER_REFLECT) for wave in down]
+        rows = (_filtered(image, across=wave) for wave in across)
+        products = [[_filtered(row, down=wave) for wave in down] for row in rows]
+        if len(across) == 1 or len(down) == 1:
+            moduli[direction] = modulus(*(product for row in products for product in row))
+            continue
+        even, odd = products
         moduli[direction] = modulus(even[0] - odd[1], odd[0] + even[1])
-        if 0 < direction < directions - direction:
+        if direction < directions - direction:
             moduli[directions - direction] = modulus(even[0] + odd[1], odd[0] - even[1])
     return moduli
 
 
+_UNCHANGED = np.ones(1, np.float32)
+
+
+def _filtered(image: np.ndarray, across: np.ndarray = _UNCHANGED, down: np.ndarray = _UNCHANGED) -> np.ndarray:
+    return np.asarray(cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REFLECT))
+
+
 @lru_cache(maxsize=64)
 def _waves(frequency: float, angle: float, bandwidth: float) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Cosine and sine waves, across and down: with a round envelope the kernel is made of their products."""
+    """Cosine and sine waves, across and down: with a round envelope the kernel is made of their products.
+
+    Along the crests of the wave the sine is 0 and left out.
+    """
     octaves = 2.0**bandwidth
     sigma = math.sqrt(math.log(2.0) / 2.0) / math.pi * (octaves + 1.0) / (octaves - 1.0) / frequency
     reach = math.ceil(max(_STANDARD_DEVIATIONS * sigma * max(abs(math.cos(angle)), abs(math.sin(angle))), 1.0))
@@ -94,6 +109,7 @@ def _waves(frequency: float, angle: float, bandwidth: float) -> tuple[tuple[np.n
 
     def pair(part: float) -> tuple[np.ndarray, ...]:
         phase = 2.0 * math.pi * frequency * part * offsets
-        return tuple((envelope * wave(phase)).astype(np.float32) for wave in (np.cos, np.sin))
+        waves = (np.cos,) if abs(part) < _NO_WAVE else (np.cos, np.sin)
+        return tuple((envelope * wave(phase)).astype(np.float32) for wave in waves)
 
     return pair(math.cos(angle)), pair(math.sin(angle))
