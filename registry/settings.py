@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
-    serve_replicas: int = Field(1, ge=1, le=64)
+    serve_replicas: int = Field(2, ge=1, le=64)
     serve_max_replicas: int | None = Field(None, ge=1, le=64)
     serve_ingress: Literal["auto", "haproxy", "python"] = "auto"
     log_format: Literal["auto", "json", "text"] = "auto"

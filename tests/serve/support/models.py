@@ -105,7 +105,9 @@ class Registry:
 
     @classmethod
     def empty(cls, folder: Path, training_set: GeneratedXrays) -> "Registry":
-        settings = Settings(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db", state_uri=str(folder / "state"))
+        database, state = f"sqlite:///{folder}/mlflow.db", str(folder / "state")
+        # One replica, unless a test asks for more: it starts sooner, and what it does is easier to follow.
+        settings = Settings(mlflow_tracking_uri=database, state_uri=state, serve_replicas=1)
         mlflow.set_tracking_uri(settings.tracking_uri)
         experiment = client(settings).create_experiment("serve", artifact_location=(folder / "artifacts").as_uri())
         return cls(settings, folder, training_set, experiment)
