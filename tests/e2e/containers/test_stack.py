@@ -175,6 +175,15 @@ def test_an_upload_goes_on_where_it_stopped(stack):
     assert "3 sent, 797 there already" in said
 
 
+@pytest.fixture
+def extracted(stack) -> None:
+    """The features of all uploaded X-rays, whichever test comes first."""
+    run(*stack.upload, f"DATA={SECOND}")
+    submit("python", "-m", "ray_jobs.extract_features")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("extracted")
 def test_a_worker_killed_during_extraction_changes_no_byte_of_the_features(stack):
     store, state = object_store(), bucket(stack, "state")
 
@@ -259,6 +268,8 @@ def test_data_survive_a_restart_and_down_and_up(stack, load: Load):
     wait_for(lambda: load.ask().version == promoted, "an answer by the version that was in Production")
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("extracted")
 def test_work_spreads_over_more_workers_and_taking_one_away_loses_nothing(stack, tmp_path: Path):
     stack.up(workers=2)
     workers = [name for name in containers() if "ray-worker" in name]
