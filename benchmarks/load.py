@@ -48,10 +48,11 @@ class _Connection:
     last: bool = False  # the server has said that it closes after this answer
 
 
-def post(url: str, body: bytes, media_type: str) -> bytes:
-    """A request as it goes over the wire."""
+def post(url: str, body: bytes, media_type: str, **headers: str) -> bytes:
+    """A request as it goes over the wire; `headers` have underscores for hyphens."""
     place = urlsplit(url)
     head = f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: {media_type}\r\n"
+    head += "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -1,9 +1,12 @@
 """The servers that `benchmarks.serving` compares, each started as its users start it, with one worker, and logging.
 
+Ours is also started with two replicas, as it is by default.
+
 ``python -m benchmarks.peers ours|bare PORT [--idle]`` runs one of them in the foreground.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -19,11 +22,14 @@ from typing import Any
 
 import httpx
 import mlflow.pyfunc
+import psutil
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
+from benchmarks.environments import ENVIRONMENTS, NotInstalledError, python_of, variables_of
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
-from registry.production import production
+from benchmarks.others.model import DIGEST_VARIABLE, FOLDER_VARIABLE
+from registry.production import production, required_production
 from registry.settings import ROOT, Settings, load_settings
 from registry.versions import fetch
 from serve.__main__ import end_session
@@ -40,38 +46,39 @@ class Peer:
     url: str
     process: subprocess.Popen
 
+    def processor_s(self) -> float:
+        """Seconds of a core that all processes of the server have used: what else a machine does changes it little."""
+        used = 0.0
+        whole = psutil.Process(self.process.pid)
+        for process in (whole, *whole.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # one may end meanwhile
+                times = process.cpu_times()
+                used += times.user + times.system
+        return used
+
 
 @contextmanager
 def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[str, Peer]]:
-    """Every contestant over the version in Production, until the block ends."""
-    hook = ["--idle"] if idle else []
-    own = [sys.executable, "-m", "benchmarks.peers"]
-    model = str(idle_model(scratch)) if idle else f"models:/{settings.model_name}@production"
-    mlflow_ = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
-    ports = dict(zip(("bare", "mlflow", "python", "haproxy"), free_ports(), strict=False))
-    commands = {
-        "bare": ([*own, "bare", str(ports["bare"]), *hook], "/predict", "/docs"),
-        "mlflow": ([*mlflow_, "--workers", "1", "--port", str(ports["mlflow"])], "/invocations", "/ping"),
-        "python": ([*own, "ours", str(ports["python"]), *hook], "/predict", "/readyz"),
-        "haproxy": ([*own, "ours", str(ports["haproxy"]), *hook], "/predict", "/readyz"),
-    }
+    """Every contestant over the version in Production, until the block ends; prints which are left out, and why."""
+    ports = free_ports()
     peers: dict[str, Peer] = {}
     try:
-        for name, (command, path, probe) in commands.items():
+        for name, (command, path, probe, variables) in _commands(settings, scratch, ports, idle=idle).items():
+            port = int(variables["PORT"])
             environment = {
                 **os.environ,
                 "MLFLOW_TRACKING_URI": settings.tracking_uri,
                 "STATE_URI": str(scratch / f"state-{name}"),
-                "MLFLOW_PORT": str(ports[name] + 1),
-                "SERVE_INGRESS": name if name in ("python", "haproxy") else "python",
+                "MLFLOW_PORT": str(port + 1),
                 "OMP_NUM_THREADS": "1",  # as Ray sets it for ours
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PATH": f"{Path(command[0]).parent}:{os.environ['PATH']}",
+                **variables,
             }
             log = (scratch / f"{name}.log").open("wb")
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-            address = f"http://127.0.0.1:{ports[name]}"
+            address = f"http://127.0.0.1:{port}"
             peers[name] = Peer(name=name, url=f"{address}{path}", process=process)
             # One after another: Ray gives a node 30 seconds to start, and spins while it waits for it.
             until(lambda address=address, probe=probe: _answers(f"{address}{probe}"), seconds=240)
@@ -83,6 +90,66 @@ def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[s
         for peer in peers.values():
             peer.process.wait(ENDS_WITHIN_S)
             end_session(peer.process.pid)
+
+
+_Command = tuple[list[str], str, str, dict[str, str]]
+
+
+def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: bool) -> dict[str, _Command]:
+    """What starts each contestant, the path that answers, the one that says that it is ready, and its variables."""
+    hook = ["--idle"] if idle else []
+    own = [sys.executable, "-m", "benchmarks.peers"]
+    model = str(idle_model(scratch)) if idle else f"models:/{settings.model_name}@production"
+    mlflow_ = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        model,
+        "--env-manager",
+        "local",
+        "--workers",
+        "1",
+    ]
+    found: dict[str, _Command] = {}
+    kinds = (("shipped", "haproxy", "2"), ("haproxy", "haproxy", "1"), ("python", "python", "1"))
+    for name, ingress, replicas in kinds:
+        port = str(next(ports))
+        variables = {"PORT": port, "SERVE_INGRESS": ingress, "SERVE_REPLICAS": replicas}
+        found[name] = ([*own, "ours", port, *hook], "/predict", "/readyz", variables)
+    port = str(next(ports))
+    found["bare"] = ([*own, "bare", port, *hook], "/predict", "/docs", {"PORT": port})
+    port = str(next(ports))
+    found["mlflow"] = ([*mlflow_, "--port", port], "/invocations", "/ping", {"PORT": port})
+    given = {} if idle else _bundle_in(settings, scratch / "bundle")
+    for name in ENVIRONMENTS:
+        try:
+            python = str(python_of(name))
+        except NotInstalledError as error:
+            print(f"  {name} is left out, because it cannot be installed: {error}")
+            continue
+        port = str(next(ports))
+        run, path, probe = OTHERS[name]
+        command = [python, "-m", *run, *(["--host", "127.0.0.1", "--port"] if name == "bentoml" else []), port]
+        found[name] = (command, path, probe, {"PORT": port, **given, **variables_of(name)})
+    return found
+
+
+# The module that is run, the path that answers, and the one that says that it is ready.
+OTHERS: dict[str, tuple[list[str], str, str]] = {
+    "triton": (["benchmarks.others.with_triton"], "/v2/models/xray/infer", "/v2/models/xray/ready"),
+    "litserve": (["benchmarks.others.with_litserve"], "/predict", "/health"),
+    "bentoml": (["bentoml", "serve", "benchmarks.others.with_bentoml:Xray"], "/predict", "/readyz"),
+}
+
+
+def _bundle_in(settings: Settings, folder: Path) -> dict[str, str]:
+    """The version in Production as files, for servers that know no registry."""
+    version = required_production(settings)
+    fetch(settings, version, folder)
+    return {FOLDER_VARIABLE: str(folder), DIGEST_VARIABLE: version.digest}
 
 
 def free_ports() -> Iterator[int]:

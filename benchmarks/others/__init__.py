@@ -1,0 +1,1 @@
+"""Servers that are not installed with the project, each with one worker over the model that the others have too."""
