@@ -1,5 +1,6 @@
 """Routes for feedback: a person confirms or corrects a prediction, and feedback is counted and exported."""
 
+import asyncio
 import csv
 import io
 from collections import Counter
@@ -12,6 +13,7 @@ from fastapi import Path as InPath
 from fastapi.responses import Response
 from pyarrow import ArrowException
 from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
 
 from registry.feedback import Feedback, read_feedback, record_feedback
 from registry.settings import SettingsError
@@ -26,6 +28,7 @@ _COLUMNS = ("prediction_id", "version", "predicted", "probability", "label", "ti
 _CSV: dict[int | str, dict[str, Any]] = {
     200: {"description": "Labels as CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
+_LOOK_AGAIN_S = 0.5
 # A UUID, or the form of ids before: the request's id and the picture's place in it.
 _ID = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9._-]{1,64}\.[0-9]{1,4})$"
 PredictionId = Annotated[str, InPath(pattern=_ID, description="The prediction's `id`")]
@@ -49,21 +52,31 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         responses=problem_responses(404, 413, 422, 503),
         summary="Confirm or correct a prediction",
     )
-    def give_feedback(prediction_id: PredictionId, given: FeedbackRequest, request: Request) -> FeedbackReceipt:
+    async def give_feedback(prediction_id: PredictionId, given: FeedbackRequest, request: Request) -> FeedbackReceipt:
         """Feedback is kept under the prediction's id, with the name of the API key that gave it.
 
         The same feedback again changes nothing; a later one replaces it.
 
-        Every replica knows a prediction a few seconds after it was made. Until then another replica may answer 404.
+        Every replica knows a prediction a few seconds after it was made. Until then another replica waits for it.
         """
-        with _store(recorder) as (recorder_, state):
-            said = recorder_.find(prediction_id)
-            if said is None:
+        said_by = request.scope["state"].get("key", "")
+        while True:
+            receipt = await run_in_threadpool(take, prediction_id, given.label, said_by)
+            if receipt is not None:
+                return receipt
+            if recorder is None or not recorder.may_appear(prediction_id):
                 raise ProblemError(
                     "unknown-prediction",
                     f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
                 )
-            feedback, before = record_feedback(state, said, given.label, said_by=request.scope["state"].get("key", ""))
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:
+        with _store(recorder) as (recorder_, state):
+            said = recorder_.find(prediction_id)
+            if said is None:
+                return None
+            feedback, before = record_feedback(state, said, label, said_by=said_by)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
             version = metrics.version_label(feedback.version)

@@ -5,7 +5,9 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+from registry.prediction_ids import parse_id
 from registry.predictions import (
     FILE_SPAN,
     Bounds,
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _ROWS = 512
 _FLUSH_S = 5.0
+_TURNS = 2  # within so many of its turns, a replica whose store is quick has written a record
 _LONGEST_PAUSE_S = 60.0
 _PRUNE_S = 3600.0
 _STOP_S = 20.0
@@ -97,6 +100,13 @@ class PredictionRecorder:
     def find(self, prediction_id: str) -> PredictionSummary | None:
         """What was said under an id, by this replica a moment ago or by any other; raises OSError without the store."""
         return self._recent.get(prediction_id) or find(self.state(), prediction_id)
+
+    def may_appear(self, prediction_id: str) -> bool:
+        """Whether an id is so new that another replica may not have written its record yet."""
+        parsed = parse_id(prediction_id)
+        if parsed is None:
+            return False
+        return abs((datetime.now(UTC) - parsed.time).total_seconds()) < _TURNS * self._flush_s
 
     def state(self) -> State:
         """The store; raises OSError or SettingsError where it cannot be opened."""

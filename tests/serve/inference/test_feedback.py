@@ -43,9 +43,11 @@ def client(holder: Holder, settings: Settings, state: State) -> Iterator[TestCli
         yield client
 
 
-def with_memory(holder: Holder, settings: Settings, state: State, *, keys: Keys | None = None) -> TestClient:
+def with_memory(
+    holder: Holder, settings: Settings, state: State, *, keys: Keys | None = None, flush_s: float = 0.05
+) -> TestClient:
     metrics = Metrics()
-    recorder = PredictionRecorder(lambda: state, metrics, flush_s=0.05)
+    recorder = PredictionRecorder(lambda: state, metrics, flush_s=flush_s)
     return TestClient(create_app(holder, settings=settings, metrics=metrics, recorder=recorder, keys=keys))
 
 
@@ -159,6 +161,20 @@ def test_a_prediction_of_an_older_version_still_takes_a_word(client: TestClient,
     write(state, path_of(state, old.time, "host-7"), [old])
     receipt = client.post("/predictions/mine-1.0/feedback", json={"label": "PNEUMONIA"})
     assert (receipt.status_code, receipt.json()["predicted"]) == (200, "NORMAL")
+
+
+def test_a_word_that_reaches_another_replica_at_once_waits_for_the_record(
+    holder: Holder, settings: Settings, state: State, training_set: GeneratedXrays
+) -> None:
+    with (
+        with_memory(holder, settings, state, flush_s=2) as one,
+        with_memory(holder, settings, state, flush_s=2) as other,
+    ):
+        prediction = predict(one, training_set.images[0])
+        receipt = other.post(f"/predictions/{prediction['id']}/feedback", json={"label": "NORMAL"})
+        assert (receipt.status_code, receipt.json()["predicted"]) == (200, prediction["label"])
+        never_made = PredictionIds().new()
+        assert other.post(f"/predictions/{never_made}/feedback", json={"label": "NORMAL"}).status_code == 404
 
 
 def test_words_on_nothing_or_with_nothing_to_say_are_problems(client: TestClient) -> None:
