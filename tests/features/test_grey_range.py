@@ -20,13 +20,18 @@ EVEN = np.arange(100, 201, dtype=np.float64)
         ([-1e6, *EVEN, 1e6], [900, *np.ones(101), 900], (100, 200)),
         ([49, *EVEN], [900, *np.ones(101)], (100, 200)),  # its gap of 51 is more than half of 100
         ([51, *EVEN], [900, *np.ones(101)], (51, 200)),
+        ([-9001, -9000, *EVEN], [900, 90, *np.ones(101)], (100, 200)),
+        ([*EVEN, 7000, 9000, 9001], [*np.ones(101), 900, 90, 900], (100, 200)),
+        ([-9002, -9000, *EVEN, 65534, 65535], [900, 90, *np.ones(101), 90, 900], (100, 200)),
+        ([*np.arange(-9009, -9000), *EVEN], np.full(110, 90), (100, 200)),
+        ([*np.arange(-9020, -9000), *EVEN], np.full(121, 90), (-9020, 200)),  # too many to be none of the picture
     ],
 )
-def test_lone_ends_do_not_count(values: list[float], counts: list[float], expected: tuple[float, float]) -> None:
+def test_far_ends_do_not_count(values: list[float], counts: list[float], expected: tuple[float, float]) -> None:
     assert robust_range(np.asarray(values, dtype=np.float64), np.asarray(counts)) == expected
 
 
-def test_few_values_far_off_count_as_far_as_twice_the_span_of_the_others() -> None:
-    values = np.array([*EVEN, 900.0, 950.0, 1000.0, 1200.0])
-    counts = np.array([*np.full(101, 1000), 1, 1, 1, 1])
+def test_few_pixels_far_off_count_as_far_as_twice_the_span_of_the_others() -> None:
+    values = np.array([*EVEN, *np.linspace(900, 1200, 12)])
+    counts = np.array([*np.full(101, 1000), *np.ones(12, dtype=int)])
     assert robust_range(values, counts) == (100, 200 + 2 * 100)
