@@ -96,6 +96,13 @@ def test_one_far_off_value_that_nobody_declared_does_not_decide_the_range(value:
     assert (grey[0] == shown).all()
 
 
+@pytest.mark.parametrize(("outer", "inner"), [(-32768, -32767), (-32768, -20000), (32767, 32766), (-32768, 32767)])
+def test_two_far_off_values_that_nobody_declared_do_not_decide_the_range_either(outer: int, inner: int) -> None:
+    pixels = RAMP.astype(np.int16)
+    grey = decode(made(framed(framed(pixels, inner, 4), outer, 4)))
+    np.testing.assert_array_equal(grey[8:-8, 8:-8], decode(made(pixels)))
+
+
 def test_a_few_scattered_far_off_values_leave_the_picture_its_greys() -> None:
     pixels = np.tile(RAMP, (3, 3))
     pixels[::40, ::40] = 60_000 + np.arange(9).reshape(3, 3) * 500
@@ -108,6 +115,7 @@ def test_a_picture_without_far_off_values_spans_exactly_black_to_white() -> None
 
 
 WINDOW = {"WindowCenter": text("DS", "1000"), "WindowWidth": text("DS", "400")}
+HALF = {"RescaleSlope": text("DS", "0.5"), "RescaleIntercept": text("DS", "500")}
 
 
 @pytest.mark.parametrize(
@@ -162,6 +170,11 @@ def test_a_sigmoid_window_is_the_one_of_the_standard() -> None:
         {"VOILUTSequence": ("SQ", table(0, RAMP.ravel())[:20])},
         {"VOILUTSequence": ("SQ", b"\xfe\xff\x00\xe0\x00\x00\x00\x00")},
         {"ModalityLUTSequence": ("SQ", table(0, RAMP.ravel()[:100], count=0))},
+        {"ModalityLUTSequence": ("SQ", table(9000, RAMP.ravel()))},  # its first entry for every value
+        {"ModalityLUTSequence": ("SQ", table(0, np.full(4096, 7, dtype=np.uint16)))},
+        {"VOILUTSequence": ("SQ", table(9000, RAMP.ravel()))},
+        {"VOILUTSequence": ("SQ", table(0, RAMP.ravel()[:150]))},  # its last entry for every value
+        {"VOILUTSequence": ("SQ", table(0, np.full(4096, 7, dtype=np.uint16)))},
         {"PixelPaddingValue": ("US", b"")},
         {"PixelPaddingValue": ("US", b"\x07")},
         {"PixelPaddingRangeLimit": numbers("US", 900)},
@@ -195,6 +208,8 @@ def test_optional_elements_that_make_no_sense_count_as_absent(elements: dict[str
         ),
         ({"RescaleSlope": text("DS", "3\\7"), "RescaleIntercept": text("DS", "5")}, {}),
         ({"VOILUTSequence": ("SQ", table(0, RAMP.ravel()[:9], count=99)), **WINDOW}, WINDOW),
+        ({"VOILUTSequence": ("SQ", table(9000, RAMP.ravel())), **WINDOW}, WINDOW),
+        ({"ModalityLUTSequence": ("SQ", table(9000, RAMP.ravel())), **HALF, **WINDOW}, {**HALF, **WINDOW}),
     ],
 )
 def test_what_can_be_read_is_used(

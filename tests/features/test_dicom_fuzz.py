@@ -160,11 +160,12 @@ def reading(data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
             padding = padded(dataset, stored)
         except Exception:  # whatever pydicom cannot read, it cannot judge
             return None
-    if np.ptp(shown[~padding] if (~padding).any() else shown) == 0 < np.ptp(modal):
-        return None  # a window beside all values is passed over, since it would leave nothing of the picture
+    used = ~padding if (~padding).mean() > 0.01 else ~np.zeros_like(padding)
+    if np.ptp(shown[used]) == 0 < np.ptp(stored[used]):
+        return None  # a window or a table beside all values is passed over, since it would leave nothing of the picture
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shown = -shown
-    return shown, ~padding if (~padding).mean() > 0.01 else ~np.zeros_like(padding)
+    return shown, used
 
 
 def shifted(dataset: pydicom.Dataset) -> np.ndarray:

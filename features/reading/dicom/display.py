@@ -35,7 +35,7 @@ def display(header: Header, pixels: PixelFormat, counts: np.ndarray) -> Display:
     padding = _padding(header, pixels, stored, counts)
     used = (counts > 0) & ~padding
     with np.errstate(all="ignore"):  # what overflows is found right after
-        values = _modality(header, pixels, stored.astype(np.float64))
+        values = _modality(header, pixels, stored.astype(np.float64), used)
         windowed = _windowed(header, pixels, values, used)
         shown = values if windowed is None else windowed
         finite = bool(np.isfinite(values[used]).all() and np.isfinite(shown[used]).all())
@@ -78,10 +78,11 @@ def _padding(header: Header, pixels: PixelFormat, stored: np.ndarray, counts: np
     return padding if counts[~padding].sum() >= _LEAST_PICTURE * counts.sum() else none
 
 
-def _modality(header: Header, pixels: PixelFormat, stored: np.ndarray) -> np.ndarray:
+def _modality(header: Header, pixels: PixelFormat, stored: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """What stored values stand for, by the file's table or its rescale; none that makes the picture one grey."""
     table = look_up(header, "ModalityLUTSequence", signed=pixels.signed)
-    if table is not None:
-        return table(stored)
+    if table is not None and np.ptp((values := table(stored))[used]) > 0:
+        return values
     slope, intercept = _rescale(header)
     return stored * slope + intercept
 
@@ -95,11 +96,11 @@ def _rescale(header: Header) -> tuple[float, float]:
 def _windowed(header: Header, pixels: PixelFormat, values: np.ndarray, used: np.ndarray) -> np.ndarray | None:
     """What the file's table or its first usable window makes of the values; None where it has neither.
 
-    A window that lies beside all values in the picture would make it one grey, so it cannot be what was meant.
+    One that lies beside all values in the picture would make it one grey, so it cannot be what was meant.
     """
     table = look_up(header, "VOILUTSequence", signed=pixels.signed or bool(values.min() < 0))
-    if table is not None:
-        return table(values)
+    if table is not None and np.ptp((mapped := table(values))[used]) > 0:
+        return mapped
     pairs = zip(header.numbers("WindowCenter"), header.numbers("WindowWidth"), strict=False)
     usable = [(centre, width) for centre, width in pairs if centre is not None and width is not None and width > 0]
     slope, _ = _rescale(header)
