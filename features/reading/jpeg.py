@@ -38,8 +38,11 @@ class JpegHeader:
     orientation: int
 
 
-def decode(data: bytes, limits: Limits) -> np.ndarray:
-    """uint8 luma (rows, columns), upright. Raises any `ImageError`."""
+def decode(data: bytes, limits: Limits, *, as_stored: bool = False) -> np.ndarray:
+    """uint8 luma (rows, columns), upright, or ``as_stored`` where it is part of another file.
+
+    Raises any `ImageError`.
+    """
     header = read_header(data)
     limits.check_size(header.width, header.height)
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -47,7 +50,7 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
         raise UndecodableImage("the JPEG's picture data cannot be decoded; save it again from an image program")
     if pixels.shape != (header.height, header.width):
         raise UndecodableImage("the JPEG holds a picture of another size than it announces; save it again")
-    return upright(pixels, header.orientation)
+    return pixels if as_stored else upright(pixels, header.orientation)
 
 
 def read_header(data: bytes) -> JpegHeader:

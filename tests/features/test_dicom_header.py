@@ -17,7 +17,7 @@ from pydicom.uid import (
 from features.reading.decode import decode, is_image
 from features.reading.errors import ImageError, ImageTooLarge, UndecodableImage, UnsupportedImage
 from features.reading.limits import Limits
-from tests.features.images import jpeg, picture
+from tests.features.images import jpeg, picture, with_exif
 from tests.features.raw_dicom import data_set, element, file_of, image, made, numbers, text
 
 RAMP = np.arange(1600, dtype=np.uint16).reshape(40, 40) + 200
@@ -71,6 +71,20 @@ def test_what_is_nested_in_sequences_of_undefined_length_is_passed_over() -> Non
         deep += item + head
     deep += inner + ends * 3_001
     data = file_of({}) + deep + data_set(image(RAMP))
+    np.testing.assert_array_equal(decode(data), SHOWN)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("length", [20, 0x4141, 0x424F, 0x5153])  # the last three look like "AA", "OB" and "SQ"
+def test_a_value_of_unknown_type_and_undefined_length_is_passed_over_however_it_is_written(
+    length: int, implicit: bool
+) -> None:
+    inside = element(0x00331011, "UN", b"\x01" * length, implicit=implicit)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inside + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    unknown = struct.pack("<HH2sHI", 0x0033, 0x1010, b"UN", 0, 0xFFFFFFFF) + item
+    unknown += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    pixels = data_set({"PixelData": ("OW", RAMP.tobytes())})
+    data = file_of({}) + data_set(image(RAMP, PixelData=None)) + unknown + pixels
     np.testing.assert_array_equal(decode(data), SHOWN)
 
 
@@ -180,6 +194,14 @@ def test_a_jpeg_is_put_together_from_its_fragments_with_or_without_a_table_of_th
         compressed(b"", whole, syntax=JPEGExtended12Bit),
     ]:
         np.testing.assert_array_equal(decode(data), expected)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_jpeg_in_a_dicom_is_not_turned_by_its_own_notes(orientation: int) -> None:
+    whole = jpeg(GREY)
+    np.testing.assert_array_equal(
+        decode(compressed(b"", with_exif(whole, orientation))), decode(compressed(b"", whole))
+    )
 
 
 @pytest.mark.parametrize(

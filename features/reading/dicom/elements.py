@@ -7,7 +7,7 @@ log lines. This walk decodes no text, recurses nowhere, and has no exception but
 import contextlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.reading.errors import UndecodableImage
 
@@ -130,7 +130,16 @@ class Walk:
             yield self.elements(head.begin, min(stop, end), sequence.encoding, wanted)
 
     def _undefined(self, opening: Head, end: int, encoding: Encoding) -> tuple[int, int]:
-        """Where a value of undefined length ends, and where the next element starts; what is nested is passed over."""
+        """Where a value of undefined length ends, and where the next element starts; what is nested is passed over.
+
+        What is of unknown type (UN) is written without value representations by the standard (PS3.5, 6.2.2).
+        """
+        if opening.vr == b"UN":
+            with contextlib.suppress(UndecodableImage):
+                return self._end(opening, end, replace(encoding, implicit=True))
+        return self._end(opening, end, encoding)
+
+    def _end(self, opening: Head, end: int, encoding: Encoding) -> tuple[int, int]:
         depth, at = 1, opening.begin
         while head := self.head(at, end, encoding):
             at = head.begin

@@ -175,7 +175,7 @@ def _from_jpeg(fragments: tuple[memoryview, ...], pixels: PixelFormat, limits: L
     picture = b"".join(whole if whole and whole[0].startswith(jpeg.MAGIC) else whole[1:])
     if not picture.startswith(jpeg.MAGIC):
         raise UndecodableImage("the DICOM's compressed pixel data begin like no JPEG; export the image uncompressed")
-    decoded = jpeg.decode(picture, limits)
+    decoded = jpeg.decode(picture, limits, as_stored=True)  # a DICOM's rows and columns are not turned by EXIF
     if decoded.shape != (pixels.rows, pixels.columns):
         raise UndecodableImage(
             f"the DICOM announces {pixels.rows} × {pixels.columns} pixels, its JPEG has "
