@@ -1,9 +1,10 @@
 """Between paths of this machine and addresses: a path is escaped where it becomes one, an address is decoded."""
 
+import ipaddress
 import os
 import re
 from pathlib import Path
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 _HERE = ("", "localhost")
 
@@ -82,6 +83,26 @@ def database_file(address: str) -> Path | None:
 def shown(address: str) -> str:
     """An address as it may be shown: without the password that it may hold."""
     return re.sub(r"(://[^/:@]*:)[^/]*@", r"\1***@", address)
+
+
+def is_ipv6(host: str) -> bool:
+    """Whether a host, given without brackets, is an IPv6 address, with or without the zone of a link."""
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_server(address: str) -> bool:
+    """Whether an address names a server that is asked by HTTP: a host, perhaps a port and a path, and nothing else."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:  # a port that is none, or brackets that do not fit
+        return False
+    named = bool(parts.hostname) and port != 0 and not re.search(r"\s", address)
+    return parts.scheme in ("http", "https") and named and not (parts.query or parts.fragment)
 
 
 def url_here(host: str, port: int) -> str:

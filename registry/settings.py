@@ -12,12 +12,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.addresses import sqlite_address, url_here, with_home, with_plain_file
+from registry.addresses import is_ipv6, is_server, sqlite_address, url_here, with_home, with_plain_file
 from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%\w+)?")  # a name, IPv4 or IPv6
+_HOST = re.compile(r"[A-Za-z0-9._-]+")  # a name or IPv4
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
 
@@ -46,7 +47,7 @@ class Settings(BaseSettings):
     training_sample: int = Field(10_000, ge=1_000)
     signing_key: Path | None = None
     trusted_key: Path | None = None
-    webapp_uri: str | None = Field(None, pattern=r"^https?://[^/?#]+(/[^?#]*)?$")
+    webapp_uri: str | None = None
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
@@ -72,9 +73,16 @@ class Settings(BaseSettings):
     def _host_alone(cls, value: str) -> str:
         """A name or an address; IPv6 may have its brackets."""
         host = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-        if not host or not _HOST.fullmatch(host):
+        if not (is_ipv6(host) if ":" in host else _HOST.fullmatch(host)):
             raise ValueError("it takes a host alone, such as 127.0.0.1, ::1 or 0.0.0.0; the port is HTTP_PORT")
         return host
+
+    @field_validator("webapp_uri", "otel_exporter_otlp_endpoint")
+    @classmethod
+    def _address_of_a_server(cls, value: str | None) -> str | None:
+        if value is not None and not is_server(value):
+            raise ValueError("it takes the address of a server, such as http://127.0.0.1:8080")
+        return value
 
     @field_validator(
         "data_uri", "state_uri", "mlflow_tracking_uri", "api_keys_file", "signing_key", "trusted_key", mode="before"
@@ -163,9 +171,8 @@ def _ask_this_machine_without_a_proxy() -> None:
     for name, value in given.items():
         hosts = [host.strip() for host in (value or next(filter(None, given.values()), "")).split(",")]
         hosts = [host for host in hosts if host]
-        if "*" not in hosts:  # "*" alone means every host, and in a list it means nothing to some libraries
-            hosts += [host for host in _THIS_MACHINE if host not in hosts]
-        os.environ[name] = ",".join(hosts)
+        hosts += [host for host in _THIS_MACHINE if host not in hosts]
+        os.environ[name] = "*" if "*" in hosts else ",".join(hosts)  # in a list "*" means nothing to some libraries
 
 
 def _load(file: Path) -> None:
@@ -187,6 +194,10 @@ def _load(file: Path) -> None:
             name = written.partition("=")[0].strip()  # not the value, which may be a secret
             raise SettingsError(
                 f"{file}, line {found.original.line}, at {name!r}, is not NAME=value; a quote may not be closed."
+            )
+        if found.key is not None and not _VARIABLE.fullmatch(found.key):  # it would set what nobody reads
+            raise SettingsError(
+                f"{file}, line {found.original.line}, at {found.key!r}, is not NAME=value: that is no variable's name."
             )
     load_dotenv(stream=io.StringIO(text))
 

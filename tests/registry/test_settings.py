@@ -96,6 +96,12 @@ def dotenv(tmp_path, monkeypatch):
         ("DATA_URI=x\n".encode("utf-16-le"), r"\.env holds zero bytes, as UTF-16 does"),
         (b'HTTP_PORT=8180\nDATA_URI="/x\nMODEL_NAME=a\n', r"\.env, line 2, at 'DATA_URI', is not NAME=value; a quote"),
         (b"API_KEYS='clinic:secret", r"\.env, line 1, at 'API_KEYS', is not NAME=value; a quote"),
+        (
+            b'HTTP_PORT=8180\n$env:API_KEYS="secret"',
+            r"\.env, line 2, at '\$env:API_KEYS', is not NAME=value: that is no",
+        ),
+        ("\u200bDATA_URI=/secret".encode(), r"\.env, line 1, at '\\u200bDATA_URI', is not NAME=value: that is no"),
+        (b"--- \nDATA_URI=/x", r"\.env, line 1, at '---', is not NAME=value"),
     ],
 )
 def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, says):
@@ -112,6 +118,7 @@ def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, 
         "\ufeffDATA_URI=/tórax\r\nHTTP_PORT=8180\r\n",
         "# x\n\nexport DATA_URI='/tórax'",
         'DATA_URI="/tórax" # y',
+        "DATA_URI=/tórax\nNAME_OF_THE_ENVIRONMENT\nother.name=1",
     ],
 )
 def test_a_dotenv_as_editors_write_it_is_understood(dotenv, content):
@@ -135,7 +142,14 @@ _PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy
 
 @pytest.mark.parametrize(
     ("lower", "upper"),
-    [(None, None), ("", "intranet.example"), ("intranet.example", ""), ("10.0.0.9,", "::1"), ("*", "")],
+    [
+        (None, None),
+        ("", "intranet.example"),
+        ("intranet.example", ""),
+        ("10.0.0.9,", "::1"),
+        ("*", ""),
+        ("a.example, *", ""),
+    ],
 )
 def test_no_library_and_no_child_asks_this_machine_through_a_proxy(lower, upper, monkeypatch):
     for name in _PROXIES:
@@ -193,7 +207,9 @@ def test_space_around_a_value_means_nothing_and_a_blank_one_is_absent(monkeypatc
     assert getattr(load_settings(), field) == expected
 
 
-@pytest.mark.parametrize("value", ["127.0.0.1:80", "http://localhost", "localhost:8080", "[::1]:80", "a b", "[]"])
+@pytest.mark.parametrize(
+    "value", ["127.0.0.1:80", "http://localhost", "localhost:8080", "[::1]:80", "a b", "[]", ":::", "1:2", "::1%"]
+)
 def test_a_host_with_more_than_the_host_is_refused_with_what_it_takes(monkeypatch, value):
     monkeypatch.setenv("HTTP_HOST", value)
     with pytest.raises(
@@ -201,3 +217,21 @@ def test_a_host_with_more_than_the_host_is_refused_with_what_it_takes(monkeypatc
     ) as raised:
         load_settings()
     assert "the port is HTTP_PORT" in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["WEBAPP_URI", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+@pytest.mark.parametrize("value", ["http://h:99999", "http://h:port", "http://[::1", "http://h:0"])
+def test_an_address_of_a_server_that_is_none_is_refused_with_an_example(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"{name} is '.*': it takes the address of a server, such as http://"):
+        load_settings()
+
+
+@pytest.mark.parametrize("value", ["h:8080", "http://", "http://h h", "http://h/?x=1", "ftp://h", "//h"])
+def test_the_webapp_s_address_has_a_scheme_and_a_host_and_no_more_than_a_path(monkeypatch, value):
+    monkeypatch.setenv("WEBAPP_URI", value)
+    with pytest.raises(SettingsError, match=r"WEBAPP_URI is '.*': it takes the address of a server"):
+        load_settings()
+    for taken in ("http://h", "https://h.example:8443/xray/", "http://[::1]:8080"):
+        monkeypatch.setenv("WEBAPP_URI", taken)
+        assert load_settings().webapp_uri == taken
