@@ -6,6 +6,7 @@ Ray, MLflow and the S3 clients try a dead address again and again, in silence or
 import contextlib
 import functools
 import os
+import re
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ from registry.settings import SettingsError
 
 CONNECT_S, ANSWER_S = 3.0, 6.0
 _POSTGRES_HELLO = struct.pack("!II", 8, 80_877_103)  # asks for TLS: every Postgres answers yes or no by one byte
+_WITHOUT_SCHEME = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\]):\d+/?")
 _AWAY = {502, 503, 504}  # a proxy or a balancer answers, and nobody behind it
 
 
@@ -30,9 +32,13 @@ class UnreachableError(SettingsError, ConnectionError):
 def reach_tracking(address: str, *, variable: str = "MLFLOW_TRACKING_URI") -> None:
     """Raise UnreachableError where a tracking server, or the server of a database, does not answer."""
     parts = _parts(address, variable)
+    if _WITHOUT_SCHEME.fullmatch(address):
+        raise SettingsError(
+            f"{variable} is {address!r}, which has no scheme; write http:// in front, such as http://127.0.0.1:5000"
+        )
     with _blamed(variable, address, "start it (`make serve` or `mlflow server`), or name another one"):
         if parts.scheme in ("http", "https"):
-            _ask(f"{address.rstrip('/')}/health", authorities="MLFLOW_TRACKING_SERVER_CERT_PATH")
+            _ask(f"{parts.geturl().rstrip('/')}/health", authorities="MLFLOW_TRACKING_SERVER_CERT_PATH")
         elif parts.scheme.startswith(("postgresql", "mysql", "mssql")) and parts.hostname:
             postgres = parts.scheme.startswith("postgresql")
             hello = _POSTGRES_HELLO if postgres else b""
@@ -51,12 +57,10 @@ def reach_ray(address: str, *, found_as: str = "") -> None:
 
     Somebody who takes connections and says nothing is found out by gRPC's greeting, which every Ray answers.
     """
-    parts = _parts(address if "://" in address else f"ray://{address}", "RAY_ADDRESS")
+    takes = "it takes HOST:PORT such as 10.0.0.5:6379, auto, or http://HOST:8265 to submit jobs"
+    parts = _parts(address, "RAY_ADDRESS", scheme="ray://", takes=takes)
     if not parts.hostname or not parts.port:
-        raise SettingsError(
-            f"RAY_ADDRESS is {address!r}, which is not an address; it takes HOST:PORT such as 10.0.0.5:6379, auto, or "
-            "http://HOST:8265 to submit jobs"
-        )
+        raise SettingsError(f"RAY_ADDRESS is {address!r}, which is not an address; {takes}")
     with _blamed("RAY_ADDRESS", found_as or address, "start that Ray, or unset it to run on this machine"):
         _connect(parts.hostname, parts.port)
         _greet(host_port(parts.hostname, parts.port))
@@ -66,11 +70,11 @@ def reach_s3(uri: str, *, variable: str) -> None:
     """Raise UnreachableError where a setting names `s3://` and the store that AWS_ENDPOINT_URL_S3 names is away."""
     name = "AWS_ENDPOINT_URL_S3" if os.environ.get("AWS_ENDPOINT_URL_S3") else "AWS_ENDPOINT_URL"
     endpoint = os.environ.get(name, "")
-    if uri.startswith("s3:") and endpoint.startswith(("http://", "https://")):
-        _parts(endpoint, name)
+    if uri.startswith("s3:") and endpoint.lower().startswith(("http://", "https://")):
+        parts = _parts(endpoint, name)
         with _blamed(name, endpoint, f"{variable} is {uri!r}, which is kept there; start the store, or name another"):
             # Datasets are read by boto3, which takes a proxy, the state by Arrow, which takes none.
-            _ask(endpoint, authorities="AWS_CA_BUNDLE", proxied=variable != "STATE_URI")
+            _ask(parts.geturl(), authorities="AWS_CA_BUNDLE", proxied=variable != "STATE_URI")
 
 
 class _Dead(Exception):
@@ -85,12 +89,15 @@ def _blamed(variable: str, address: str, remedy: str):  # type: ignore[no-untype
         raise UnreachableError(f"{variable} is {shown(address)!r}, which does not answer: {dead}; {remedy}") from None
 
 
-def _parts(address: str, variable: str):  # type: ignore[no-untyped-def]
+def _parts(  # type: ignore[no-untyped-def]
+    address: str, variable: str, *, scheme: str = "", takes: str = "an example is http://127.0.0.1:5000"
+):
+    """The parts of an address, which may lack its scheme where there is one to begin with; `takes` is for a refusal."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(address if "://" in address else f"{scheme}{address}")
         _ = parts.port
     except ValueError as error:
-        raise SettingsError(f"{variable} is {shown(address)!r}, which is not an address: {error}") from None
+        raise SettingsError(f"{variable} is {shown(address)!r}, which is not an address: {error}; {takes}") from None
     if parts.scheme in ("http", "https") and not parts.hostname:
         raise SettingsError(f"{variable} is {address!r}, which names no host; an example is http://127.0.0.1:5000")
     return parts

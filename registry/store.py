@@ -61,6 +61,8 @@ def connected(address: str, *, variable: str) -> MlflowClient:
 def _make_ready(address: str) -> None:
     if (file := database_file(address)) is not None:
         _make_file(file)
+    elif address.startswith("sqlite"):
+        raise StoreError("it names no file, so that all would be gone with the job; it takes sqlite:///PATH")
     elif address.startswith("postgresql"):
         with _alone_on_the_server(address):
             _open(address)

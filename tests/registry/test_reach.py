@@ -181,7 +181,19 @@ def test_what_is_no_address_of_a_server_is_told_without_its_password(address):
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("address", ["host", "host:", "host:x", "10.0.0.5:99999", ":6379"])
-def test_what_is_no_address_of_a_ray_is_refused_with_examples(address):
-    with pytest.raises(SettingsError, match=r"RAY_ADDRESS is .*which is not an address"):
+@pytest.mark.parametrize("address", ["host", "host:", "host:x", "10.0.0.5:99999", ":6379", "::1:6379", "ray://"])
+def test_what_is_no_address_of_a_ray_is_refused_as_it_was_written_with_examples(address):
+    with pytest.raises(SettingsError, match=rf"RAY_ADDRESS is '{address}', which is not an address.*takes HOST:PORT"):
         reach_ray(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:5000", "localhost:5000", "mlflow.example:80/", "[::1]:5000"])
+def test_a_tracking_server_without_a_scheme_is_told_to_have_one(address):
+    with pytest.raises(SettingsError, match=r"^MLFLOW_TRACKING_URI is .*, which has no scheme; write http:// in front"):
+        reach_tracking(address)
+
+
+def test_the_scheme_of_a_store_may_be_in_capitals(nobody, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"HTTP://127.0.0.1:{nobody}")
+    with pytest.raises(UnreachableError, match=r"AWS_ENDPOINT_URL_S3 is 'HTTP://.*nobody listens there"):
+        reach_s3("s3://bucket/x", variable="STATE_URI")

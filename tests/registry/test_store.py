@@ -125,3 +125,10 @@ def test_a_place_where_no_lock_can_be_made_is_told_and_not_waited_for(caplog):
     with pytest.raises(StoreError, match=r"'sqlite:////proc/m.db', which cannot be used: "):
         connected("sqlite:////proc/m.db", variable=VARIABLE)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+def test_a_database_that_would_be_gone_with_the_job_is_refused(address):
+    refusal = f"{VARIABLE} is '{address}', which cannot be used: it names no file"
+    with pytest.raises(StoreError, match=re.escape(refusal)):
+        connected(address, variable=VARIABLE)
