@@ -4,6 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+_OF_SYSTEMS = {  # in lower case
+    *("__macosx", "lost+found"),
+    *("$recycle.bin", "recycler", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
+    *("@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"),  # network storage
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -59,5 +65,9 @@ class Source(Protocol):
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder name is one that people do not see: dot files and what macOS adds to archives."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder name is one that people do not see: dot files, and what systems add, such as a trash.
+
+    >>> hidden(".DS_Store"), hidden("$Recycle.Bin"), hidden("NORMAL")
+    (True, True, False)
+    """
+    return name.startswith(".") or name.casefold() in _OF_SYSTEMS

@@ -50,6 +50,13 @@ def test_a_folder_lists_its_visible_files_with_size_and_version(write):
     assert entry.version == f"{(root / 'NORMAL/a.png').stat().st_mtime_ns}-3"
 
 
+def test_what_systems_add_to_a_folder_is_not_listed(write):
+    added = ["$RECYCLE.BIN/NORMAL/a.png", "#recycle/NORMAL/a.png", "System Volume Information/x", "lost+found/x"]
+    added += ["NORMAL/@eaDir/a.png", "NORMAL/Thumbs.db", "NORMAL/thumbs.db", "desktop.ini", "__macosx/NORMAL/a.png"]
+    root = write({"NORMAL/a.png": b"abc", "NORMAL/#1/b.png": b"b", **dict.fromkeys(added, b"x")})
+    assert {entry.path for entry in open_source(str(root)).entries()} == {"NORMAL/a.png", "NORMAL/#1/b.png"}
+
+
 def test_a_relative_folder_a_file_address_and_an_absolute_one_are_the_same_source(write, monkeypatch):
     root = write({"NORMAL/a.png": b"abc"})
     monkeypatch.chdir(root.parent)
