@@ -18,7 +18,8 @@ from serve.http.problems import refuse
 # A load balancer's and a container's probes name the server as they please, and learn nothing from the answers.
 _PROBES = {"/healthz", "/readyz"}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{0,5}))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 _PATTERN = re.compile(r"(\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:([0-9]{1,5}|\*))?")
 
 
@@ -101,37 +102,56 @@ class HostGuard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(headers.getlist("host"), headers.get("origin"), scope["method"])
+        refusal = self._refusal(headers.getlist("host"), headers.getlist("origin"), scope["method"])
         if refusal is None:
             await self.app(scope, receive, send)
             return
         code, detail = refusal
         await refuse(scope, receive, send, code, detail, close=True)
 
-    def _refusal(self, named: list[str], origin: str | None, method: str) -> tuple[str, str] | None:
+    def _refusal(self, named: list[str], origins: list[str], method: str) -> tuple[str, str] | None:
         host = named[0] if len(named) == 1 else ""
         if named and self.hosts is not None and not self.hosts.takes(host):
             return (
                 "foreign-host",
                 f"This server is not {_told(host)}; whoever runs it can add the name to ALLOWED_HOSTS.",
             )
-        if origin is None or method in _SAFE_METHODS:
-            return None
-        _, separator, of_page = origin.partition("://")
-        if separator and (of_page.lower() == host.lower() or (self.hosts is not None and self.hosts.named(of_page))):
+        foreign = [origin for origin in origins if not self._is_own(origin, host)]
+        if not foreign or method in _SAFE_METHODS:
             return None
         return (
             "foreign-origin",
-            f"A page of {_told(origin)} sent this; only this server's own pages may, and those whose host is in "
+            f"A page of {_told(foreign[0])} sent this; only this server's own pages may, and those whose host is in "
             "ALLOWED_HOSTS.",
         )
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin was sent by the host that is asked, or by one in ALLOWED_HOSTS.
+
+        A browser leaves out its scheme's own port; a proxy in front may write it into `Host` all the same.
+        """
+        scheme, _, of_page = origin.lower().partition("://")
+        port = _DEFAULT_PORTS.get(scheme)
+        if port is None or not of_page:
+            return False
+        same = of_page.removesuffix(f":{port}") == host.lower().removesuffix(f":{port}")
+        return same or (self.hosts is not None and self.hosts.named(of_page))
 
 
 def _matches(name: str, port: str, pattern: str) -> bool:
     wanted, colon, wanted_port = pattern.rpartition(":") if not pattern.endswith("]") else (pattern, "", "")
-    if not colon:
-        return fnmatchcase(name, pattern)
-    return fnmatchcase(name, wanted) and wanted_port in ("*", port)
+    if colon and wanted_port not in ("*", port):
+        return False
+    return _same(name, wanted if colon else pattern)
+
+
+def _same(name: str, wanted: str) -> bool:
+    if not wanted.startswith("["):
+        return fnmatchcase(name, wanted)
+    try:  # an IPv6 address has many spellings
+        return ipaddress.ip_address(name.strip("[]")) == ipaddress.ip_address(wanted.strip("[]"))
+    except ValueError:
+        return False
 
 
 def _told(host: str) -> str:

@@ -16,7 +16,8 @@ def asked(settings: Settings, method: str = "GET", path: str = "/docs", **header
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST.:8080", "127.9.9.9", "app.localhost:3000"]
+    "host",
+    ["localhost", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST.:8080", "127.9.9.9", "app.localhost:3000", "localhost:"],
 )
 def test_loopback_is_asked_by_its_own_names_on_any_port(settings, host):
     assert asked(settings, host=host).status_code == 200
@@ -59,6 +60,42 @@ def test_a_page_elsewhere_cannot_post_to_loopback(settings, origin, path):
 def test_our_own_page_and_programs_may_post(settings, headers):
     answer = asked(settings, "POST", "/predict", host="127.0.0.1:8080", **headers)
     assert answer.json()["code"] == "no-model"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("localhost:80", "http://localhost"),
+        ("localhost", "http://localhost:80"),
+        ("localhost:443", "https://localhost"),
+        ("LOCALHOST:8080", "HTTP://localhost:8080"),
+    ],
+)
+def test_the_port_of_a_scheme_may_be_written_or_left_out(settings, host, origin):
+    assert asked(settings, "POST", "/predict", host=host, origin=origin).json()["code"] == "no-model"
+    assert asked(settings, "POST", "/predict", host="localhost:443", origin="http://localhost").status_code == 403
+
+
+def test_each_origin_counts_and_none_that_has_no_host(settings):
+    anywhere = settings.model_copy(update={"http_host": "0.0.0.0"})
+    client = TestClient(create_app(Holder(), settings=anywhere, hosts=None))
+    for origins in (["http://a.example", "http://b.example"], ["http://"], ["x://a.example"]):
+        headers = [("host", "" if origins == ["http://"] else "a.example"), *(("origin", origin) for origin in origins)]
+        assert client.post("/predict", headers=headers).json()["code"] == "foreign-origin"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "refused"),
+    [
+        ("[fd00::5]", ["[fd00::5]", "[fd00::5]:8080", "[FD00:0:0:0:0:0:0:5]"], ["[fd00::6]", "f"]),
+        ("[fd00::5]:8080", ["[fd00::5]:8080"], ["[fd00::5]", "[fd00::5]:80"]),
+        ("[fd00::5]:*", ["[fd00::5]:8080", "[fd00::5]"], ["fd00.example"]),
+    ],
+)
+def test_an_ipv6_address_may_be_named_in_a_setting(settings, given, taken, refused):
+    behind = settings.model_copy(update={"allowed_hosts": given})
+    assert {asked(behind, host=host).status_code for host in taken} == {200}
+    assert {asked(behind, host=host).status_code for host in refused} == {403}
 
 
 def test_a_page_elsewhere_may_follow_a_link_to_ours(settings):
