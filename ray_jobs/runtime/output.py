@@ -14,7 +14,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem
 
 from ray_jobs.dataset.parquet import publish
 from ray_jobs.dataset.s3_source import S3Source
-from registry.addresses import is_utf8, with_home
+from registry.addresses import is_utf8, local_path
 from registry.errors import FixableError
 from registry.state import s3_filesystem, space_for, write_atomically
 
@@ -43,10 +43,10 @@ class OutputFile:
             if not text.startswith("s3://") or not bucket or not key:
                 raise argparse.ArgumentTypeError(f"{text!r} is not s3://BUCKET/KEY, such as s3://hm-mlflow/out.parquet")
             return cls(name=text)
-        if "://" in text:
+        if "://" in text and not text.startswith("file:"):
             raise argparse.ArgumentTypeError(f"{text!r} is neither a file of this machine nor s3://BUCKET/KEY")
         try:
-            return cls(name=str(with_home(text)))
+            return cls(name=str(local_path(text)))
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -68,6 +68,8 @@ class OutputFile:
             path = Path(self._place()[1])  # where a link leads is where it will be written
             if path.is_dir():
                 raise OutputError(f"--out is {self.name!r}, which is a folder; name a file in it")
+            if path.exists() and not path.is_file():  # a device or a pipe, which the file would take the place of
+                raise OutputError(f"--out is {self.name!r}, which is no regular file; name another place")
             path.parent.mkdir(parents=True, exist_ok=True)
             trial = path.with_name(f".{path.name}.{uuid4().hex}")
             trial.touch()

@@ -1,6 +1,7 @@
 """Where rows go: a file of this machine or of a bucket, Parquet or CSV by its suffix, whole or not at all."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_a_place_that_takes_no_file_is_told_with_why(tmp_path, name, why):
     (tmp_path / "link.csv").symlink_to(tmp_path / "closed" / "out.csv")
     with of_an_ordinary_user(), pytest.raises(OutputError, match=f"--out is .*, where no file can be written: {why}"):
         OutputFile.parse(str(tmp_path / name)).try_out()
+
+
+@pytest.mark.parametrize("name", ["device.csv", "pipe.csv"])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path, name):
+    (tmp_path / "device.csv").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(OutputError, match=r"--out is '.*', which is no regular file; name another place"):
+        OutputFile.parse(str(tmp_path / name)).try_out()
+
+
+@pytest.mark.parametrize("host", ["//", "//localhost", ""])
+def test_an_address_of_a_file_is_decoded(tmp_path, host):
+    path = tmp_path / "my answers 100%.csv"
+    out = OutputFile.parse(f"file:{host}{path.as_uri().removeprefix('file://')}")
+    out.write([ROWS], SCHEMA)
+    assert pyarrow.csv.read_csv(path).num_rows == 2
+    with pytest.raises(argparse.ArgumentTypeError, match="names 'elsewhere' as the machine"):
+        OutputFile.parse("file://elsewhere/out.csv")
 
 
 @pytest.mark.parametrize("name", ["~nobody-here/out.csv", "t\udcf3rax.csv"])
