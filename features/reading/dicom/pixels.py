@@ -90,7 +90,7 @@ def _no_pixels(header: Header) -> None:
     for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
         if header.element(keyword):
             raise UnsupportedImage(f"the DICOM holds {label(keyword)}; export the image with 16-bit whole numbers")
-    raise UnsupportedImage(f"the DICOM holds no pixel data, {label('PixelData')}; send an image object")
+    raise UnsupportedImage(f"the DICOM holds no pixel data, {label('PixelData')}; send the whole file of an image")
 
 
 def _is_inverted(header: Header) -> bool:
