@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.addresses import is_ipv6, is_server, sqlite_address, url_here, with_home, with_plain_file
+from registry.addresses import is_ipv6, is_server, shown, sqlite_address, url_here, with_home, with_plain_file
 from registry.errors import FixableError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -206,7 +206,6 @@ def _explain(problem: ErrorDetails) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
         return message
-    name = str(problem["loc"][0]).upper()
-    return (
-        f"{name} is {problem['input']!r}: {message}. Change it in the environment or in .env; .env.example lists all."
-    )
+    name, value = str(problem["loc"][0]).upper(), problem["input"]
+    value = shown(value) if isinstance(value, str) else value
+    return f"{name} is {value!r}: {message}. Change it in the environment or in .env; .env.example lists all."

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, S3FileSystem
 
-from registry.addresses import is_utf8, local_path
+from registry.addresses import is_utf8, local_path, shown
 from registry.errors import FixableError
 from registry.settings import LOCAL, SettingsError
 
@@ -133,7 +133,7 @@ def open_state(uri: str, *, variable: str = "STATE_URI") -> State:
         return State(filesystem=s3_filesystem(), base=base)  # a key is not an address: what it holds stands as it is
     if "://" in uri and not uri.startswith("file:"):
         raise SettingsError(
-            f"{variable} is {uri!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
+            f"{variable} is {shown(uri)!r}; it takes a folder or s3://bucket/prefix, for example s3://hm-mlflow/state"
         )
     return State(filesystem=LocalFileSystem(), base=str(_folder(uri, variable).resolve()))
 
@@ -177,5 +177,7 @@ def s3_filesystem() -> S3FileSystem:
     if not address:
         return S3FileSystem(region=region)
     if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
-        raise SettingsError(f"{variable} is {address!r}, which is not an address; an example is http://127.0.0.1:9000")
+        raise SettingsError(
+            f"{variable} is {shown(address)!r}, which is not an address; an example is http://127.0.0.1:9000"
+        )
     return S3FileSystem(region=region or "us-east-1", scheme=endpoint.scheme, endpoint_override=endpoint.netloc)

@@ -8,7 +8,7 @@ from ray_jobs.dataset.folder_source import FolderSource, missing_folder
 from ray_jobs.dataset.kaggle_source import download
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.synthetic_source import SyntheticSource
-from registry.addresses import local_path
+from registry.addresses import local_path, shown
 
 TAKEN = (
     "a folder (../xrays), s3://bucket/prefix, kaggle:owner/name (kaggle:paultimothymooney/chest-xray-pneumonia) "
@@ -44,7 +44,7 @@ def open_source(uri: str) -> Source:
     if separator and scheme == "synthetic":
         return SyntheticSource.from_count(rest)
     if separator and rest.startswith("//") and scheme != "file":
-        raise SourceError(f"DATA_URI {uri!r}: scheme {scheme!r} is not known; it takes {TAKEN}")
+        raise SourceError(f"DATA_URI {shown(uri)!r}: scheme {scheme!r} is not known; it takes {TAKEN}")
     return _open_folder(uri.strip())
 
 

@@ -235,3 +235,11 @@ def test_the_webapp_s_address_has_a_scheme_and_a_host_and_no_more_than_a_path(mo
     for taken in ("http://h", "https://h.example:8443/xray/", "http://[::1]:8080"):
         monkeypatch.setenv("WEBAPP_URI", taken)
         assert load_settings().webapp_uri == taken
+
+
+def test_a_password_in_an_address_that_is_none_is_not_shown(monkeypatch):
+    for name in ("WEBAPP_URI", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        monkeypatch.setenv(name, "http://clinic:secret@h:99999")
+    with pytest.raises(SettingsError, match=r"http://clinic:\*\*\*@h:99999") as raised:
+        load_settings()
+    assert "secret" not in str(raised.value)

@@ -119,6 +119,11 @@ def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monk
     assert local_folder("~/state") == tmp_path / "state"
 
 
+def test_a_password_in_an_address_that_is_not_taken_is_not_shown():
+    with pytest.raises(SettingsError, match=r"STATE_URI is 'ftp://clinic:\*\*\*@host/state'"):
+        open_state("ftp://clinic:secret@host/state")
+
+
 @pytest.mark.parametrize("uri", ["ftp://host/state", "s3://", "s3:///state"])
 def test_an_address_that_is_none_is_refused_with_an_example(uri):
     with pytest.raises(SettingsError, match=f"STATE_URI is '{uri}'; .* for example s3://hm-mlflow/state"):

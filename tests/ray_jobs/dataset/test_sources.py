@@ -17,6 +17,7 @@ from tests.rights import of_an_ordinary_user
     [
         ("", "DATA_URI is empty; it takes a folder"),
         ("gs://bucket/x", r"'gs://bucket/x': scheme 'gs' is not known; it takes a folder .*s3://.*kaggle:.*synthetic:"),
+        ("https://nurse:pw@nas/x", r"'https://nurse:\*\*\*@nas/x': scheme 'https' is not known"),
         ("nowhere/at/all", "'nowhere/at/all' does not exist on this machine .*DATA_URI takes a folder"),
         ("s3://", "'s3://' names no bucket; an example is s3://"),
         ("s3:bucket", "'s3:bucket' names no bucket"),
