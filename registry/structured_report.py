@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pydicom
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
+from features.reading import dicom
+from features.reading.decode import DEFAULT_LIMITS
+from features.reading.errors import ImageError
 from registry.errors import FixableError
 
 MEDIA_TYPE = "application/dicom"
@@ -53,19 +55,16 @@ def reference_of(data: bytes) -> Dataset:
     Raises
     ------
     NoReportError
-        If the picture is no DICOM file, or lacks one of the UIDs.
+        If the picture is no DICOM file, cannot be read, or lacks one of the UIDs.
     """
-    if b"DICM" not in data[:132]:
+    if not dicom.begins(data[:132]):
         raise NoReportError("a structured report refers to a DICOM image, and this picture is none; send DICOM")
     try:
-        header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=list(COPIED))
-        found = {name: str(header.get(name, "")) for name in COPIED}
-    except (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, OSError, NotImplementedError) as error:
-        raise NoReportError(
-            f"the DICOM header cannot be read ({type(error).__name__}); export the image again"
-        ) from error
+        found = dicom.texts(data, DEFAULT_LIMITS, *COPIED)
+    except ImageError as error:
+        raise NoReportError(str(error)) from error
     for name, value in found.items():
-        if not UID(value).is_valid or not value:
+        if not UID(value, validation_mode=IGNORE).is_valid or not value:  # of one that is none it would warn
             raise NoReportError(
                 f"the DICOM's {name} is missing or no UID, so no report can refer to it; export it again"
             )
@@ -78,24 +77,36 @@ def reference_of(data: bytes) -> Dataset:
 
 
 def structured_report(reference: Dataset, told: Reported) -> bytes:
-    """The report as a DICOM file; the same answer by the same version about the same X-ray has the same UID."""
+    """The report as a DICOM file; the same answer by the same version about the same X-ray has the same UID.
+
+    Raises
+    ------
+    NoReportError
+        If the X-ray is of a class that no report can refer to.
+    """
     import highdicom  # noqa: PLC0415  it takes a second, and few need it
 
     instance = [reference.SOPInstanceUID, told.digest, f"{told.probability:.17g}", *told.warnings]
-    report: Any = highdicom.sr.ComprehensiveSR(
-        evidence=[reference],
-        content=_content(reference, told),
-        series_instance_uid=generate_uid(entropy_srcs=[reference.SeriesInstanceUID, told.digest]),
-        series_number=1,
-        sop_instance_uid=generate_uid(entropy_srcs=instance),
-        instance_number=1,
-        manufacturer=_MAKER,
-        is_complete=True,
-        is_verified=False,
-        series_description=f"{_MAKER}: research, not for diagnosis",
-        software_versions=f"{told.model} version {told.version}",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
+    try:
+        report: Any = highdicom.sr.ComprehensiveSR(
+            evidence=[reference],
+            content=_content(reference, told),
+            series_instance_uid=generate_uid(entropy_srcs=[reference.SeriesInstanceUID, told.digest]),
+            series_number=1,
+            sop_instance_uid=generate_uid(entropy_srcs=instance),
+            instance_number=1,
+            manufacturer=_MAKER,
+            is_complete=True,
+            is_verified=False,
+            series_description=f"{_MAKER}: research, not for diagnosis",
+            software_versions=f"{told.model} version {told.version}",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+        )
+    except KeyError as error:  # what highdicom raises for a class that it does not know, such as a private one
+        raise NoReportError(
+            "the DICOM's SOPClassUID is of no image that a report can refer to; export it as Digital or Computed "
+            "Radiography"
+        ) from error
     report.PatientIdentityRemoved = "YES"
     report.DeidentificationMethod = "PS3.15 Basic Profile, Retain UIDs"
     report.DeidentificationMethodCodeSequence = [

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import Request
 from fastapi.responses import Response
 
+from features.reading import dicom
 from registry.structured_report import MEDIA_TYPE, NoReportError, Reported, reference_of, structured_report
 from serve.http.problems import ProblemError
 from serve.http.uploads import Picture
@@ -28,7 +29,7 @@ def check_pictures(pictures: Sequence[Picture]) -> None:
         raise ProblemError(
             "no-report", f"{len(pictures)} pictures were sent; a report is about one, so send one a time."
         )
-    if b"DICM" not in pictures[0].data[:132]:
+    if not dicom.begins(pictures[0].data[:132]):
         raise ProblemError(
             "no-report", "A report refers to a DICOM image, and the picture is none; send DICOM, or ask for JSON."
         )

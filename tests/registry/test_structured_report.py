@@ -8,10 +8,11 @@ import pydicom
 import pytest
 from pydicom.datadict import dictionary_VR
 from pydicom.sequence import Sequence
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from registry.structured_report import EMPTY, NoReportError, Reported, reference_of, structured_report
-from tests.features.images import dicom, picture
+from registry.structured_report import COPIED, EMPTY, NoReportError, Reported, reference_of, structured_report
+from tests.features.images import DIGITAL_XRAY, dicom, picture
+from tests.features.raw_dicom import file_of, image, text
 
 TOLD = Reported(
     label="PNEUMONIA",
@@ -43,6 +44,8 @@ IDENTIFYING = (
     ),
 )
 SECRET = "Zq7Secret"
+REFERRED = {name: text("UI", f"1.2.{number}") for number, name in enumerate(COPIED, 3)}
+REFERRED["SOPClassUID"] = text("UI", DIGITAL_XRAY)
 
 
 def xray(**elements: object) -> bytes:
@@ -116,9 +119,37 @@ def test_the_same_answer_about_the_same_xray_is_the_same_report():
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 200, "this picture is none; send DICOM"),
         (dicom(picture()), "StudyInstanceUID is missing"),
         (xray(SOPInstanceUID="")[:], "SOPInstanceUID is missing"),
-        (b"\0" * 128 + b"DICM" + zlib.compress(b"?" * 99), "cannot be read|is missing"),
+        (b"\0" * 128 + b"DICM" + zlib.compress(b"?" * 99), "does not end within the file|is missing"),
+        (xray()[:140], "is cut short inside its file header"),
     ],
 )
 def test_what_no_report_can_refer_to_is_told(data: bytes, why: str):
     with pytest.raises(NoReportError, match=why):
         reference_of(data)
+
+
+@pytest.mark.parametrize("preamble", [True, False])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, None])
+def test_a_report_refers_to_every_xray_that_can_be_read(preamble: bool, syntax: str | None):
+    data = file_of({**REFERRED, **image(picture())}, syntax=syntax, preamble=preamble, meta=preamble)
+    parsed = read(structured_report(reference_of(data), TOLD))
+    assert parsed.StudyInstanceUID == "1.2.5"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", COPIED)
+@pytest.mark.parametrize("value", [("UI", SECRET.encode()), ("LO", SECRET.encode()), ("US", b"\1\0\2\0"), ("SQ", b"x")])
+def test_a_header_that_names_no_uid_is_told_and_not_repeated(
+    name: str, value: tuple[str, bytes], caplog: pytest.LogCaptureFixture
+):
+    with pytest.raises(NoReportError, match=f"the DICOM's {name} is missing or no UID") as told:
+        reference_of(file_of({**REFERRED, **image(picture()), name: value}))
+    assert SECRET.lower() not in f"{told.value} {caplog.text}".lower()
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.99999.7", "1.2.840.10008.1.2"])
+def test_a_class_that_no_report_can_refer_to_is_told_and_not_repeated(uid: str):
+    data = file_of({**REFERRED, **image(picture()), "SOPClassUID": text("UI", uid)})
+    with pytest.raises(NoReportError, match="SOPClassUID is of no image that a report can refer to") as told:
+        structured_report(reference_of(data), TOLD)
+    assert uid not in str(told.value)

@@ -90,6 +90,11 @@ def test_no_text_of_an_uploaded_file_is_written_anywhere(
                 answer = client.post(path, content=data, headers={"Content-Type": "application/octet-stream"})
                 assert answer.status_code in (200, 415, 422), answer.text
                 written += [answer.text, str(answer.headers)]
+            if number < 9:
+                headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
+                answer = client.post("/predict", content=data, headers=headers)
+                assert answer.status_code in (406, 415, 422), answer.text
+                written.append(answer.text)
         for form in (f"--y\r\n{NAME}", f'--y\r\nContent-Disposition: form-data; name="file"\r\n\r\n{NAME}\r\n--{NAME}'):
             answer = client.post("/predict", content=form, headers={"Content-Type": "multipart/form-data; boundary=y"})
             assert answer.status_code in (400, 422)

@@ -13,7 +13,7 @@ from features.reading.dicom.header import tags
 from features.reading.dicom.pixels import read_format, stored_words
 from features.reading.limits import Limits
 
-__all__ = ["begins", "decode"]
+__all__ = ["begins", "decode", "texts"]
 
 _WANTED = tags(
     "SamplesPerPixel",
@@ -52,6 +52,12 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
     if counts[shown.padding].any():
         grey[_outside(shown.padding[words])] = 0
     return grey
+
+
+def texts(data: bytes, limits: Limits, *keywords: str) -> dict[str, str]:
+    """Text of the header by keyword, in capitals; empty where an element is missing. Raises any `ImageError`."""
+    header, _ = read(data, limits, tags(*keywords))
+    return {keyword: header.text(keyword) for keyword in keywords}
 
 
 def _outside(padding: np.ndarray) -> np.ndarray:
