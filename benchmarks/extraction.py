@@ -7,13 +7,11 @@ medians count. On a shared machine, rounds in which others took much of it are r
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +21,7 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 from benchmarks.descriptors import measure
+from benchmarks.report import machine, processor_s, verdict
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
@@ -58,8 +57,7 @@ def watched(work: Callable[[], object]) -> tuple[float, float, float]:
     """Seconds of one call; processor seconds of this process and its children; of everybody else."""
 
     def own() -> float:
-        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        return sum(sum(member.cpu_times()[:2]) for member in family)
+        return processor_s(psutil.Process())
 
     def everyone() -> float:
         now = psutil.cpu_times()
@@ -145,25 +143,6 @@ def generated(folder: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source.read(entry.path))
     return str(folder)
-
-
-def machine() -> str:
-    """What it is measured on."""
-    packages = ("ray", "joblib", "scikit-image", "opencv-python-headless", "numpy", "pyarrow")
-    memory = psutil.virtual_memory().total / 2**30
-    return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, load {os.getloadavg()[0]:.1f} before\n"
-        f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages)
-    )
-
-
-def verdict(promises: list[tuple[str, float, str, float]]) -> int:
-    """Print a line a promise; 1 if one is not kept."""
-    kept = [value >= limit if relation == ">=" else value <= limit for _, value, relation, limit in promises]
-    print(f"\n{'claim':<50}{'measured':>10}{'required':>11}")
-    for (name, value, relation, limit), fine in zip(promises, kept, strict=True):
-        print(f"{name:<50}{value:>10.2f}{f'{relation} {limit:g}':>11}  {'pass' if fine else 'FAIL'}")
-    return int(not all(kept))
 
 
 def main() -> int:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.others.model import IDLE
 from registry.answer import ExaminedImage, ScoredImage
 from registry.bundle import Bundle
 from serve.app import Webapp
-
-PROBABILITY, LABEL = 0.25, "NORMAL"
 
 # The same for `mlflow models serve`, which takes no hook but any model.
 MLFLOW_MODEL = f"""
@@ -24,7 +23,7 @@ from mlflow.pyfunc.model import PythonModel
 class Idle(PythonModel):
     def predict(self, context, model_input, params=None):
         count = len(model_input)
-        return pd.DataFrame({{"probability": [{PROBABILITY}] * count, "label": ["{LABEL}"] * count}})
+        return pd.DataFrame({{name: [value] * count for name, value in {IDLE}.items()}})
 
 
 set_model(Idle())
@@ -45,6 +44,6 @@ def do_nothing() -> None:
     def score(self: Bundle, image: bytes) -> ScoredImage:  # noqa: ARG001
         features = np.zeros(len(self.spec.names), np.float32)
         examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), looked=None, features=features, doubts=())  # type: ignore[arg-type]
-        return ScoredImage(probability=PROBABILITY, label=LABEL, examined=examined)
+        return ScoredImage(**IDLE, examined=examined)
 
     Bundle.score = score  # type: ignore[method-assign]

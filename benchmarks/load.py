@@ -8,7 +8,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
@@ -48,12 +48,12 @@ class _Connection:
     last: bool = False  # the server has said that it closes after this answer
 
 
-def post(url: str, body: bytes, media_type: str, **headers: str) -> bytes:
-    """A request as it goes over the wire; `headers` have underscores for hyphens."""
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A request as it goes over the wire."""
     place = urlsplit(url)
-    head = f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: {media_type}\r\n"
-    head += "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    lines = {"Host": place.netloc, **headers, "Content-Length": str(len(body))}
+    head = "".join(f"{name}: {text}\r\n" for name, text in lines.items())
+    return f"POST {place.path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def closed(url: str, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.extraction import machine, verdict
+from benchmarks.report import machine, verdict
 from features.extract import extract
 from features.reading.colour import colourfulness
 from features.reading.errors import ImageError, NotAChestXray

@@ -6,7 +6,6 @@ Ours is also started with two replicas, as it is by default.
 """
 
 import argparse
-import contextlib
 import os
 import signal
 import socket
@@ -29,6 +28,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from benchmarks.environments import ENVIRONMENTS, NotInstalledError, python_of, variables_of
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
 from benchmarks.others.model import DIGEST_VARIABLE, FOLDER_VARIABLE
+from benchmarks.report import processor_s
 from registry.production import production, required_production
 from registry.settings import ROOT, Settings, load_settings
 from registry.versions import fetch
@@ -47,14 +47,8 @@ class Peer:
     process: subprocess.Popen
 
     def processor_s(self) -> float:
-        """Seconds of a core that all processes of the server have used: what else a machine does changes it little."""
-        used = 0.0
-        whole = psutil.Process(self.process.pid)
-        for process in (whole, *whole.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):  # one may end meanwhile
-                times = process.cpu_times()
-                used += times.user + times.system
-        return used
+        """Seconds of a core that all processes of the server have used."""
+        return processor_s(psutil.Process(self.process.pid))
 
 
 @contextmanager
@@ -132,16 +126,19 @@ def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: 
             continue
         port = str(next(ports))
         run, path, probe = OTHERS[name]
-        command = [python, "-m", *run, *(["--host", "127.0.0.1", "--port"] if name == "bentoml" else []), port]
-        found[name] = (command, path, probe, {"PORT": port, **given, **variables_of(name)})
+        found[name] = ([python, "-m", *run, port], path, probe, {"PORT": port, **given, **variables_of(name)})
     return found
 
 
-# The module that is run, the path that answers, and the one that says that it is ready.
+# The module that is run and what comes before its port, the path that answers, and the one that says that it is ready.
 OTHERS: dict[str, tuple[list[str], str, str]] = {
     "triton": (["benchmarks.others.with_triton"], "/v2/models/xray/infer", "/v2/models/xray/ready"),
     "litserve": (["benchmarks.others.with_litserve"], "/predict", "/health"),
-    "bentoml": (["bentoml", "serve", "benchmarks.others.with_bentoml:Xray"], "/predict", "/readyz"),
+    "bentoml": (
+        ["bentoml", "serve", "benchmarks.others.with_bentoml:Xray", "--host", "127.0.0.1", "--port"],
+        "/predict",
+        "/readyz",
+    ),
 }
 
 

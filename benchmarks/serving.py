@@ -12,24 +12,23 @@ latencies of an empty machine.
 """
 
 import argparse
-import base64
 import contextlib
-import json
+import itertools
 import os
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-import httpx
 import matplotlib as mpl
 import numpy as np
 import psutil
 from matplotlib import pyplot as plt
 
-from benchmarks.extraction import machine, verdict
-from benchmarks.load import Load, closed, paced, post
+from benchmarks.asking import agree, requests_of
+from benchmarks.load import Load, closed, paced
 from benchmarks.peers import Peer, started
+from benchmarks.report import machine, verdict
 from features.extract import extract
 from features.reading.errors import ImageError
 from ray_jobs.dataset.synthetic import chest_picture
@@ -40,7 +39,6 @@ from tests.serve.support.models import GeneratedXrays, Registry
 
 ROUNDS, SECONDS, CONNECTIONS = 7, 3.0, 16
 PACED_ROUNDS, PACED_S = 5, 6.0
-SAME, SAME_UNDER_TRITON = 1e-6, 1e-3  # NumPy under Triton is an older one, whose sums are in another order
 OVERLOAD, OVERLOAD_CONNECTIONS, REST_S = 10, 256, 1.0
 _TICK_S = 0.01  # as finely as a system counts what a process uses
 TRAINED_ON, PICTURES = 200, 50
@@ -57,42 +55,6 @@ NAMES = {
 }
 
 
-def requests_of(peer: Peer, pictures: list[bytes]) -> list[bytes]:
-    """The pictures as a contestant wants them: raw, unless it takes JSON only."""
-    if peer.name == "triton":  # no header of JSON before the picture
-        raw = {"Inference_Header_Content_Length": "0"}
-        return [post(peer.url, picture, "application/octet-stream", **raw) for picture in pictures]
-    if peer.name not in ("mlflow", "litserve"):
-        return [post(peer.url, picture, "image/jpeg") for picture in pictures]
-    encoded = (base64.b64encode(picture).decode() for picture in pictures)
-    if peer.name == "litserve":
-        bodies = (json.dumps({"image": text}).encode() for text in encoded)
-    else:
-        bodies = (
-            json.dumps({"dataframe_split": {"columns": ["image"], "data": [[text]]}}).encode() for text in encoded
-        )
-    return [post(peer.url, body, "application/json") for body in bodies]
-
-
-def probability_of(peer: Peer, picture: bytes) -> float:
-    """What a contestant answers to one picture."""
-    head, _, body = requests_of(peer, [picture])[0].partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    response = httpx.post(peer.url, content=body, headers=headers, timeout=60).raise_for_status()
-    if peer.name == "triton":  # JSON that describes the outputs, then their bytes
-        return float(np.frombuffer(response.content[int(response.headers["inference-header-content-length"]) :][:8])[0])
-    answer = response.json()
-    return float((answer["predictions"][0] if peer.name == "mlflow" else answer)["probability"])
-
-
-def agree(peers: dict[str, Peer], picture: bytes) -> None:
-    """Raise unless all contestants give one picture the same probability."""
-    found = {name: probability_of(peer, picture) for name, peer in peers.items()}
-    off = {name: abs(probability - found["bare"]) for name, probability in found.items()}
-    if any(far > (SAME_UNDER_TRITON if name == "triton" else SAME) for name, far in off.items()):
-        raise RuntimeError(f"the contestants do not answer the same: {found}")
-
-
 def checked(load: Load, name: str) -> Load:
     """A load whose every answer was one; raises where any was not, since a refusal is quicker than an answer."""
     if set(load.statuses) != {200}:
@@ -100,8 +62,8 @@ def checked(load: Load, name: str) -> Load:
     return load
 
 
-def throughput(peers: dict[str, Peer], pictures: list[bytes]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Answers a second of each contestant, and answers a second of processor time, round by round, in turn."""
+def throughput(peers: dict[str, Peer], pictures: list[bytes]) -> dict[str, list[float]]:
+    """Answers a second of each contestant, round by round, in turn; those a second of a core are printed beside."""
     asked = {name: requests_of(peer, pictures) for name, peer in peers.items()}
     for name, peer in peers.items():
         checked(closed(peer.url, asked[name], connections=CONNECTIONS, seconds=1), name)
@@ -117,7 +79,9 @@ def throughput(peers: dict[str, Peer], pictures: list[bytes]) -> tuple[dict[str,
         spread = f"({min(rates):.0f} to {max(rates):.0f})"
         each = f"{1000 / median(worked[name]):.2f} ms of a core each"
         print(f"  {NAMES[name]:<24}{median(rates):>7.0f} a second {spread}, {each}")
-    return found, worked
+    compare("answers a second", found)
+    compare("answers a second of a core", worked)
+    return found
 
 
 def latency(peers: dict[str, Peer], pictures: list[bytes], rate: float) -> dict[str, list[float]]:
@@ -168,12 +132,11 @@ def compare(what: str, found: dict[str, list[float]]) -> None:
 
     Between the least and the most of seven rounds lies the true median with a probability of 98 %, of five with 94 %.
     """
-    for ours in OURS:
-        for other in found:
-            if ours in found and other not in OURS:
-                each = ratios(found, ours, other)
-                times = f"{median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
-                print(f"  {what}: {NAMES[ours]}, times {NAMES[other]}: {times}")
+    others = [name for name in found if name not in OURS]
+    for ours, other in itertools.product([name for name in OURS if name in found], others):
+        each = ratios(found, ours, other)
+        times = f"{median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
+        print(f"  {what}: {NAMES[ours]}, times {NAMES[other]}: {times}")
 
 
 def draw(file: Path, idle: dict[str, list[float]], real: dict[str, list[float]], tail: dict[str, list[float]]) -> None:
@@ -216,16 +179,12 @@ def main() -> int:
         print("a predictor that does nothing")
         (scratch / "idle").mkdir()
         with started(settings, scratch / "idle", idle=True) as peers:
-            idle, worked = throughput(peers, pictures)
-            compare("answers a second", idle)
-            compare("answers a second of a core", worked)
+            idle = throughput(peers, pictures)
         print("the real one")
         (scratch / "real").mkdir()
         with started(settings, scratch / "real", idle=False) as peers:
             agree(peers, pictures[0])
-            real, worked = throughput(peers, pictures)
-            compare("answers a second", real)
-            compare("answers a second of a core", worked)
+            real = throughput(peers, pictures)
             loads.append(os.getloadavg()[0])
             half = median(real["bare"]) / 2
             print(f"half load of the bare one, {half:.0f} a second, for each")

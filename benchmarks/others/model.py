@@ -7,7 +7,7 @@ from typing import Any
 
 # Where the bundle is, and its digest; without a folder, pictures are answered without a look at them.
 FOLDER_VARIABLE, DIGEST_VARIABLE = "BENCHMARK_BUNDLE", "BENCHMARK_DIGEST"
-IDLE = {"probability": 0.25, "label": "NORMAL"}  # as `benchmarks.idle` has it, which needs what is not installed here
+IDLE: dict[str, Any] = {"probability": 0.25, "label": "NORMAL"}  # the answer of a predictor that does nothing
 
 Score = Callable[[bytes], dict[str, Any]]
 

@@ -123,7 +123,8 @@ def test_a_replica_that_is_killed_or_stopped_costs_only_what_it_had_under_way_an
 
 
 def test_fifty_thousand_requests_leave_memory_as_it_was(url: str, registry_template: Registry) -> None:
-    requests = [post(f"{url}/predict", image, "image/jpeg") for image in registry_template.training_set.images]
+    jpeg = {"Content-Type": "image/jpeg"}
+    requests = [post(f"{url}/predict", image, jpeg) for image in registry_template.training_set.images]
 
     def send(count: int) -> None:
         done = 0

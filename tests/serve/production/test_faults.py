@@ -34,6 +34,7 @@ from tests.serve.support.live import running
 from tests.serve.support.models import GeneratedXrays, Registry
 from tests.serve.support.waiting import until
 
+JPEG = {"Content-Type": "image/jpeg"}
 MIB = 2**20
 SEED = 20_261
 
@@ -281,11 +282,11 @@ ROUNDS, ROUND_S = 5, 3.0
 def test_two_hundred_slow_clients_leave_the_latencies_of_others_as_they_are(registry: Registry, tmp_path: Path) -> None:
     """Rounds with and without them take turns, so that what else the machine does meets both alike."""
     image = registry.training_set.images[0]
-    half = post("http://127.0.0.1/predict", image, "image/jpeg")[:-1_000]
+    half = post("http://127.0.0.1/predict", image, JPEG)[:-1_000]
     quantiles: dict[bool, list[float]] = {False: [], True: []}
     with following(registry.settings, tmp_path / "cache", RequestLimits(upload_s=60.0)) as (url, _):
         host, port = url.removeprefix("http://").split(":")
-        requests = [post(f"{url}/predict", image, "image/jpeg")]
+        requests = [post(f"{url}/predict", image, JPEG)]
         for slow in [False, True] * ROUNDS:
             held = [socket.create_connection((host, int(port))) for _ in range(200 if slow else 0)]
             for connection in held:
@@ -305,7 +306,7 @@ def test_at_ten_times_its_best_it_answers_a_good_part_of_that_and_sheds_sooner_t
     registry: Registry, tmp_path: Path
 ) -> None:
     with following(registry.settings, tmp_path / "cache", RequestLimits(in_work=8)) as (url, _):
-        requests = [post(f"{url}/predict", image, "image/jpeg") for image in registry.training_set.images]
+        requests = [post(f"{url}/predict", image, JPEG) for image in registry.training_set.images]
         best = statistics.median(closed(url, requests, connections=4, seconds=ROUND_S).rate for _ in range(ROUNDS))
         over = paced(url, requests, rate=10 * best, seconds=ROUNDS * ROUND_S)
     assert set(over.statuses) == {200, 503}

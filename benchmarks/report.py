@@ -1,0 +1,37 @@
+"""What every benchmark says: what it was measured on, what was used of the processor, and whether promises are kept."""
+
+import contextlib
+import os
+import platform
+from importlib.metadata import version
+
+import psutil
+
+
+def machine() -> str:
+    """What it is measured on."""
+    packages = ("ray", "joblib", "scikit-image", "opencv-python-headless", "numpy", "pyarrow")
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, load {os.getloadavg()[0]:.1f} before\n"
+        f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages)
+    )
+
+
+def processor_s(process: psutil.Process) -> float:
+    """Seconds of a core that a process and its children have used: what else a machine does changes it little."""
+    used = 0.0
+    for member in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # one may end meanwhile
+            times = member.cpu_times()
+            used += times.user + times.system
+    return used
+
+
+def verdict(promises: list[tuple[str, float, str, float]]) -> int:
+    """Print a line a promise; 1 if one is not kept."""
+    kept = [value >= limit if relation == ">=" else value <= limit for _, value, relation, limit in promises]
+    print(f"\n{'claim':<50}{'measured':>10}{'required':>11}")
+    for (name, value, relation, limit), fine in zip(promises, kept, strict=True):
+        print(f"{name:<50}{value:>10.2f}{f'{relation} {limit:g}':>11}  {'pass' if fine else 'FAIL'}")
+    return int(not all(kept))
