@@ -60,22 +60,21 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         Every replica knows a prediction a few seconds after it was made. Until then another replica waits for it.
         """
         said_by = request.scope["state"].get("key", "")
-        while True:
-            receipt = await run_in_threadpool(take, prediction_id, given.label, said_by)
-            if receipt is not None:
-                return receipt
-            if recorder is None or not recorder.may_appear(prediction_id):
+        while (receipt := await run_in_threadpool(take, prediction_id, given.label, said_by)) is None:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return receipt
+
+    def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:
+        """The receipt; None while another replica may still write the prediction's record."""
+        with _store(recorder) as (recorder_, state):
+            said = recorder_.find(prediction_id)
+            if said is None and recorder_.may_appear(prediction_id):
+                return None
+            if said is None:
                 raise ProblemError(
                     "unknown-prediction",
                     f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
                 )
-            await asyncio.sleep(_LOOK_AGAIN_S)
-
-    def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:
-        with _store(recorder) as (recorder_, state):
-            said = recorder_.find(prediction_id)
-            if said is None:
-                return None
             feedback, before = record_feedback(state, said, label, said_by=said_by)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
