@@ -83,8 +83,7 @@ def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: floa
             continue
         even, odd = products
         moduli[direction] = modulus(even[0] - odd[1], odd[0] + even[1])
-        if direction < directions - direction:
-            moduli[directions - direction] = modulus(even[0] + odd[1], odd[0] - even[1])
+        moduli[directions - direction] = modulus(even[0] + odd[1], odd[0] - even[1])
     return moduli
 
 

@@ -222,12 +222,9 @@ def status(name: str) -> list[str]:
 
 def _described(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The task definition that each service of a stack was given, and what ECS says of the services."""
-    import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
-
     said = outputs(name)
-    client = boto3.client("ecs", region_name=stack.read_setting("aws:region", name))
     deployed = {_names(name).of(service): arn for service, arn in said["deployed"].items()}
-    described = client.describe_services(cluster=said["cluster"], services=list(deployed))
+    described = regional(name)("ecs").describe_services(cluster=said["cluster"], services=list(deployed))
     return deployed, described["services"]
 
 
