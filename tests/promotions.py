@@ -36,8 +36,8 @@ class Promotions:
 
 
 @contextmanager
-def promoting(settings: Settings, versions: Sequence[ModelVersion]) -> Iterator[Promotions]:
-    """Put the versions into Production in turn, as fast as the registry answers, for as long as the block runs."""
+def promoting(settings: Settings, versions: Sequence[ModelVersion], *, pause_s: float = 0.0) -> Iterator[Promotions]:
+    """Put the versions into Production in turn, each after a pause, for as long as the block runs."""
     seen, stop = Promotions(), threading.Event()
 
     def work() -> None:
@@ -46,13 +46,14 @@ def promoting(settings: Settings, versions: Sequence[ModelVersion]) -> Iterator[
         while not stop.is_set():
             try:
                 change = promote(settings, target, why="beside a kill")
-            except (MlflowException, UnreachableError):
+            except (MlflowException, UnreachableError, OSError):
                 seen.unanswered += 1
-                stop.wait(0.5)  # the registry is away: no need to ask it hundreds of times a second
+                stop.wait(0.5)  # the registry or the store is away: no need to ask it hundreds of times a second
                 continue
             if change:  # None where an attempt without an answer had been made all the same
                 seen.acknowledged.append(change)
             target = next(turn)
+            stop.wait(pause_s)
 
     thread = threading.Thread(target=work)
     thread.start()
