@@ -112,8 +112,8 @@ endif
 compose: setup ## Generate compose/docker-compose.yaml from the topology
 	@$(INFRA) compose
 
-secrets: setup ## Create the missing secrets of the local stack in compose/secrets/
-	@$(INFRA) secrets
+secrets: ## Create the missing secrets of the local stack in compose/secrets/
+	@PYTHONPATH=pulumi "$(PYTHON)" -m infra.local.secrets
 
 test: lint ## Check a change: style, types, and all tests except the long ones
 	$(RUN) -m pytest -m "not long"

@@ -12,11 +12,10 @@ import yaml
 from infra import backups, machine, rotation, stack
 from infra.aws import commands, sleep
 from infra.keys import wrong_keys
-from infra.local import doctor, stores
+from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.running import containers_of
-from infra.local.secrets import derived, write_files
 from infra.secrets import first_key
 from infra.settings import SettingError
 from infra.supply import audit, image_names, list_parts
@@ -24,7 +23,6 @@ from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
-SECRETS_FOLDER = ROOT / "compose" / "secrets"
 BILLS = ROOT / ".local" / "sbom"
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
 
@@ -39,7 +37,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
     subparsers.add_parser("compose", help="write the Compose file")
-    subparsers.add_parser("secrets", help="make the missing secret files")
     subparsers.add_parser("sbom", help="list what the lock and the images consist of")
     subparsers.add_parser("audit", help="look up known vulnerabilities of the lock and the images")
     subparsers.add_parser("stack", help="prepare a Pulumi stack").add_argument("stack")
@@ -67,8 +64,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "compose":
         COMPOSE_FILE.write_text(compose_text())
-    elif options.command == "secrets":
-        _secrets()
     elif options.command in ("sbom", "audit"):
         _supply(options.command)
     elif options.command == "upload":
@@ -85,20 +80,15 @@ def _of_a_stack(options: argparse.Namespace) -> None:
         _logs(options.stack, options.service)
         return
     if options.command == "rotate":
-        print(rotation.rotate(options.stack, options.secret, SECRETS_FOLDER))
+        print(rotation.rotate(options.stack, options.secret, secrets.FOLDER))
         return
     if options.command == "backup":
-        sys.exit(backups.backup(options.stack, options.place, options.which, SECRETS_FOLDER))
+        sys.exit(backups.backup(options.stack, options.place, options.which, secrets.FOLDER))
     if options.command == "restore":
-        sys.exit(backups.restore(options.stack, options.place, options.which, options.parts, SECRETS_FOLDER))
+        sys.exit(backups.restore(options.stack, options.place, options.which, options.parts, secrets.FOLDER))
     known = {"stack": _stack, "token": _token, "check": _check, "status": _status, "doctor": _doctor, "policy": _policy}
     known |= {"sleep": _sleep, "wake": _wake, "tidy": _tidy}
     known[options.command](options.stack)
-
-
-def _secrets() -> None:
-    written = write_files(SECRETS_FOLDER, lower(topology(login=True, keys=True, dashboards=True)).secrets)
-    print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
 
 
 def _supply(command: str) -> None:
@@ -113,11 +103,9 @@ def _stack(name: str) -> None:
     if on_aws(name):
         made, lacking = commands.prepare(name)
     else:
-        _secrets()
-        names = tuple(
-            name for name in lower(topology(login=True, keys=True, dashboards=True)).secrets if not derived(name)
-        )
-        made = stack.prepare(name, names, SECRETS_FOLDER)
+        secrets.main()
+        names = tuple(name for name in secrets.all_secrets() if not secrets.derived(name))
+        made = stack.prepare(name, names, secrets.FOLDER)
     if wrong := list(wrong_keys(name)):
         sys.exit("\n".join(wrong))
     print(f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:")
@@ -127,8 +115,8 @@ def _stack(name: str) -> None:
 
 def _token(name: str) -> None:
     """What Ray's clients read, and a key to the page for whoever asks it from here."""
-    local = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS_FOLDER / "ray-token")}
-    if (keys := SECRETS_FOLDER / "api-keys").exists():
+    local = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(secrets.FOLDER / "ray-token")}
+    if (keys := secrets.FOLDER / "api-keys").exists():
         local[commands.API_KEY] = first_key(keys.read_text())
     print(stack.exports(commands.write_files(name) if on_aws(name) else local))
 
@@ -140,7 +128,7 @@ def _doctor(name: str) -> None:
         found = [*machine.disk(ROOT), *machine.docker(platform="linux/amd64"), *machine.pulumi(plugins)]
         found += [*machine.proxies(), *commands.examine(name)]
     else:
-        found = doctor.examine(name, doctor.Here(root=ROOT, secrets=SECRETS_FOLDER, ports={}))
+        found = doctor.examine(name, doctor.Here(root=ROOT, secrets=secrets.FOLDER, ports={}))
     print("\n".join(map(str, found)) or f"Nothing is wrong, and {name} has all that it needs.")
     if any(finding.stops for finding in found):
         sys.exit("`make up` would fail on what stops it; nothing was created.")
@@ -246,7 +234,7 @@ def _upload(name: str, data: str) -> None:
 
 
 def _local_target(name: str) -> tuple[str, dict[str, str]]:
-    credentials = SECRETS_FOLDER / stores.CREDENTIALS
+    credentials = secrets.FOLDER / stores.CREDENTIALS
     if not credentials.exists():
         sys.exit("compose/secrets/ has no credentials of the object store; `make stack` or `make secrets` makes them.")
     store = {

@@ -9,7 +9,7 @@ import pytest
 
 from infra import __main__ as commands
 from infra import stack
-from infra.local import container
+from infra.local import container, secrets
 from infra.settings import ROOT
 from tests.infra.support.recorded import record
 
@@ -26,7 +26,7 @@ def test_the_token_s_exports_are_for_a_shell_to_evaluate(
     monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     folder = tmp_path / "X-rays of 'May' $HOME"
-    monkeypatch.setattr(commands, "SECRETS_FOLDER", folder)
+    monkeypatch.setattr(secrets, "FOLDER", folder)
     commands._token("local")
     line = capsys.readouterr().out
     assert evaluated(line, "RAY_AUTH_TOKEN_PATH") == str(folder / "ray-token")
@@ -34,7 +34,7 @@ def test_the_token_s_exports_are_for_a_shell_to_evaluate(
 
 
 def test_the_token_s_exports_show_a_key_to_the_page(monkeypatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(commands, "SECRETS_FOLDER", tmp_path)
+    monkeypatch.setattr(secrets, "FOLDER", tmp_path)
     (tmp_path / "api-keys").write_text("ana:0123456789abcdef,clinic:fedcba9876543210")
     commands._token("local")
     assert evaluated(capsys.readouterr().out, "API_KEY") == "0123456789abcdef"

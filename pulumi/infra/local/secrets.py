@@ -1,11 +1,24 @@
-"""The secrets of a stack on this machine as the files that Compose mounts."""
+"""The secrets of a stack on this machine as the files that Compose mounts.
+
+``python -m infra.local.secrets`` makes the missing ones. It needs Python and no package, so that a container can run it
+where there is no Python.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from infra.local.lower import lower
 from infra.local.stores import CREDENTIALS, OBJECT_STORE_USER, PASSWORD
 from infra.secrets import generate
+from infra.topology import topology
+
+FOLDER = Path(__file__).resolve().parents[3] / "compose" / "secrets"
+
+
+def all_secrets() -> tuple[str, ...]:
+    """The names of all that a stack on this machine can need, with everything on that has secrets."""
+    return lower(topology(login=True, keys=True, dashboards=True)).secrets
 
 
 def derived(name: str) -> tuple[str, Callable[[str], str]] | None:
@@ -36,3 +49,13 @@ def write_files(folder: Path, names: tuple[str, ...], values: Mapping[str, str] 
 
 def _credentials(password: str) -> str:
     return f"[default]\naws_access_key_id = {OBJECT_STORE_USER}\naws_secret_access_key = {password}\n"
+
+
+def main() -> None:
+    """Make the missing files, and say which."""
+    written = write_files(FOLDER, all_secrets())
+    print(f"Wrote {', '.join(written)} in compose/secrets/." if written else "All secrets are there already.")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ import yaml
 from infra.__main__ import COMPOSE_FILE, compose_text
 from infra.local.compose import compose
 from infra.local.container import duration, volume_of
+from infra.local.secrets import all_secrets
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology
@@ -158,3 +159,15 @@ def test_docker_compose_takes_the_file(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     copy.write_text(copy.read_text().replace("mem_limit", "memory_limit", 1))
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+
+def test_where_there_is_no_python_docker_makes_the_secrets_as_the_guide_says(tmp_path: Path):
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        pytest.skip(reason="no Docker engine answers here")
+    guide = (ROOT / "docs" / "docker.md").read_text()
+    (command,) = re.findall(r"^docker run (?:.*\\\n)*.*infra\.local\.secrets$", guide, re.MULTILINE)
+    shutil.copytree(ROOT / "pulumi", tmp_path / "pulumi", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in (tmp_path / "compose" / "secrets").iterdir()} == set(all_secrets())
+    assert not list(tmp_path.rglob("__pycache__"))

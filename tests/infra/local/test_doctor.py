@@ -214,7 +214,7 @@ def test_a_bucket_that_is_not_there_is_found(aws_server: str, here: Here):
 
 
 def test_make_doctor_says_all_of_it_and_fails_where_make_up_would(commands: Path, here: Here, monkeypatch, capsys):
-    monkeypatch.setattr("infra.__main__.SECRETS_FOLDER", here.secrets)
+    monkeypatch.setattr("infra.local.secrets.FOLDER", here.secrets)
     monkeypatch.setattr("sys.argv", ["infra", "doctor", "local"])
     with pytest.raises(SystemExit, match="nothing was created"):
         main()

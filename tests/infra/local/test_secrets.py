@@ -1,13 +1,17 @@
 """The secret files of the stack on this machine: made once, readable in containers, and never changed again."""
 
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from infra.local.lower import lower
-from infra.local.secrets import derived, write_files
+from infra.local.secrets import all_secrets, derived, write_files
 from infra.secrets import generate, setting
+from infra.settings import ROOT
 from infra.topology import topology
 
 SOURCE, SPELT = "object-store-password", "object-store-credentials"
@@ -88,3 +92,15 @@ def test_a_secret_s_name_gives_the_name_of_its_setting(name: str, expected: str)
 def test_no_two_secrets_have_one_setting():
     names = lower(topology(login=True, keys=True)).secrets
     assert len({setting(name) for name in names}) == len(names)
+
+
+def test_they_are_made_once_by_python_without_any_package(tmp_path: Path):
+    shutil.copytree(ROOT / "pulumi", tmp_path / "pulumi", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-B", "-S", "-m", "infra.local.secrets"]
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": "pulumi"}, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert first.stdout.startswith("Wrote ")
+    assert second.stdout == "All secrets are there already.\n"
+    assert {file.name for file in (tmp_path / "compose" / "secrets").iterdir()} == set(all_secrets())
