@@ -6,13 +6,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
+from features.spec import DEFAULT_SPEC
 from ray_jobs import retrain, scheduler
 from ray_jobs.runtime.cluster import AlreadyRunningError, sole_owner
 from ray_jobs.tracking.retraining import LastRetraining, is_due, last_retraining, note_begin, note_end
 from registry.approval import candidates
 from registry.errors import UsageError
+from registry.predictions import Record, path_of, write
 from registry.production import production
 from registry.settings import ROOT, Settings
 from registry.state import open_state
@@ -56,7 +59,26 @@ def test_two_at_once_are_one(settings: Settings):
     assert last_retraining(open_state(settings.state_uri)) is None
 
 
-def test_it_trains_for_new_data_alone_and_the_gate_or_a_person_decides(settings: Settings):
+def answer_pictures_unlike_those_of_the_evaluation(settings: Settings) -> None:
+    version, now = production(settings), datetime.now(UTC)
+    features = np.random.default_rng(3).normal(5, 1, (60, len(DEFAULT_SPEC.names))).astype(np.float32)
+    records = [
+        Record(
+            id=f"unlike.{number}",
+            time=now,
+            version=version.version,
+            probability=0.9,
+            label="PNEUMONIA",
+            spec=version.spec_fingerprint,
+            features=row,
+        )
+        for number, row in enumerate(features)
+    ]
+    state = open_state(settings.state_uri)
+    write(state, path_of(state, now, "unlike"), records)
+
+
+def test_it_trains_for_new_data_or_drift_alone_and_the_gate_or_a_person_decides(settings: Settings):
     with_data = settings.model_copy(update={"data_uri": "synthetic:90"})
     first = retrain.retrain(with_data, because="weekly", trials=1)
     assert first.outcome == "pneumonia version 1 is in Production"
@@ -67,8 +89,12 @@ def test_it_trains_for_new_data_alone_and_the_gate_or_a_person_decides(settings:
     assert quiet.outcome == "no drift"  # nobody has asked anything yet
     assert "fewer than" in str(quiet)
 
+    answer_pictures_unlike_those_of_the_evaluation(settings)
+    same = retrain.retrain(with_data, because="on-drift", trials=1)
+    assert same.outcome == "nothing new to learn from"
     careful = with_data.model_copy(update={"data_uri": "synthetic:100", "approval": "required"})
-    more = retrain.retrain(careful, because="weekly", trials=1)
+    more = retrain.retrain(careful, because="on-drift", trials=1)
+    assert "verdict     drift\n" in str(more)
     assert production(settings).version == 1
     waiting = [candidate.version.version for candidate in candidates(settings)]
     assert more.outcome in ("pneumonia version 2 waits for a person", "pneumonia version 2 was not promoted")
@@ -78,7 +104,7 @@ def test_it_trains_for_new_data_alone_and_the_gate_or_a_person_decides(settings:
     experiment = mlflow_client.get_experiment_by_name(settings.model_name)
     reports = mlflow_client.search_runs([experiment.experiment_id], "tags.kind = 'retraining'")
     told = [run.data.tags["outcome"] for run in reports][::-1]
-    assert told == [first.outcome, again.outcome, quiet.outcome, more.outcome]
+    assert told == [one.outcome for one in (first, again, quiet, same, more)]
     assert [item.path for item in mlflow_client.list_artifacts(reports[0].info.run_id)] == ["retraining.txt"]
     assert last_retraining(open_state(settings.state_uri)).outcome == more.outcome
 
