@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from infra.findings import Finding
+from infra.findings import Chapter, Finding
 
 # Images, their build cache and a stack's volumes, as measured on a machine that had nothing.
 NEEDED_GB = 20
@@ -104,6 +104,7 @@ def disk(folder: Path, *, needed_gb: float = NEEDED_GB) -> Iterator[Finding]:
             what=f"{free:.0f} GB are free at {folder}; images and data need about {needed_gb:g}.",
             remedy="docker system prune, which removes stopped containers and unused images",
             stops=free < needed_gb / 4,
+            chapter=Chapter.DISK,
         )
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from infra import machine, stack
-from infra.findings import Finding
+from infra.findings import Chapter, Finding
+from infra.local.job_settings import job_settings
 from infra.local.lower import lower
 from infra.local.secrets import derived
 from infra.local.stores import CREDENTIALS, bucket_name
@@ -44,6 +45,7 @@ class Here:
 def examine(name: str, here: Here) -> list[Finding]:
     """Every finding, for `make run` and for the stack in Docker."""
     found = [*python(), *machine.disk(here.root), *machine.proxies(), *token(os.environ)]
+    found += job_settings(here.root, os.environ)
     running = _containers(name)
     found += machine.docker(memory=True)
     found += machine.pulumi(("docker",))
@@ -74,6 +76,7 @@ def token(environment: Mapping[str, str]) -> Iterator[Finding]:
             what=f"RAY_AUTH_TOKEN_PATH is {path}, where no token is; Ray then refuses every command.",
             remedy='make stack && eval "$(make token)", or: unset RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH',
             stops=False,
+            chapter=Chapter.TOKEN,
         )
 
 
@@ -88,6 +91,7 @@ def ports(name: str, here: Here, running: Mapping[str, str]) -> Iterator[Finding
                 what=f"Something listens on port {port}, which {service} needs; it may be `make run` or `make serve`.",
                 remedy=f"lsof -i :{port}, and stop what it names",
                 stops=False,
+                chapter=Chapter.PORT,
             )
 
 
@@ -146,6 +150,7 @@ def alias(here: Here) -> Iterator[Finding]:
             remedy="wait ten seconds and ask again; then make logs SERVICE=webapp says why it was refused, and "
             "python -m ray_jobs.rollback --why TEXT puts the one before back",
             stops=False,
+            chapter=Chapter.VERSION,
         )
 
 
@@ -176,6 +181,7 @@ def buckets(name: str, here: Here) -> Iterator[Finding]:
                 what=f"The bucket {called} does not answer: {error}",
                 remedy="make logs SERVICE=object-store",
                 stops=False,
+                chapter=Chapter.PICTURES,
             )
 
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ import pytest
 
 from infra import machine, stack
 from infra.__main__ import main
-from infra.findings import Finding
+from infra.findings import Chapter, Finding
 from infra.local import doctor
 from infra.local.doctor import Here
+from infra.local.job_settings import job_settings
 from infra.local.lower import lower
 from infra.local.secrets import derived, write_files
+from infra.settings import ROOT
 from infra.topology import topology
 
 GIB = 2**30
@@ -118,6 +121,62 @@ def test_a_token_that_is_not_where_the_variable_says_is_found(tmp_path: Path):
     there.write_text("a token")
     assert list(doctor.token({"RAY_AUTH_TOKEN_PATH": str(there)})) == []
     assert list(doctor.token({})) == []
+
+
+def test_an_env_file_in_another_encoding_is_found_by_its_line(tmp_path: Path):
+    (tmp_path / ".env").write_bytes("# settings\nPROMOTED_BY=José\n".encode("latin-1"))
+    found = only(job_settings(tmp_path, {}))
+    assert found.what == f"{tmp_path / '.env'}, line 2, is not written in UTF-8."
+    (tmp_path / ".env").write_text("# settings\nPROMOTED_BY=José\n", "utf-8-sig")
+    assert list(job_settings(tmp_path, {})) == []
+
+
+def test_a_folder_of_x_rays_that_is_not_there_is_found_and_other_sources_are_left_alone(tmp_path: Path):
+    (tmp_path / ".env").write_text("DATA_URI=../nowhere\n")
+    assert only(job_settings(tmp_path, {})).what == "DATA_URI is '../nowhere', which is no folder on this machine."
+    for fine in (str(tmp_path), "synthetic:60", "s3://a/b", "kaggle:a/b", ""):
+        assert list(job_settings(tmp_path, {"DATA_URI": fine})) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "more"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://ana:secret@127.0.0.1:{port}", {}),
+        ("MLFLOW_TRACKING_URI_CLOUD", "http://127.0.0.1:{port}", {"EXECUTION_ENVIRONMENT": "cloud"}),
+        ("RAY_ADDRESS", "127.0.0.1:{port}", {}),
+    ],
+)
+def test_a_server_that_a_setting_names_and_that_does_not_answer_is_found(
+    tmp_path: Path, variable: str, address: str, more: dict[str, str]
+):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings = {variable: address.format(port=port), **more}
+        assert list(job_settings(tmp_path, settings)) == []
+    found = only(job_settings(tmp_path, settings))
+    assert found.what.startswith(f"{variable} names 127.0.0.1:{port}, which does not answer: ")
+    assert "secret" not in str(found)
+
+
+def test_settings_that_name_no_server_are_left_alone(tmp_path: Path):
+    for address in ("sqlite:///a.db", "auto", "local", "", "http://a:b"):
+        assert list(job_settings(tmp_path, {"MLFLOW_TRACKING_URI": address, "RAY_ADDRESS": address})) == []
+
+
+# What only shows when a job or a request meets it.
+NOT_SEEN_BEFOREHAND = {
+    "permission-errors-in-the-notebook",
+    "the-experiment-was-deleted-in-mlflow",
+    "another-job-does-the-same",
+    "a-picture-is-refused",
+    "another-servers-name",
+}
+
+
+def test_findings_lead_to_the_chapters_on_what_does_not_work():
+    chapters = re.findall(r"^## (.+)$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    headings = {re.sub(r"[^\w\- ]", "", chapter.lower()).replace(" ", "-") for chapter in chapters}
+    assert {*Chapter, *NOT_SEEN_BEFOREHAND} == headings
 
 
 @pytest.fixture
