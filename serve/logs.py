@@ -74,16 +74,21 @@ class LogSender(logging.Handler):
             self._wanted.set()
 
     def flush(self) -> None:
-        """Wait until what waits is sent, for a few seconds at most."""
+        """Wait until what waits or is being sent has been sent, for a few seconds at most."""
         end = time.monotonic() + _FLUSH_S
-        while self._waiting and time.monotonic() < end and self._send():
+        while self._has_more() and time.monotonic() < end and self._send():
             pass
+
+    def _has_more(self) -> bool:
+        with self._sending:  # what another thread is sending waits again where that fails
+            return bool(self._waiting)
 
     def close(self) -> None:
         self._ended.set()
         self._wanted.set()
         self.flush()
-        self._disconnect()
+        with self._sending:
+            self._disconnect()
         super().close()
 
     def _run(self) -> None:

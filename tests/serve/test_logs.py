@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from registry.log_lines import JsonLines, TextLines
 from registry.settings import ROOT
 from serve.lifecycle.log_collector import LogCollector
-from serve.logs import LogSender
+from serve.logs import END_OF_RECORD, LogSender
 from tests.serve.support.waiting import until
 
 
@@ -56,6 +58,21 @@ def test_lines_reach_the_collector_whole_and_in_order_however_long_they_are(
     collector.stop()
     heard = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
     assert heard == ["before there is a collector", *messages]
+
+
+def test_a_line_that_is_being_sent_while_the_sender_closes_arrives_whole(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "log"))
+        listening.listen()
+        handler = sender(tmp_path / "log")
+        handler.handle(record("x" * 5_000_000, logging.WARNING))  # more than a socket takes before somebody reads
+        connection, _ = listening.accept()
+        closing = threading.Thread(target=handler.close)
+        closing.start()
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        closing.join()
+        connection.close()
+    assert json.loads(received.removesuffix(END_OF_RECORD))["message"] == "x" * 5_000_000
 
 
 def test_a_long_trace_is_heard_to_its_last_line_and_in_text_stays_in_one_piece(
