@@ -6,8 +6,8 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable, Collection
-from functools import cache
+from collections.abc import Callable, Collection, Iterator
+from functools import cache, partialmethod
 from pathlib import Path
 
 from registry.errors import FixableError
@@ -30,6 +30,22 @@ def keep_private() -> None:
     os.environ["RAY_AUTH_TOKEN"] = _token()
     # A private Ray should have a token; Ray warns of it.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def with_own_agent_port(parameters: type) -> Iterator[None]:
+    """Let the Ray that starts in the block give its agent a free port.
+
+    Each Ray would take the same one, by which a Ray that people share is given its jobs: one that `ray start` starts
+    later would then take none. `ray.init` has no argument for it, so Ray's own `parameters`, its class `RayParams`, get
+    another default meanwhile.
+    """
+    begin = parameters.__init__  # type: ignore[misc]
+    parameters.__init__ = partialmethod(begin, dashboard_agent_listen_port=None)  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        parameters.__init__ = begin  # type: ignore[misc]
 
 
 def start_private(init: Callable[[], object], *, forget: Callable[[], object], tell: Callable[[str], object]) -> None:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import ray
 from filelock import FileLock, Timeout
+from ray._private.parameter import RayParams
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 from ray.exceptions import RayTaskError
 
 from ray_jobs.runtime.progress import write_line
 from registry.errors import FixableError
 from registry.log_lines import take_from_libraries
-from registry.private_ray import keep_private, start_private
+from registry.private_ray import keep_private, start_private, with_own_agent_port
 from registry.reach import reach_ray
 from registry.settings import Settings, SettingsError
 from registry.state import local_folder
@@ -66,7 +67,8 @@ def _start() -> None:
     def init() -> None:
         keep_private()
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
-        ray.init(address="local", log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
+        with with_own_agent_port(RayParams):
+            ray.init(address="local", log_to_driver=False, logging_level=logging.WARNING, include_dashboard=False)
 
     start_private(init, forget=ray.shutdown, tell=write_line)
 

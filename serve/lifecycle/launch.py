@@ -12,7 +12,7 @@ from pathlib import Path
 from registry import traces
 from registry.addresses import url_here
 from registry.log_lines import formatter, take_from_libraries
-from registry.private_ray import RayStartError, keep_private, start_private
+from registry.private_ray import RayStartError, keep_private, start_private, with_own_agent_port
 from registry.settings import Settings
 from serve.http.keys import Keys, read_keys
 from serve.lifecycle import haproxy, ray_messages, ray_proxy
@@ -153,6 +153,7 @@ def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
 
 def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
     import ray  # it reads the environment as it is imported
+    from ray._private.parameter import RayParams
     from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
     take_from_libraries()
@@ -160,15 +161,16 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
 
     def init() -> None:
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
-        ray.init(
-            address="local",
-            num_cpus=replicas + 1,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  Ray's default
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            log_to_driver=log_to_driver,
-        )
+        with with_own_agent_port(RayParams):
+            ray.init(
+                address="local",
+                num_cpus=replicas + 1,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  as Ray
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+                log_to_driver=log_to_driver,
+            )
 
     try:
         start_private(init, forget=ray.shutdown, tell=log.warning)

@@ -1,10 +1,14 @@
 """Who may do a piece of work, on one machine and on a cluster."""
 
+import subprocess
+import sys
+
 import pytest
 import ray
+from ray._private.ray_constants import DEFAULT_DASHBOARD_AGENT_LISTEN_PORT
 
 from ray_jobs.runtime.cluster import AlreadyRunningError, cause_of, cpus, sole_owner
-from registry.settings import Settings
+from registry.settings import ROOT, Settings
 
 
 @pytest.fixture(params=["one machine", "cluster"])
@@ -40,3 +44,17 @@ def test_an_error_on_a_worker_is_told_without_ray_s_traceback(cluster):
     assert str(cause_of(caught.value)) == "the disk is full"
     assert "\n" in str(caught.value)  # which is what people would be shown otherwise
     assert cpus() == 2
+
+
+_AGENT = """
+import ray
+from ray_jobs.runtime.cluster import connect
+connect(None)
+print("agent", ray._private.worker._global_node.dashboard_agent_listen_port)
+"""
+
+
+def test_a_private_ray_leaves_the_port_by_which_jobs_are_taken_to_one_that_people_share():
+    done = subprocess.run([sys.executable, "-c", _AGENT], cwd=ROOT, capture_output=True, text=True, check=True)
+    port = int(done.stdout.split("agent ")[1])
+    assert port not in (0, DEFAULT_DASHBOARD_AGENT_LISTEN_PORT)
