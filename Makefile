@@ -5,6 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # Installs the same locked files as pip, in seconds instead of minutes.
 UV_VERSION := 0.13.9
+# In how many processes the tests run; 0 is one after another.
+PROCESSES ?= 0
 # The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` use.
 STACK ?= local
 DATA ?=
@@ -115,14 +117,14 @@ compose: setup ## Generate compose/docker-compose.yaml from the topology
 secrets: ## Create the missing secrets of the local stack in compose/secrets/
 	@PYTHONPATH=pulumi "$(PYTHON)" -m infra.local.secrets
 
-test: lint ## Check a change: style, types, and all tests except the long ones
-	$(RUN) -m pytest -m "not long"
+test: lint ## Check a change: style, types, and all tests except the long ones; PROCESSES=2 runs them side by side
+	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES)
 
 test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
 
 coverage: setup ## The same tests, and which lines they reach; fails below the floor
-	$(RUN) -m pytest -m "not long" --cov
+	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --cov
 
 lint: setup ## Style, types, and which room may import which
 	$(VENV)/bin/ruff check

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -26,6 +27,23 @@ from registry.bundle import write_bundle
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.settings import ROOT, Settings
 from registry.versions import client
+
+# Rooms whose tests start Ray: each room's stay in one process, one after another, because several of Ray that start at
+# once on a small machine take longer than Ray gives itself.
+_ROOMS = {"serve": "serve"} | dict.fromkeys(("behaviour", "benchmarks", "contract", "e2e", "ray_jobs"), "jobs")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes: those of a room in one of them, and otherwise those of a file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRoom(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _ROOMS.get(file.split("/")[1], file)
+
+    return ByRoom(config, log)
 
 
 @pytest.fixture(autouse=True)
