@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from dotenv.parser import parse_stream
@@ -18,6 +19,7 @@ from registry.errors import FixableError
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
 _HOST = re.compile(r"[A-Za-z0-9._-]+")  # a name or IPv4
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri_cloud: str | None = None
     mlflow_page_url: str | None = None
     state_uri: str = str(LOCAL / "state")
-    model_name: str = Field("pneumonia", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    model_name: str = "pneumonia"
     ray_address: str | None = None
     promoted_by: str | None = Field(None, max_length=200)
     alias_guard: Literal["report", "restore"] = "restore"
@@ -59,7 +61,7 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = None
     api_keys_file: Path | None = None
     allowed_hosts: str | None = None
-    otel_exporter_otlp_endpoint: str | None = Field(None, pattern=r"^https?://[^/?#\s]+/?$")
+    otel_exporter_otlp_endpoint: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +69,13 @@ class Settings(BaseSettings):
         """Strip every value, and take a blank one for absent; only `--data ""` is told, where the source is opened."""
         stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in stripped.items() if value != "" or name == "data_uri"}
+
+    @field_validator("model_name")
+    @classmethod
+    def _name_for_mlflow(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("it takes up to 64 letters, digits, '.', '_' and '-' that begin with a letter or a digit")
+        return value
 
     @field_validator("http_host")
     @classmethod
@@ -77,11 +86,18 @@ class Settings(BaseSettings):
             raise ValueError("it takes a host alone, such as 127.0.0.1, ::1 or 0.0.0.0; the port is HTTP_PORT")
         return host
 
-    @field_validator("webapp_uri", "otel_exporter_otlp_endpoint")
+    @field_validator("webapp_uri")
     @classmethod
     def _address_of_a_server(cls, value: str | None) -> str | None:
         if value is not None and not is_server(value):
             raise ValueError("it takes the address of a server, such as http://127.0.0.1:8080")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _address_of_a_collector(cls, value: str | None) -> str | None:
+        if value is not None and (not is_server(value) or urlsplit(value).path.strip("/")):
+            raise ValueError("it takes an address with its scheme and without a path, such as http://127.0.0.1:4317")
         return value
 
     @field_validator(

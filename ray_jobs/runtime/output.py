@@ -36,7 +36,8 @@ class OutputFile:
         """Check the argument; raises ArgumentTypeError for a suffix or scheme that is not taken."""
         if not is_utf8(text):
             raise argparse.ArgumentTypeError(f"{text!r} holds bytes that are not UTF-8; name another file")
-        if not text.endswith(FORMATS) or text.endswith(tuple(f"/{suffix}" for suffix in FORMATS)):
+        ending = text.lower()
+        if not ending.endswith(FORMATS) or ending.endswith(tuple(f"/{suffix}" for suffix in FORMATS)):
             raise argparse.ArgumentTypeError(f"{text!r} is not the name of a file that ends in {' or '.join(FORMATS)}")
         if text.startswith("s3:"):
             bucket, _, key = text.removeprefix("s3://").partition("/")
@@ -83,7 +84,7 @@ class OutputFile:
     def write(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
         """Write all rows, whole or not at all; one batch is in memory at a time."""
         filesystem, path = self._place()
-        if self.name.endswith(".parquet"):
+        if self.name.lower().endswith(".parquet"):
             publish(rows, schema, filesystem=filesystem, path=path)
             return
         with tempfile.TemporaryDirectory(prefix="hm-mlflow-") as folder:

@@ -111,6 +111,8 @@ class HostGuard:
 
     def _refusal(self, named: list[str], origins: list[str], method: str) -> tuple[str, str] | None:
         host = named[0] if len(named) == 1 else ""
+        if len(named) > 1:
+            return "foreign-host", "The request names its host more than once; send one Host header."
         if named and self.hosts is not None and not self.hosts.takes(host):
             return (
                 "foreign-host",

@@ -59,6 +59,12 @@ def test_a_name_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monkey
     assert Path(str(OutputFile.parse("~/out.csv"))) == tmp_path / "out.csv"
 
 
+def test_an_ending_in_capitals_is_the_same_format(tmp_path):
+    out = OutputFile.parse(str(tmp_path / "ANSWERS.PARQUET"))
+    out.write(iter([]), SCHEMA)
+    assert pq.read_table(str(out)).schema.equals(SCHEMA)
+
+
 def test_a_bucket_that_does_not_exist_is_told(s3):
     with pytest.raises(SourceError, match=r"bucket 'nobodys-bucket' .* does not exist"):
         OutputFile.parse("s3://nobodys-bucket/out.csv").try_out()

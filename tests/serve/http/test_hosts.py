@@ -76,6 +76,15 @@ def test_the_port_of_a_scheme_may_be_written_or_left_out(settings, host, origin)
     assert asked(settings, "POST", "/predict", host="localhost:443", origin="http://localhost").status_code == 403
 
 
+def test_a_request_that_names_two_hosts_is_told_so(settings):
+    client = TestClient(create_app(Holder(), settings=settings, hosts=allowed_hosts(settings)))
+    told = client.get("/model", headers=[("host", "localhost"), ("host", "evil.example")]).json()
+    assert (told["code"], told["detail"]) == (
+        "foreign-host",
+        "The request names its host more than once; send one Host header.",
+    )
+
+
 def test_each_origin_counts_and_none_that_has_no_host(settings):
     anywhere = settings.model_copy(update={"http_host": "0.0.0.0"})
     client = TestClient(create_app(Holder(), settings=anywhere, hosts=None))
