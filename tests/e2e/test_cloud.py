@@ -28,12 +28,20 @@ from tests.serve.support.fault_proxy import MlflowServer
 from tests.serve.support.waiting import free_port
 
 DATA, STATE = (f"s3://{BUCKETS[name]}" for name in ("data", "state"))
+# Ray tells a job the address of whichever Ray it finds on the machine, unless this one's own folder says which it is.
 CLUSTER = """
-import sys
+import sys, tempfile
 import ray
-ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=int(sys.argv[1]), log_to_driver=False)
-print("up", flush=True)
-sys.stdin.read()
+from ray._private.utils import write_ray_address
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    port = int(sys.argv[1])
+    told = ray.init(
+        address="local", num_cpus=2, dashboard_port=port, include_dashboard=True, log_to_driver=False, _temp_dir=folder
+    )
+    write_ray_address(told.address_info["gcs_address"], folder)
+    print("up", flush=True)
+    sys.stdin.read()
+    ray.shutdown()
 """
 SUBMIT = """
 from ray_jobs.runtime.submit import submit
