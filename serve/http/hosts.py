@@ -110,16 +110,18 @@ class HostGuard:
         await refuse(scope, receive, send, code, detail, close=True)
 
     def _refusal(self, named: list[str], origins: list[str], method: str) -> tuple[str, str] | None:
-        host = named[0] if len(named) == 1 else ""
         if len(named) > 1:
             return "foreign-host", "The request names its host more than once; send one Host header."
+        host = named[0] if named else ""
         if named and self.hosts is not None and not self.hosts.takes(host):
             return (
                 "foreign-host",
                 f"This server is not {_told(host)}; whoever runs it can add the name to ALLOWED_HOSTS.",
             )
+        if method in _SAFE_METHODS:
+            return None
         foreign = [origin for origin in origins if not self._is_own(origin, host)]
-        if not foreign or method in _SAFE_METHODS:
+        if not foreign:
             return None
         return (
             "foreign-origin",
