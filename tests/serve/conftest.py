@@ -17,10 +17,7 @@ def training_set() -> GeneratedXrays:
 @pytest.fixture(scope="session")
 def registry_template(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays) -> Registry:
     """One registry with three sound versions, for tests that only read it or move its alias."""
-    registry = Registry.empty(tmp_path_factory.mktemp("registry"), training_set)
-    for strength in (1.0, 0.01, 0.0001):
-        registry.add(strength)
-    return registry
+    return Registry.of_three(tmp_path_factory.mktemp("registry"), training_set)
 
 
 @pytest.fixture

@@ -281,11 +281,8 @@ def settled(told: list[tuple[str, Operation]], changes: list[Change]) -> list[Op
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays) -> Registry:
-    """Three versions, and no change of Production before those of the test, to which a rollback could lead back."""
-    registry = Registry.empty(tmp_path_factory.mktemp("template"), training_set)
-    for strength in (1.0, 0.01, 0.0001):
-        registry.add(strength)
-    return registry
+    """A registry of its own, since a rollback could lead back to what other tests had put into Production."""
+    return Registry.of_three(tmp_path_factory.mktemp("template"), training_set)
 
 
 def run(template: Registry, folder: Path, *, operations: int, kills: int) -> None:

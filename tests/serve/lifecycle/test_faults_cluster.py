@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 SEED = 20_262
 REPLICAS = 2
 PROMOTIONS, BAD = 100, 10
-CONVERGES_WITHIN_S = 10.0  # a bound on hanging; how long it takes is printed
+CONVERGES_WITHIN_S = 10.0
 REQUESTS, WARM = 50_000, 10_000
 MIB = 2**20
 JPEG = {"Content-Type": "image/jpeg"}
@@ -129,12 +129,12 @@ def test_a_hundred_promotions_at_80_percent_of_the_best_reach_every_replica_and_
             begun = time.monotonic()
             until(lambda current=current: converged(url, current))
             seconds.append(time.monotonic() - begun)
-    p99 = sorted(seconds)[int(0.99 * len(seconds))]
-    print(f"best {best:.0f} a second; {became}; changes in {statistics.median(seconds):.1f} s, 99 % in {p99:.1f} s")
+    median, slowest = statistics.median(seconds), max(seconds)
+    print(f"best {best:.0f} a second; {became}; changes in {median:.1f} s, the slowest in {slowest:.1f} s")
     assert violations(traffic.events, answers) == []
     assert {event.version for event in traffic.events} - {None} == set(answers)
     assert set(became) <= {200, 503}  # where other programs take from the machine, 80 % of its best is more than it has
-    assert p99 <= CONVERGES_WITHIN_S
+    assert slowest <= CONVERGES_WITHIN_S
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

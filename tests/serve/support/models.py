@@ -113,6 +113,14 @@ class Registry:
         return cls(settings, folder, training_set, experiment)
 
     @classmethod
+    def of_three(cls, folder: Path, training_set: GeneratedXrays) -> "Registry":
+        """A registry with three sound versions, none of which is in Production."""
+        registry = cls.empty(folder, training_set)
+        for strength in (1.0, 0.01, 0.0001):
+            registry.add(strength)
+        return registry
+
+    @classmethod
     def behind(cls, settings: Settings, folder: Path, training_set: GeneratedXrays) -> "Registry":
         """A registry whose artefacts go through its server; versions are written below the folder first."""
         return cls(settings, folder, training_set, client(settings).create_experiment("serve"))
