@@ -34,7 +34,7 @@ help: ## List these commands
 setup: $(VENV)/.installed ## Install the locked versions into .venv
 
 $(VENV)/.installed: requirements.lock
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 needed: make PYTHON=/path/to/python3.11")'
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else "Python %d.%d found, 3.11 or 3.12 needed: make PYTHON=/path/to/python3.11" % v)'
 	"$(PYTHON)" -m venv $(VENV)
 	$(RUN) -m pip install --quiet uv==$(UV_VERSION)
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) --require-hashes -r requirements.lock
@@ -115,6 +115,7 @@ compose: setup ## Generate compose/docker-compose.yaml from the topology
 	@$(INFRA) compose
 
 secrets: ## Create the missing secrets of the local stack in compose/secrets/
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else "Python %d.%d found, 3.10 or newer needed: make secrets PYTHON=/path/to/python3.11" % v)'
 	@PYTHONPATH=pulumi "$(PYTHON)" -m infra.local.secrets
 
 test: lint ## Check a change: style, types, and all tests except the long ones; PROCESSES=2 runs them side by side

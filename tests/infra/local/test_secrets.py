@@ -1,5 +1,7 @@
 """The secret files of the stack on this machine: made once, readable in containers, and never changed again."""
 
+import ast
+import re
 import shutil
 import stat
 import subprocess
@@ -22,6 +24,29 @@ def test_a_secret_is_192_random_bits_in_characters_that_need_no_quoting():
     assert first != second
     assert len(first) == 48
     assert set(first) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(("version", "fits"), [((3, 9), False), ((2, 7), False), ((3, 10), True)])
+def test_make_secrets_says_in_one_sentence_which_python_it_needs(tmp_path: Path, version: tuple[int, int], fits: bool):
+    """By a Python that says it is another one, and reaches the work only where the check lets it."""
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.version_info = {(*version, 1)}\n"
+        'exec(sys.argv[2]) if sys.argv[1] == "-c" else print("the work")\n'
+    )
+    python.chmod(0o755)
+    command = ["make", "--no-print-directory", "secrets", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0, done.stdout) == ((True, "the work\n") if fits else (False, ""))
+    found = f"Python {version[0]}.{version[1]} found, 3.10 or newer needed: make secrets PYTHON=/path/to/python3.11"
+    assert done.stderr.splitlines()[:1] == ([] if fits else [found])
+
+
+def test_what_looks_at_the_python_is_read_by_an_old_one():
+    checks = re.findall(r"-c '(import sys; v = .+)'$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(checks) == 2
+    for check in checks:
+        assert not [node for node in ast.walk(ast.parse(check)) if isinstance(node, ast.JoinedStr | ast.NamedExpr)]
 
 
 def test_every_file_is_written_once_and_then_left_alone(tmp_path: Path):
