@@ -15,6 +15,8 @@ class Chapter(StrEnum):
     TOKEN = "the-jobs-api-says-401"  # noqa: S105  a heading
     PORT = "the-port-is-in-use"
     DISK = "the-disk-is-full"
+    UNHEALTHY = "a-container-is-unhealthy"
+    STOPPED = "a-container-stops-or-restarts-again-and-again"
 
 
 @dataclass(frozen=True, kw_only=True)

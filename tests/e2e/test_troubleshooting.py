@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from markdown_it import MarkdownIt
 
+from infra.local.doctor import services
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cluster import reach_cluster, sole_owner
@@ -118,7 +119,13 @@ def all_that_is_said(tmp_path: Path, settings: Settings, model: Holder, nobody: 
         title(settings, model, content=b"no picture", headers={"content-type": "image/png"}),
         title(settings, model, content=b"", headers={"host": "xray.example.org"}),
         said(dotenv),
+        *not_well("Up 2 minutes (unhealthy)", "Restarting (1) 4 seconds ago", "Exited (137) 3 minutes ago"),
     ]
+
+
+def not_well(*statuses: str) -> list[str]:
+    """What the doctor says of containers. That Docker tells so of them is seen in containers/test_doctor.py."""
+    return [finding.what for status in statuses for finding in services("local", {"hm-mlflow-webapp": status})]
 
 
 def refusing_server() -> str:

@@ -46,7 +46,7 @@ def examine(name: str, here: Here) -> list[Finding]:
     """Every finding, for `make run` and for the stack in Docker."""
     found = [*python(), *machine.disk(here.root), *machine.proxies(), *token(os.environ)]
     found += job_settings(here.root, os.environ)
-    running = _containers(name)
+    running = containers(name)
     found += machine.docker(memory=True)
     found += machine.pulumi(("docker",))
     found += ports(name, here, running)
@@ -96,10 +96,10 @@ def ports(name: str, here: Here, running: Mapping[str, str]) -> Iterator[Finding
 
 
 def secrets(name: str, here: Here) -> Iterator[Finding]:
-    """Whether the files of the secrets are there, and those that the stack has."""
+    """Whether the files of the secrets are there that the stack's settings need, and are those that the stack has."""
     if not here.secrets.is_dir():
         return  # `make up` and `make secrets` make them
-    for secret in (one for one in lower(topology(login=True)).secrets if not derived(one)):
+    for secret in (one for one in _needed(name) if not derived(one)):
         file = here.secrets / secret
         if not file.is_file() or not file.read_text().strip():
             yield Finding(what=f"compose/secrets/{secret} is missing or empty.", remedy="make secrets", stops=False)
@@ -109,6 +109,15 @@ def secrets(name: str, here: Here) -> Iterator[Finding]:
                 remedy="make stack && make up",
                 stops=False,
             )
+
+
+def _needed(name: str) -> tuple[str, ...]:
+    """The secrets of what the settings turn on; without a stack, of what Compose starts by itself."""
+    chosen = stack.settings_of(name)
+    on = {option for option in ("login", "jupyter", "dashboards") if str(chosen[option]).lower() == "true"}
+    keys = chosen["keys"] == "on"
+    whole = topology(login="login" in on, keys=keys, dashboards="dashboards" in on)
+    return lower(whole.with_only(frozenset(on))).secrets
 
 
 def _differs(name: str, secret: str, text: str) -> bool:
@@ -130,6 +139,7 @@ def services(name: str, running: Mapping[str, str]) -> Iterator[Finding]:
                 what=f"{container} is not well: {status}.",
                 remedy=f"make logs SERVICE={service.rstrip('-0123456789')}, then: docker restart {container}",
                 stops=False,
+                chapter=Chapter.UNHEALTHY if status.startswith("Up") else Chapter.STOPPED,
             )
 
 
@@ -185,7 +195,7 @@ def buckets(name: str, here: Here) -> Iterator[Finding]:
             )
 
 
-def _containers(name: str) -> dict[str, str]:
+def containers(name: str) -> dict[str, str]:
     """The status of each container of the stack."""
     form = "{{.Names}}\t{{.Status}}"
     asked = machine.run("docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form)

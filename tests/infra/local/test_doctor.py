@@ -20,7 +20,7 @@ from infra.local import doctor
 from infra.local.doctor import Here
 from infra.local.job_settings import job_settings
 from infra.local.lower import lower
-from infra.local.secrets import derived, write_files
+from infra.local.secrets import all_secrets, derived, write_files
 from infra.settings import ROOT
 from infra.topology import topology
 
@@ -182,8 +182,7 @@ def test_findings_lead_to_the_chapters_on_what_does_not_work():
 @pytest.fixture
 def here(tmp_path: Path) -> Here:
     """Where nothing listens, on any port that a service has."""
-    names = tuple(name for name in lower(topology(login=True)).secrets)
-    write_files(tmp_path / "secrets", names)
+    write_files(tmp_path / "secrets", all_secrets())
     free = {}
     for number in (5000, 8080, 8265, 9000):
         with socket.socket() as tried:
@@ -211,6 +210,36 @@ def test_a_secret_that_is_missing_or_another_one_is_found(here: Here, monkeypatc
     assert only(doctor.secrets("local", here)).remedy == "make secrets"
 
 
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({"login": "true"}, "mlflow-admin-password"),
+        ({"keys": "on"}, "api-keys"),
+        ({"keys": "on"}, "jobs-api-key"),
+        ({"dashboards": "true"}, "grafana-password"),
+        ({"jupyter": "true"}, "jupyter-token"),
+    ],
+)
+def test_a_secret_is_asked_for_where_the_settings_of_the_stack_need_it(
+    here: Here, monkeypatch, settings: dict[str, str], needed: str
+):
+    (here.secrets / needed).unlink()
+    monkeypatch.setattr(stack, "read_setting", lambda *_: None)
+    monkeypatch.setattr(stack, "settings_of", lambda _: stack.described())
+    assert list(doctor.secrets("local", here)) == []
+    monkeypatch.setattr(stack, "settings_of", lambda _: stack.described() | settings)
+    assert only(doctor.secrets("local", here)).what == f"compose/secrets/{needed} is missing or empty."
+
+
+def test_with_everything_on_every_secret_that_is_made_is_asked_for(here: Here, monkeypatch):
+    everything = {"login": "true", "keys": "on", "dashboards": "true", "jupyter": "true"}
+    monkeypatch.setattr(stack, "settings_of", lambda _: stack.described() | everything)
+    for file in here.secrets.iterdir():
+        file.unlink()
+    told = {found.what.split("/")[2].split()[0] for found in doctor.secrets("local", here)}
+    assert told == {name for name in all_secrets() if not derived(name)}
+
+
 def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_work_is_not():
     running = {
         "hm-mlflow-webapp": "Up 2 minutes (unhealthy)",
@@ -219,6 +248,7 @@ def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_wor
         "hm-mlflow-secrets": "Exited (0) 3 minutes ago",
     }
     page, worker = doctor.services("local", running)
+    assert (page.chapter, worker.chapter) == (Chapter.UNHEALTHY, Chapter.STOPPED)
     assert page.remedy == "make logs SERVICE=webapp, then: docker restart hm-mlflow-webapp"
     assert worker.remedy.startswith("make logs SERVICE=ray-worker,")
 
