@@ -186,7 +186,7 @@ def _webapp(options: Options) -> Service:
         buckets=("state",),
         kept=(_APP_STATE,),
         after=("mlflow",),
-        reached_by=("ray-head",),
+        reached_by=("ray-head", "jupyter"),
         stop_timeout=60,
     )
 
@@ -215,6 +215,8 @@ def _scheduler(retrain: str) -> Service:
 
 
 def _jupyter(options: Options) -> Service:
+    # It asks the page as jobs do: who may use it can submit a job that does.
+    own = {"API_KEYS_FILE": JOBS_API_KEY} if options.keys else {}
     environment, secrets = _of_a_job(options)
     return Service(
         name="jupyter",
@@ -226,9 +228,11 @@ def _jupyter(options: Options) -> Service:
         environment={
             **environment,
             "RAY_ADDRESS": Ref("ray-head", "url"),
+            "WEBAPP_URI": Ref("webapp", "url"),
+            **paths(own),
             **from_files({"JUPYTER_TOKEN": "jupyter-token"}),
         },
-        secrets=secrets | files("jupyter-token"),
+        secrets=secrets | files("jupyter-token", *own.values()),
         ports=(Port(name="http", number=8888, public=True),),
         health=HealthCheck(port=8888, path="/api"),
         buckets=("data", "state"),

@@ -31,6 +31,9 @@ ADDED = {
     # A job asks the webapp whether traffic has what it promoted.
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule webapp-from-ray-head-8080",
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule webapp-from-ray-head-8080",
+    # A notebook asks it for an answer.
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule webapp-from-jupyter-8080",
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule webapp-from-jupyter-8080",
     # The page asks for keys.
     *(f"aws:secretsmanager/{kind} {name}" for kind in _OF_A_SECRET for name in ("api-keys", "jobs-api-key")),
     # A version that is refused, an alias that somebody moved, jobs that wait and drift ring.

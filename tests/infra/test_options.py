@@ -45,10 +45,11 @@ def test_everybody_who_loads_a_model_checks_it_and_only_a_driver_signs():
     assert {service.name for service in whole.services if "trusted-key" in service.secrets} == LOADERS
 
 
-def test_a_job_has_its_own_key_to_the_page_and_nobody_elses():
+def test_jobs_and_notebooks_have_a_key_of_their_own_to_the_page_and_nobody_elses():
     whole = topology(keys=True)
     assert {service.name for service in whole.services if "api-keys" in service.secrets} == {"webapp"}
-    assert {service.name for service in whole.services if "jobs-api-key" in service.secrets} == {"ray-head", "webapp"}
+    holders = {service.name for service in whole.services if "jobs-api-key" in service.secrets}
+    assert holders == {"ray-head", "webapp", "jupyter"}
 
 
 def test_the_page_takes_the_keys_that_are_made_and_jobs_ask_with_theirs(tmp_path: Path):

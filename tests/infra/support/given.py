@@ -125,7 +125,10 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
             database=aws.rds.Instance("given-database", instance_class="db.t4g.micro"),
             secrets={
                 name: aws.secretsmanager.Secret(f"given-{name}", name=called.secret(name))
-                for name in ("ray-token", "mlflow-jobs-password", "mlflow-admin-password", "mlflow-serving-password")
+                for name in (
+                    *("ray-token", "jobs-api-key"),
+                    *("mlflow-jobs-password", "mlflow-admin-password", "mlflow-serving-password"),
+                )
             },
             versions={},
         ),

@@ -33,7 +33,7 @@ from infra.spec import Service
 from infra.topology import topology
 from tests.infra.support.given import ACCOUNT, Given, added, names
 
-SECRETS = ("ray-token", "mlflow-jobs-password")
+SECRETS = ("ray-token", "mlflow-jobs-password", "jobs-api-key")
 SCRIPTS = ROOT / "notebooks" / "sagemaker"
 IDLE = runpy.run_path(str(SCRIPTS / "stop_when_idle.py"))
 
@@ -53,9 +53,9 @@ else:
 """
 
 
-def service(*, login: bool = True) -> Service:
+def service(*, login: bool = True, keys: bool = True) -> Service:
     """The notebook as the backend hands it over."""
-    return lower(topology(login=login, stack="aws"), names=names(), replicas=2).service(NOTEBOOK)
+    return lower(topology(login=login, keys=keys, stack="aws"), names=names(), replicas=2).service(NOTEBOOK)
 
 
 @functools.cache
@@ -122,7 +122,7 @@ def test_it_may_read_what_it_shows_and_stop_itself_and_nothing_else():
         "sagemaker:StopNotebookInstance": [
             f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:notebook-instance/hm-mlflow-notebook"
         ],
-        "secretsmanager:GetSecretValue": ["arn of ray-token", "arn of mlflow-jobs-password"],
+        "secretsmanager:GetSecretValue": [f"arn of {name}" for name in SECRETS],
     }
 
 
@@ -132,9 +132,9 @@ def test_only_sagemaker_takes_its_role_for_this_account():
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
 
 
-@pytest.mark.parametrize("login", [True, False])
-def test_its_profile_trains_on_the_cluster_by_names_of_the_zone(login: bool):
-    profile = notebook.profile(service(login=login))
+@pytest.mark.parametrize(("login", "keys"), [(True, True), (False, False)], ids=["login and keys", "neither"])
+def test_its_profile_trains_on_the_cluster_and_asks_the_page_by_names_of_the_zone(login: bool, keys: bool):
+    profile = notebook.profile(service(login=login, keys=keys))
     account = {
         "MLFLOW_TRACKING_USERNAME": "jobs",
         "MLFLOW_TRACKING_PASSWORD_FROM_FILE": "/run/secrets/mlflow-jobs-password",
@@ -145,9 +145,11 @@ def test_its_profile_trains_on_the_cluster_by_names_of_the_zone(login: bool):
         "RAY_ADDRESS": "http://ray.hm-mlflow.internal:8265",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray-token",
+        "WEBAPP_URI": "http://app.hm-mlflow.internal:8080",
         "DATA_URI": f"s3://hm-mlflow-data-{ACCOUNT}-us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         **(account if login else {}),
+        **({"API_KEYS_FILE": "/run/secrets/jobs-api-key"} if keys else {}),
     }
 
 
