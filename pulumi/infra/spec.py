@@ -129,6 +129,8 @@ class Service:
         Most processes and threads.
     several
         There may be more than one of it, also for a moment while a new version takes over.
+    interruptible
+        It may be ended within two minutes: an environment that saves runs it on capacity to spare, at a lower price.
     scaling
         How the number of its containers follows the work; without it there are `replicas`.
     alarms
@@ -166,6 +168,7 @@ class Service:
     health: HealthCheck | None = None
     replicas: int = 1
     several: bool = False
+    interruptible: bool = False
     scaling: Scaling | None = None
     alarms: tuple[LogAlarm, ...] = ()
     buckets: tuple[str, ...] = ()

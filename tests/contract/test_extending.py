@@ -25,7 +25,9 @@ from infra.aws import commands
 from infra.aws.network import certificate
 from infra.aws.estimate import estimate
 from infra.aws.environment import DEV
+from infra.aws.rules.every import RULES
 from tests.infra.support.graph import plain, recorded
+from tests.infra.support.mutations import asked
 
 HOST = "labels.hm-mlflow.internal"
 
@@ -44,6 +46,10 @@ def test_aws_has_all_of_the_new_service():
     assert "labels on Fargate" in {line.what for line in estimate(DEV)}
     assert {"Service labels"} == {one.place.group for one in graph.resources if one.name == "labels" and
                                   one.kind.startswith(("ecs.", "lb.", "cloudwatch."))}
+
+
+def test_the_rules_let_it_be_made():
+    assert [line for rule in RULES.values() for line in rule(asked("dev"))] == []
 
 
 def test_its_certificate_is_due_again(monkeypatch):

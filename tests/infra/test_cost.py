@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def told(environment, **asked) -> str:
 def test_an_hour_of_a_container_is_its_cores_and_its_memory():
     service = Service(name="x", image="x", cpu=512, memory=2048)
     assert hourly(service, DEV) == pytest.approx(0.5 * 0.04048 + 2 * 0.004445)
-    on_spot = Service(name="webapp", image="x", cpu=512, memory=2048)
+    on_spot = replace(service, interruptible=True)
     assert hourly(on_spot, DEV) == pytest.approx(0.5 * (0.5 * 0.04048 + 2 * 0.004445))
     assert hourly(on_spot, PROD) == hourly(service, DEV)
 

@@ -1,6 +1,6 @@
-"""The names of stacks."""
+"""The names of stacks, and what of the topology may be interrupted."""
 
-from infra.topology import on_aws, project_of
+from infra.topology import on_aws, project_of, topology
 
 
 def test_stacks_of_aws_are_told_by_their_names():
@@ -11,3 +11,9 @@ def test_stacks_of_aws_are_told_by_their_names():
         "hm-mlflow-try",
         "hm-mlflow-try",
     ]
+
+
+def test_only_the_page_and_the_workers_may_be_interrupted():
+    services = topology(dashboards=True, retrain="weekly").services
+    assert {service.name for service in services if service.interruptible} == {"webapp", "ray-worker"}
+    assert [service.name for service in services if service.interruptible and not service.several] == []

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from infra.spec import Service
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -42,7 +44,8 @@ class Environment:
     egress
         How containers reach what is outside, where the setting does not say: see `AwsSettings`.
     spot
-        Services on capacity that AWS has to spare, at about half the price: it may end them with two minutes' notice.
+        What is interruptible runs on capacity that AWS has to spare, at about half the price: it may end it with two
+        minutes' notice.
     architecture
         The processors of Fargate's machines, as ECS names them; images are built for them.
     log_days
@@ -68,10 +71,14 @@ class Environment:
     audit: bool
     insights: bool
     egress: str
-    spot: frozenset[str] = frozenset()
+    spot: bool = False
     sizes: Mapping[str, Size] = field(default_factory=dict)
     spare: bool = True
     architecture: str = "X86_64"
+
+    def on_spot(self, service: Service) -> bool:
+        """Whether a service runs on capacity to spare here."""
+        return self.spot and service.interruptible
 
 
 DEV = Environment(
@@ -92,7 +99,7 @@ DEV = Environment(
     audit=False,
     insights=False,
     egress="public",
-    spot=frozenset({"ray-worker", "webapp"}),
+    spot=True,
     sizes={
         "mlflow": Size(cpu=512, memory=3072),
         "webapp": Size(cpu=1024, memory=4096),

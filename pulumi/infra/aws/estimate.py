@@ -109,7 +109,7 @@ def hourly(service: Service, environment: Environment) -> float:
     vcpus, gib = service.cpu / 1024, service.memory / 1024
     full = vcpus * PRICES["fargate vCPU hour"] + gib * PRICES["fargate GiB hour"]
     full *= PRICES["ARM64, of that"] if environment.architecture == "ARM64" else 1
-    return full * (PRICES["spot, of that"] if service.name in environment.spot else 1)
+    return full * (PRICES["spot, of that"] if environment.on_spot(service) else 1)
 
 
 def training(environment: Environment, *, egress: str = "") -> float:
@@ -128,7 +128,7 @@ def _services(environment: Environment, use: Use) -> Iterator[Line]:
     for service in lowered(environment).services:
         if service.name == NOTEBOOK or service.once:
             continue
-        spot = ", Spot" if service.name in environment.spot else ""
+        spot = ", Spot" if environment.on_spot(service) else ""
         size = f"{service.cpu / 1024:g} vCPU, {service.memory / 1024:g} GiB{spot}"
         an_hour = hourly(service, environment)
         if service.replicas:

@@ -59,7 +59,7 @@ def _running(environment: Environment, quota: Quota) -> list[Service]:
     return [
         service
         for service in lowered(environment).services
-        if service.name != NOTEBOOK and (service.name in environment.spot) == (quota is SPOT)
+        if service.name != NOTEBOOK and environment.on_spot(service) == (quota is SPOT)
     ]
 
 

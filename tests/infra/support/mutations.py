@@ -146,7 +146,7 @@ def mutations() -> Iterator[Mutation]:
         "subnets/1",
         ("idleTimeout", 120),
     )
-    listeners = "listeners_speak_tls_and_know_three_hosts"
+    listeners = "listeners_speak_tls_and_know_the_public_hosts"
     forward = {"type": "forward", "targetGroupArn": "arn of lb.TargetGroup webapp"}
     yield from of(
         listeners,

@@ -178,7 +178,7 @@ def _service(
             service,
             name=names.of(service.name),
             spare=settings.environment.spare,
-            spot=service.name in settings.environment.spot,
+            spot=settings.environment.on_spot(service),
         ),
         **options,
         cluster=cluster.arn,

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from infra.aws.graph import Graph
+from infra.spec import Topology
+from infra.topology import topology
 
 Rule = Callable[[Graph], Iterator[str]]
 
@@ -13,6 +15,11 @@ def expect(where: str, found: Mapping[str, Any], **wanted: Any) -> Iterator[str]
     for key, value in wanted.items():
         if found.get(key) != value:
             yield f"{where}: {key} is {found.get(key)!r}, not {value!r}"
+
+
+def declared(graph: Graph) -> Topology:
+    """The topology that the graph has to follow."""
+    return topology(stack=graph.names.stack, **vars(graph.settings.options))
 
 
 def is_hidden(graph: Graph) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from infra.aws.graph import Graph
-from infra.aws.rules.common import containers, each_container, expect, is_hidden
+from infra.aws.rules.common import containers, declared, each_container, expect, is_hidden
 
 
 def containers_can_do_little(graph: Graph) -> Iterator[str]:
@@ -54,7 +54,7 @@ def there_are_never_two_heads(graph: Graph) -> Iterator[str]:
             availabilityZoneRebalancing="DISABLED",
         )
     scaled = set(graph.of("appautoscaling.Target"))
-    if scaled != {"webapp", "ray-worker"}:
+    if scaled != {service.name for service in declared(graph).services if service.scaling}:
         yield f"autoscaling moves {scaled}"
 
 
@@ -92,8 +92,9 @@ def services_stand_where_nobody_can_connect_to_them(graph: Graph) -> Iterator[st
 
 def only_what_may_be_interrupted_runs_on_spare_capacity(graph: Graph) -> Iterator[str]:
     """Only what may be interrupted runs on spare capacity."""
+    interruptible = {service.name for service in declared(graph).services if service.interruptible}
     for name, service in graph.of("ecs.Service").items():
-        spare = not graph.careful and name in ("ray-worker", "webapp")
+        spare = not graph.careful and name in interruptible
         spot = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
         yield from expect(name, service, capacityProviderStrategies=spot if spare else None)
         yield from expect(name, service, launchType=None if spare else "FARGATE")

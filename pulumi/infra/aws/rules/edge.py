@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws.graph import Graph
-from infra.aws.rules.common import containers, expect
+from infra.aws.lower import public_services
+from infra.aws.rules.common import containers, declared, expect
 
 _TLS_POLICIES = {"ELBSecurityPolicy-TLS13-1-2-Res-2021-06"}
 
@@ -25,8 +26,8 @@ def the_edge_is_strict(graph: Graph) -> Iterator[str]:
         yield f"a connection on which nothing is said is closed after {edge['idleTimeout']} s"
 
 
-def listeners_speak_tls_and_know_three_hosts(graph: Graph) -> Iterator[str]:
-    """Listeners speak tls and know three hosts."""
+def listeners_speak_tls_and_know_the_public_hosts(graph: Graph) -> Iterator[str]:
+    """Listeners speak tls and know the public hosts."""
     listeners = {listener["port"]: listener for listener in graph.of("lb.Listener").values()}
     if set(listeners) != set(_ports(graph)):
         yield f"there are listeners at {sorted(listeners)}"
@@ -43,10 +44,9 @@ def listeners_speak_tls_and_know_three_hosts(graph: Graph) -> Iterator[str]:
         yield from expect(name, one, listenerArn=f"arn of lb.Listener edge-{port}")
         [condition], [action] = one["conditions"], one["actions"]
         hosts[tuple(condition["hostHeader"]["values"])] = (action["type"], action["targetGroupArn"])
-    wanted = {"mlflow": "mlflow", "app": "webapp", "ray": "ray-head"}
     if hosts != {
-        (f"{host}.{graph.names.domain}",): ("forward", f"arn of lb.TargetGroup {service}")
-        for host, service in wanted.items()
+        (graph.names.host(service),): ("forward", f"arn of lb.TargetGroup {service.name}")
+        for service in public_services(declared(graph))
     }:
         yield f"hosts lead to {hosts}"
 
@@ -68,7 +68,7 @@ def _ports(graph: Graph) -> tuple[int, ...]:
 
 def targets_are_checked_and_drained(graph: Graph) -> Iterator[str]:
     """Targets are checked and drained."""
-    paths = {"mlflow": "/health", "ray-head": "/api/gcs_healthz", "webapp": "/healthz"}
+    paths = {service.name: service.health.path for service in declared(graph).services if service.health}
     for name, group in graph.of("lb.TargetGroup").items():
         yield from expect(name, group["healthCheck"], path=paths[name], matcher="200")
         yield from expect(name, group, targetType="ip", vpcId="id of vpc")
@@ -123,7 +123,7 @@ def groups_let_out_https_and_what_others_let_in(graph: Graph) -> Iterator[str]:
 
 RULES = (
     the_edge_is_strict,
-    listeners_speak_tls_and_know_three_hosts,
+    listeners_speak_tls_and_know_the_public_hosts,
     targets_are_checked_and_drained,
     only_the_edge_takes_outside_addresses,
     groups_let_out_https_and_what_others_let_in,
