@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import signal
 import statistics
 import threading
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import httpx
 import psutil
 import pytest
 
@@ -24,7 +22,7 @@ from registry.versions import ModelVersion
 from serve.lifecycle import launch
 from serve.lifecycle.self_check import wait_for
 from tests.serve.support.history import Traffic, answers_of, violations
-from tests.serve.support.live import replicas
+from tests.serve.support.live import replicas, served, whole
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
 
@@ -63,23 +61,8 @@ def answers(registry_template: Registry) -> dict[int, list[float | str]]:
     }
 
 
-def served(url: str) -> list[int]:
-    """The version of each replica."""
-    try:
-        text = httpx.get(f"{url}/metrics", timeout=60).text
-    except httpx.HTTPError:
-        return []
-    return [int(float(value)) for value in re.findall(r"^hm_serving_version\{.*\} (\S+)$", text, re.M)]
-
-
 def converged(url: str, version: ModelVersion) -> bool:
     return served(url) == [version.version] * REPLICAS
-
-
-def whole(url: str) -> bool:
-    """Whether every replica runs and serves: one that is still starting is in no account of Serve's."""
-    versions = served(url)
-    return len(replicas()) == len(versions) == REPLICAS and 0 not in versions
 
 
 @contextmanager
@@ -141,7 +124,7 @@ def test_a_hundred_promotions_at_80_percent_of_the_best_reach_every_replica_and_
 def test_a_replica_that_is_killed_or_stopped_costs_only_what_it_had_under_way_and_is_replaced(
     url: str, registry_template: Registry, answers: dict[int, list[float | str]], number: signal.Signals
 ) -> None:
-    until(lambda: whole(url), seconds=180)
+    until(lambda: whole(url, count=REPLICAS), seconds=180)
     victim = random.Random(SEED).choice(replicas())
     with Traffic(url, registry_template.training_set.images, seed=SEED) as traffic:
         until(lambda: traffic.answered() >= 40)
@@ -149,7 +132,7 @@ def test_a_replica_that_is_killed_or_stopped_costs_only_what_it_had_under_way_an
         os.kill(victim.pid, number)
         until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, seconds=300)
         gone = time.monotonic()
-        until(lambda: whole(url), seconds=180)
+        until(lambda: whole(url, count=REPLICAS), seconds=180)
         enough = traffic.answered() + 40
         until(lambda: traffic.answered() >= enough)
     became = Counter(event.status or event.lost for event in traffic.events)
@@ -171,7 +154,7 @@ def test_fifty_thousand_requests_leave_memory_as_it_was(url: str, registry_templ
     def private() -> dict[int, int]:
         return {process.pid: int(process.memory_full_info().uss) for process in replicas()}
 
-    until(lambda: whole(url), seconds=180)
+    until(lambda: whole(url, count=REPLICAS), seconds=180)
     send(WARM)
     before = private()
     send(REQUESTS)

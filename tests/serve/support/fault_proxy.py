@@ -85,17 +85,18 @@ class FaultProxy:
 
 
 class MlflowServer:
-    """`mlflow server` over a folder, which can be killed and started again; its artefacts may be in a bucket."""
+    """`mlflow server` over a folder, which can be killed and started again; records and artefacts may be elsewhere."""
 
-    def __init__(self, folder: Path, *, artifacts: str | None = None) -> None:
+    def __init__(self, folder: Path, *, database: str | None = None, artifacts: str | None = None) -> None:
         self.folder, self.port = folder, free_port()
+        self._database = database or f"sqlite:///{folder}/mlflow.db"
         self._artifacts = artifacts or str(folder / "artifacts")
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        command += ["--backend-store-uri", self._database]
         command += ["--artifacts-destination", self._artifacts]
         quick = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # nothing here uses those processes
         with (self.folder / "mlflow.log").open("ab") as log:

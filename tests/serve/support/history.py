@@ -1,5 +1,6 @@
 """Steady, recorded load, and the check of every request in the record against what it may have become."""
 
+import itertools
 import random
 import threading
 import time
@@ -32,6 +33,7 @@ class Event:
     body: Mapping[str, Any] = field(default_factory=dict)
     retry_after: str = ""
     lost: str = ""
+    request_id: str = ""
 
     @property
     def version(self) -> int | None:
@@ -135,16 +137,19 @@ class Traffic(AbstractContextManager["Traffic"]):
 
     def _run(self, client: int, order: random.Random) -> None:
         connection = httpx.Client(base_url=self._url, timeout=HANGS_AFTER_S)
-        while not self._done.is_set():
+        for number in itertools.count():
+            if self._done.is_set():
+                break
+            request_id = f"{client}-{number}"
+            headers = {"Content-Type": "image/jpeg", "X-Request-ID": request_id}
             picture, begun = order.randrange(len(self._pictures)), time.monotonic()
             try:
-                answer = connection.post(
-                    "/predict", content=self._pictures[picture], headers={"Content-Type": "image/jpeg"}
-                )
+                answer = connection.post("/predict", content=self._pictures[picture], headers=headers)
             except httpx.HTTPError as error:
                 lost = "hung" if isinstance(error, httpx.TimeoutException) else type(error).__name__
+                ended = time.monotonic()
                 self.events.append(
-                    Event(client=client, picture=picture, begun=begun, ended=time.monotonic(), lost=lost)
+                    Event(client=client, picture=picture, begun=begun, ended=ended, lost=lost, request_id=request_id)
                 )
                 connection.close()
                 connection = httpx.Client(base_url=self._url, timeout=HANGS_AFTER_S)
@@ -161,6 +166,7 @@ class Traffic(AbstractContextManager["Traffic"]):
                     problem=media_type == MEDIA_TYPE,
                     body=answer.json() if "json" in media_type else {"text": answer.text[:200]},
                     retry_after=answer.headers.get("retry-after", ""),
+                    request_id=request_id,
                 )
             )
             # After a refusal as `Retry-After` asks, though sooner.

@@ -1,11 +1,13 @@
 """The application in a real server on a free port, the processes of one on Ray, and a real browser to look at it."""
 
+import re
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import httpx
 import psutil
 import uvicorn
 from fastapi import FastAPI
@@ -41,6 +43,21 @@ def replicas() -> list[psutil.Process]:
             if any("ServeReplica:webapp" in part for part in process.cmdline()):
                 found.append(process)
     return found
+
+
+def served(url: str) -> list[int]:
+    """The version of each replica; 0 where one has none yet."""
+    try:
+        text = httpx.get(f"{url}/metrics", timeout=60).text
+    except httpx.HTTPError:
+        return []
+    return [int(float(value)) for value in re.findall(r"^hm_serving_version(?:\{.*\})? (\S+)$", text, re.M)]
+
+
+def whole(url: str, *, count: int) -> bool:
+    """Whether every replica runs and serves: one that is still starting is in no account of Serve's."""
+    versions = served(url)
+    return len(replicas()) == len(versions) == count and 0 not in versions
 
 
 @contextmanager
