@@ -13,6 +13,7 @@ from infra.aws.names import Names
 from infra.aws.settings import AwsSettings, read_aws_settings
 from infra.inputs import plain
 from infra.secrets import setting
+from infra.settings import SettingError
 from infra.topology import project_of, topology
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -48,6 +49,9 @@ class Imagined(Mocks):
         known: dict[str, dict[str, Any]] = {
             "docker.Image": {"repoDigest": f"{args.name}@sha256:{'0' * 64}"},
             "ecr.Repository": {"repositoryUrl": f"registry.example/{args.inputs.get('name')}"},
+            "ecs.TaskDefinition": {
+                "arnWithoutRevision": f"arn:aws:ecs:{self.region}:{ACCOUNT}:task-definition/{args.inputs.get('family')}"
+            },
             "secretsmanager.SecretVersion": {"versionId": f"version of {args.name}"},
             "rds.Instance": {
                 "address": "database.example",
@@ -102,7 +106,10 @@ def graph_of(stack: str, settings: Mapping[str, Any]) -> Graph:
         read.append(read_aws_settings())
         backend.build(topology(workers=read[0].environment.idle_workers, stack=stack, **vars(read[0].options)), read[0])
 
-    pulumi.runtime.test(program)()
+    try:
+        pulumi.runtime.test(program)()
+    except pulumi.ConfigTypeError as error:
+        raise SettingError(f"{error}; `pulumi config set {error.key.partition(':')[2]}` gives it another.") from None
     [known] = read
     return Graph(
         resources=tuple(sorted(monitor.recorded, key=str)),

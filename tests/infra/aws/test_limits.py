@@ -36,6 +36,10 @@ def test_every_value_is_one_that_aws_takes_with_the_longest_name_of_a_stack():
     assert found(graph) == []
 
 
+def test_every_value_is_one_that_aws_takes_where_a_clock_starts_a_retraining():
+    assert found(record(environment="prod", retrain="on-drift")) == []
+
+
 def test_a_longer_name_of_a_stack_is_refused():
     configure(stack=f"{LONGEST}m")
     from infra.aws.settings import read_aws_settings

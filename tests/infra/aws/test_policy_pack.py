@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from infra.aws.graph import Graph
+from infra.aws.imagined import graph_of
 from infra.aws.rules.every import RULES
 from tests.infra.support.engine import Engine, pack
+from tests.infra.support.graph import CIDRS, REGION, defaults
 from tests.infra.support.mutations import Mutation, asked, mutations
 
 # The engine shows a pack what secrets are, and not that they are: this rule looks at the program's own run.
@@ -31,6 +33,21 @@ def test_what_the_program_asks_for_breaks_no_rule(told: tuple[Engine, Graph], fi
 def test_there_is_a_policy_for_each_rule(told: tuple[Engine, Graph]):
     engine, _ = told
     assert {name.replace("-", "_") for name in engine.policies} - {"what_is_asked_for"} == RULES.keys()
+
+
+def test_what_people_set_later_breaks_no_rule_either():
+    settings = {
+        "retrain": "weekly",
+        "restoreDatabase": "hm-mlflow-database-0123abcd@2026-11-29T03:00:00Z",
+        "domain": "xray.example.com",
+        "hostedZoneId": "Z0123456789ABC",
+    }
+    whole = defaults() | {"environment": "prod", "egress": "nat", "allowedCidrs": CIDRS, "aws:region": REGION}
+    graph = graph_of("aws", whole | settings)
+    with pack("prod", **settings) as engine:
+        for first in (True, False):
+            engine.tell(graph, first=first)
+            assert engine.violations(graph, first=first) == []
 
 
 def caught(engine: Engine, mutation: Mutation, graph: Graph) -> bool:

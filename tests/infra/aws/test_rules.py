@@ -1,10 +1,14 @@
 """Every rule holds of dev and of prod, and a change of what it is about breaks it."""
 
+from typing import Any
+
 import pytest
 
 from infra.aws.graph import Graph
-from infra.aws.rules.every import RULES
+from infra.aws.imagined import graph_of
+from infra.aws.rules.every import RULES, broken
 from infra.inputs import Hidden
+from tests.infra.support.graph import CERTIFICATE, CIDRS, REGION, defaults
 from tests.infra.support.mutations import Mutation, asked, mutations
 
 
@@ -22,6 +26,46 @@ def test_a_rule_holds(graph: Graph, rule: str):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_holds_without_a_nat_gateway_too(rule: str, egress: str):
     assert list(RULES[rule](asked("dev", egress))) == []
+
+
+# What somebody may set beside environment and egress, as far as it changes what is declared.
+SETTINGS = {
+    "a retraining each week": {"retrain": "weekly"},
+    "a retraining on drift": {"retrain": "on-drift", "environment": "prod"},
+    "a database from a snapshot": {"restoreDatabase": "hm-mlflow-database-0123abcd-20261129-030000"},
+    "a database from a moment": {
+        "restoreDatabase": "hm-mlflow-database-0123abcd@2026-11-29T03:00:00Z",
+        "environment": "prod",
+    },
+    "a public zone": {"domain": "xray.example.com", "hostedZoneId": "Z0123456789ABC"},
+    "a certificate": {"certificateArn": CERTIFICATE},
+    "plain HTTP": {"plainHttp": True},
+    "no keys": {"keys": "off"},
+    "the free plan": {"accountPlan": "free"},
+    "other processors": {"architecture": "arm64"},
+    "no budget": {"monthlyBudget": "0"},
+    "a team's key pair": {"signingKey": "a key", "trustedKey": "a key"},
+    "data that may go": {"environment": "prod", "keepData": False},
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_no_setting_breaks_a_rule(case: str):
+    settings = {"allowedCidrs": CIDRS, "aws:region": REGION} | SETTINGS[case]
+    assert broken(graph_of("aws", defaults() | settings)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("iam.RolePolicy", ("policy", "Statement", 1, "Resource"), ["arn of iam.Role webapp-task"]),
+        ("iam.RolePolicy", ("policy", "Statement", 1, "Condition"), {}),
+        ("iam.Role", ("assumeRolePolicy", "Statement", 0, "Principal"), {"Service": "ecs-tasks.amazonaws.com"}),
+    ],
+)
+def test_the_clock_hands_on_the_roles_of_the_training_and_no_others(kind: str, path: tuple[Any, ...], value: Any):
+    graph = graph_of("aws", defaults() | {"retrain": "weekly", "aws:region": REGION})
+    assert broken(Mutation("", kind, "retraining", path, value).of(graph)) != []
 
 
 @pytest.mark.parametrize("mutation", list(mutations()), ids=str)

@@ -36,7 +36,7 @@ def build(
         TRAINING,
         names,
         _NAME,
-        assume=trust(_SCHEDULER, names),
+        assume=trust(_SCHEDULER, names, names.arn("scheduler", "schedule-group/default")),
         policy=policy.apply(
             lambda arns: document(
                 [

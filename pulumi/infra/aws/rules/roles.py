@@ -14,7 +14,14 @@ from infra.inputs import Hidden, hidden_in
 # The actions that AWS lets nobody narrow to a resource.
 _UNSCOPED = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData", "cloudwatch:GetMetricData"}
 # Who takes the roles that are not of a task.
-_TAKERS = {"notebook": "sagemaker", "sleeper": "lambda", "sleeper-schedule": "scheduler"}
+_TAKERS = {"notebook": "sagemaker", "sleeper": "lambda", "sleeper-schedule": "scheduler", "retraining": "scheduler"}
+# Who may hand roles on, which ones, and to whom: a clock starts the training task.
+_PASSING = {
+    "retraining": {
+        "Resource": ["arn of iam.Role model-training-execution", "arn of iam.Role model-training-task"],
+        "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+    }
+}
 
 
 def containers_are_given_secrets_by_reference_only(graph: Graph) -> Iterator[str]:
@@ -39,7 +46,8 @@ def secrets_are_encrypted_in_the_state(graph: Graph) -> Iterator[str]:
     where = {"secretsmanager.SecretVersion": "secretString", "acm.Certificate": "privateKey"}
     for resource in graph.resources:
         field = where.get(resource.kind)
-        if field and not isinstance(resource.inputs.get(field), Hidden):
+        signed = resource.inputs.get("validationMethod")  # by AWS itself, which keeps the key
+        if field and not signed and not isinstance(resource.inputs.get(field), Hidden):
             yield f"{resource} is in the open"
         shown = json.dumps({key: value for key, value in resource.inputs.items() if key != field}, default=_repr_of)
         if "value of" in shown:
@@ -80,8 +88,9 @@ def roles_allow_named_actions_on_named_resources(graph: Graph) -> Iterator[str]:
             yield f"{name} allows {actions}"
         if any(resource == "*" for resource in _listed(statement["Resource"])) and not set(actions) <= _UNSCOPED:
             yield f"{name} allows {actions} on everything"
-        if any(action == "iam:PassRole" for action in actions):
-            yield f"{name} passes roles"
+        passing = {key: statement.get(key) for key in ("Resource", "Condition")}
+        if "iam:PassRole" in actions and passing != _PASSING.get(name):
+            yield f"{name} passes roles: {passing}"
     for kind in ("iam.RolePolicyAttachment", "iam.Policy", "iam.User", "iam.AccessKey"):
         yield from (f"{kind} {name} is not one of ours" for name in graph.of(kind))
 

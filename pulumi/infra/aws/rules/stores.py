@@ -15,6 +15,11 @@ def _of_each_bucket(graph: Graph, kind: str) -> Iterator[tuple[str, dict[str, An
     yield from ((name, settings.get(name, {})) for name in graph.of("s3.Bucket"))
 
 
+def _databases(graph: Graph) -> dict[str, dict[str, Any]]:
+    """By name: one that is made from a backup has another name than the first."""
+    return graph.of("rds.Instance")
+
+
 def buckets_are_closed_to_the_public(graph: Graph) -> Iterator[str]:
     """Buckets are closed to the public."""
     closed = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
@@ -76,24 +81,23 @@ def data_are_not_lost_by_mistake(graph: Graph) -> Iterator[str]:
             yield from expect(str(resource), resource.inputs, forceDestroy=not guarded)
         if resource.kind in ("s3.Bucket", "rds.Instance") and resource.protected != guarded:
             yield f"{resource} has protection {resource.protected}"
-    yield from expect(
-        "database", graph.of("rds.Instance")[DATABASE], deletionProtection=guarded, skipFinalSnapshot=not graph.careful
-    )
+    for name, database in _databases(graph).items():
+        yield from expect(name, database, deletionProtection=guarded, skipFinalSnapshot=not graph.careful)
     yield from expect("edge", graph.of("lb.LoadBalancer")["edge"], enableDeletionProtection=guarded)
 
 
 def the_database_is_private_and_encrypted(graph: Graph) -> Iterator[str]:
     """The database is private and encrypted."""
-    database = graph.of("rds.Instance")[DATABASE]
-    yield from expect(
-        "database",
-        database,
-        storageEncrypted=True,
-        publiclyAccessible=False,
-        multiAz=graph.settings.environment.standby,
-        dbSubnetGroupName=graph.names.of("database"),
-        vpcSecurityGroupIds=["id of database"],
-    )
+    for name, database in _databases(graph).items():
+        yield from expect(
+            name,
+            database,
+            storageEncrypted=True,
+            publiclyAccessible=False,
+            multiAz=graph.settings.environment.standby,
+            dbSubnetGroupName=graph.names.of("database"),
+            vpcSecurityGroupIds=["id of database"],
+        )
     yield from expect(
         "its subnets", graph.of("rds.SubnetGroup")[DATABASE], subnetIds=["id of private-1", "id of private-2"]
     )
@@ -101,34 +105,33 @@ def the_database_is_private_and_encrypted(graph: Graph) -> Iterator[str]:
 
 def the_database_is_backed_up_and_kept_up_to_date(graph: Graph) -> Iterator[str]:
     """The database is backed up and kept up to date."""
-    database = graph.of("rds.Instance")[DATABASE]
     least = min(7, graph.settings.environment.backup_days)  # the free plan has a day
-    if database.get("backupRetentionPeriod", 0) < least:
-        yield f"backups are kept for less than {least} days"
-    yield from expect(
-        "database",
-        database,
-        copyTagsToSnapshot=True,
-        autoMinorVersionUpgrade=True,
-        enabledCloudwatchLogsExports=["postgresql"],
-    )
+    for name, database in _databases(graph).items():
+        if database.get("backupRetentionPeriod", 0) < least:
+            yield f"backups of {name} are kept for less than {least} days"
+        yield from expect(
+            name,
+            database,
+            copyTagsToSnapshot=True,
+            autoMinorVersionUpgrade=True,
+            enabledCloudwatchLogsExports=["postgresql"],
+        )
 
 
 def the_database_password_is_rds_own(graph: Graph) -> Iterator[str]:
     """The database password is rds own."""
-    database = graph.of("rds.Instance")[DATABASE]
-    yield from expect("database", database, manageMasterUserPassword=True)
-    yield from (f"the stack knows {key}" for key in ("password", "passwordWo") if key in database)
+    for name, database in _databases(graph).items():
+        yield from expect(name, database, manageMasterUserPassword=True)
+        yield from (f"the stack knows {key} of {name}" for key in ("password", "passwordWo") if key in database)
 
 
 def the_database_takes_tls_alone_and_is_verified(graph: Graph) -> Iterator[str]:
     """The database takes tls alone and is verified."""
     parameters = {one["name"]: one["value"] for one in graph.of("rds.ParameterGroup")[DATABASE]["parameters"]}
     yield from expect("parameters", parameters, **{"rds.force_ssl": "1"})
-    database = graph.of("rds.Instance")[DATABASE]
-    yield from expect(
-        "database", database, parameterGroupName=graph.names.of("database"), caCertIdentifier="rds-ca-rsa2048-g1"
-    )
+    for name, database in _databases(graph).items():
+        wanted = {"parameterGroupName": graph.names.of("database"), "caCertIdentifier": "rds-ca-rsa2048-g1"}
+        yield from expect(name, database, **wanted)
     mlflow = containers(graph)["mlflow"]["mlflow"]
     yield from expect(
         "mlflow",
@@ -144,8 +147,9 @@ def the_database_takes_tls_alone_and_is_verified(graph: Graph) -> Iterator[str]:
 
 def what_happens_is_recorded_in_prod(graph: Graph) -> Iterator[str]:
     """Who reads the X-rays, who connects to whom and what keeps the database busy is recorded in prod."""
-    database, flows, trails = graph.of("rds.Instance")[DATABASE], graph.of("ec2.FlowLog"), graph.of("cloudtrail.Trail")
-    yield from expect("database", database, performanceInsightsEnabled=graph.careful)
+    flows, trails = graph.of("ec2.FlowLog"), graph.of("cloudtrail.Trail")
+    for name, database in _databases(graph).items():
+        yield from expect(name, database, performanceInsightsEnabled=graph.careful)
     if not graph.careful:
         yield from (f"{name} costs money in {graph.names.environment}" for name in (*flows, *trails))
         return

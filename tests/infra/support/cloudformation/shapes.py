@@ -66,6 +66,15 @@ def service(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs | {"networkConfiguration": {"awsvpcConfiguration": network}}
 
 
+def schedule(inputs: dict[str, Any]) -> dict[str, Any]:
+    target = dict(inputs["target"])
+    if task := target.get("ecsParameters"):
+        network = dict(task["networkConfiguration"])
+        network["assignPublicIp"] = "ENABLED" if network["assignPublicIp"] else "DISABLED"
+        target["ecsParameters"] = task | {"networkConfiguration": {"awsvpcConfiguration": network}}
+    return inputs | {"target": target}
+
+
 def database(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs | {"allocatedStorage": str(inputs["allocatedStorage"])}
 
@@ -145,6 +154,7 @@ PREPARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "s3.BucketLifecycleConfiguration": lifecycle,
     "s3.BucketOwnershipControls": lambda inputs: {"rules": [inputs["rule"]]},
     "s3.BucketServerSideEncryptionConfiguration": encryption,
+    "scheduler.Schedule": schedule,
     "s3.BucketVersioning": lambda inputs: inputs["versioningConfiguration"],
     "sagemaker.NotebookInstanceLifecycleConfiguration": lambda inputs: (
         inputs | {"onStart": [{"content": inputs["onStart"]}]}
