@@ -5,6 +5,7 @@ others, mostly higher.
 """
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,6 +107,18 @@ def _of_quota(environment: Environment, workers: int) -> str:
     return "\n".join(lines)
 
 
+def _wrong(stack: str, settings: Mapping[str, Any]) -> str:
+    """What `make up` would say of a setting that cannot be: an estimate of it would be one of something else."""
+    from infra.aws.imagined import graph_of  # noqa: PLC0415  heavy: the whole program
+    from infra.settings import SettingError  # noqa: PLC0415
+
+    try:
+        graph_of(stack, settings)
+    except SettingError as error:
+        return str(error)
+    return ""
+
+
 def main() -> None:
     """Print the estimate."""
     parser = argparse.ArgumentParser(
@@ -114,7 +127,10 @@ def main() -> None:
     parser.add_argument("stack", nargs="?", default="aws")
     parser.add_argument("--environment", choices=sorted(ENVIRONMENTS), help="instead of the stack's own")
     options = parser.parse_args()
-    print(table(Estimated.of(options.stack, settings_of(options.stack), options.environment or "")))
+    settings = settings_of(options.stack)
+    if wrong := _wrong(options.stack, settings):
+        sys.exit(wrong)
+    print(table(Estimated.of(options.stack, settings, options.environment or "")))
 
 
 if __name__ == "__main__":

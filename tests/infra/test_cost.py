@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra import cost
 from infra.aws import estimate as estimates
 from infra.aws.environment import DEV, PROD, on_arm
 from infra.aws.estimate import HOURS, Use, asleep, estimate, hourly, monthly, training
@@ -195,6 +196,21 @@ def test_the_vcpus_are_those_that_the_program_declares(environment):
         said = f"at most {most[spot]:g} vCPUs at once on Fargate {name}" in told(environment)
         assert said == bool(most[spot])
     assert environment is PROD or sum(most.values()) <= 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"environment": "production"}, "environment is 'production'; it takes dev or prod, for example"),
+        ({"egress": "vpn"}, "egress is 'vpn'; it takes public or nat or endpoints"),
+        ({"workers": "two"}, "'hm-mlflow:workers' value 'two' is not a valid 'int'; `pulumi config set workers`"),
+    ],
+)
+def test_nothing_is_estimated_of_a_setting_that_cannot_be(setting: dict[str, str], said: str, monkeypatch):
+    monkeypatch.setattr(cost, "settings_of", lambda _: defaults() | setting)
+    monkeypatch.setattr("sys.argv", ["infra.cost", "aws"])
+    with pytest.raises(SystemExit, match=said):
+        cost.main()
 
 
 def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):
