@@ -4,7 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import yaml
@@ -66,16 +66,18 @@ def main() -> None:
         COMPOSE_FILE.write_text(compose_text())
     elif options.command in ("sbom", "audit"):
         _supply(options.command)
-    elif options.command == "upload":
-        _upload(options.stack, options.data)
     else:
         try:
-            _of_a_stack(options)
+            with commands.answered(options.stack) if on_aws(options.stack) else nullcontext():
+                _of_a_stack(options)
         except stack.StackError as error:
             sys.exit(str(error))
 
 
 def _of_a_stack(options: argparse.Namespace) -> None:
+    if options.command == "upload":
+        _upload(options.stack, options.data)
+        return
     if options.command == "logs":
         _logs(options.stack, options.service)
         return
@@ -125,7 +127,8 @@ def _doctor(name: str) -> None:
     """Say what is wrong, each with what mends it; ends with an error where `make up` would fail."""
     if on_aws(name):
         plugins = ("aws", "docker")
-        found = [*machine.disk(ROOT), *machine.docker(platform="linux/amd64"), *machine.pulumi(plugins)]
+        platform = "linux/arm64" if stack.settings_of(name)["architecture"] == "arm64" else "linux/amd64"
+        found = [*machine.disk(ROOT), *machine.docker(platform=platform), *machine.pulumi(plugins), *machine.aws()]
         found += [*machine.proxies(), *commands.examine(name)]
     else:
         found = doctor.examine(name, doctor.Here(root=ROOT, secrets=secrets.FOLDER, ports={}))
@@ -219,7 +222,10 @@ def _logs(name: str, service: str) -> None:
             sys.exit(f"No container of {service} is there; `make up STACK={name}` starts it.")
         command = ["docker", "logs", "--follow", "--tail", "200", found[0]]
     with suppress(KeyboardInterrupt):
-        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
+        try:
+            sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
+        except FileNotFoundError:
+            sys.exit(f"The command {command[0]} is not on the PATH; make doctor STACK={name} says where to get it.")
 
 
 def _upload(name: str, data: str) -> None:

@@ -96,6 +96,16 @@ def pulumi(plugins: tuple[str, ...]) -> Iterator[Finding]:
             )
 
 
+def aws() -> Iterator[Finding]:
+    """Whether the command aws is there, by which logs are shown and which the guide uses."""
+    if shutil.which("aws") is None:
+        yield Finding(
+            what="The command aws is not on the PATH; `make logs` and commands of the guide are its.",
+            remedy="install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)",
+            stops=False,
+        )
+
+
 def disk(folder: Path, *, needed_gb: float = NEEDED_GB) -> Iterator[Finding]:
     """Whether there is room for images and data, where a folder lies."""
     free = shutil.disk_usage(folder).free / 1e9

@@ -80,6 +80,13 @@ def settings_of(stack: str) -> dict[str, Any]:
     return values | {name.removeprefix("hm-mlflow:"): entry.get("value", HIDDEN) for name, entry in entries}
 
 
+def resources_of(stack: str) -> list[tuple[str, str]]:
+    """Pulumi's type and name of each resource that a stack has made, also where the last `make up` did not end."""
+    exported = json.loads(run_pulumi("stack", "export", "--stack", stack).stdout)
+    found = exported["deployment"].get("resources") or []
+    return [(one["type"], one["urn"].rsplit("::", 1)[1]) for one in found if one.get("custom")]
+
+
 def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command of Pulumi's; raises StackError if it is missing, or with `check` if it refuses."""
     environment = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE), "PULUMI_SKIP_UPDATE_CHECK": "true"} | os.environ

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,30 @@ def outputs(name: str) -> dict[str, Any]:
     return dict(json.loads(stack.run_pulumi("stack", "output", "--json", "--stack", name).stdout))
 
 
+def _of_one_that_is_up(name: str) -> dict[str, Any]:
+    """The outputs of a stack; StackError where it has none."""
+    said = outputs(name)
+    if "deployed" not in said:
+        raise stack.StackError(f"{name} is not up: make up STACK={name}")
+    return said
+
+
+@contextmanager
+def answered(name: str) -> Iterator[None]:
+    """Where AWS does not answer a command about a stack, or refuses it, a StackError says so."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise stack.StackError(
+            f"AWS did not do it: {error}\nWhat is wrong with credentials or region, this says: make doctor STACK={name}"
+        ) from None
+
+
 def upload_target(name: str) -> tuple[str, dict[str, str]]:
     """Where a dataset goes, and the variables that lead there; the credentials are those of whoever types it."""
-    return outputs(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
+    return _of_one_that_is_up(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
 
 
 def examine(name: str) -> list[Finding]:
@@ -99,10 +121,16 @@ def examine(name: str) -> list[Finding]:
 
     settings = stack.settings_of(name)
     try:
-        data = outputs(name).get("data", "")
+        said = outputs(name)
     except stack.StackError:
-        data = ""  # it has not been up
+        said = {}  # it has not been up
+    data = said.get("data", "")
     found = doctor.examine(name, settings, client, data=data)
+    if database := said.get("database"):
+        found += doctor.asked(
+            "Whether the stack sleeps",
+            lambda: doctor.asleep(name, database, client("rds", settings.get("aws:region", ""))),
+        )
     return found if any(one.stops for one in found) else [*found, *_as_declared(name, settings, client, data)]
 
 
@@ -126,12 +154,22 @@ def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, da
     if not data:
         found += doctor.asked(
             "Whether names are left over from an earlier stack",
-            lambda: leftovers.leftovers(graph, regional, caller["Account"]),
+            lambda: leftovers.leftovers(graph, regional, caller["Account"], _made(name)),
         )
     return found + doctor.asked(
         "Whether your credentials may do all that deploying takes",
         lambda: permits.permits(name, caller, deployer.statements(kinds, graph.names), regional("iam")),
     )
+
+
+def _made(name: str) -> set[tuple[str, str]]:
+    """Kind and name of what a stack has made; of one that was interrupted, no output says it."""
+    from infra.aws.graph import kind_of  # noqa: PLC0415  heavy
+
+    try:
+        return {(kind_of(token), made) for token, made in stack.resources_of(name)}
+    except stack.StackError:
+        return set()  # there is no such stack yet
 
 
 def policy(name: str) -> list[Path]:
@@ -222,7 +260,7 @@ def status(name: str) -> list[str]:
 
 def _described(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The task definition that each service of a stack was given, and what ECS says of the services."""
-    said = outputs(name)
+    said = _of_one_that_is_up(name)
     deployed = {_names(name).of(service): arn for service, arn in said["deployed"].items()}
     described = regional(name)("ecs").describe_services(cluster=said["cluster"], services=list(deployed))
     return deployed, described["services"]

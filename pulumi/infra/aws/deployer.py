@@ -247,6 +247,8 @@ def _roles(names: Names) -> Iterator[dict[str, Any]]:
     own = [f"arn:aws:iam::*:role/{names.of('*')}"]
     yield _allow(["iam:PassRole"], own, {"StringEquals": {"iam:PassedToService": list(_PASSED_TO)}})
     yield _allow(["iam:CreateServiceLinkedRole"], ["arn:aws:iam::*:role/aws-service-role/*"])
+    # By this `make doctor` asks whether the policy is there and enough.
+    yield _allow(["iam:SimulatePrincipalPolicy"], ["arn:aws:iam::*:user/*", "arn:aws:iam::*:role/*"])
 
 
 def _allow(

@@ -40,6 +40,9 @@ def examine(
     if settings["environment"] not in ENVIRONMENTS:
         wrong, remedy = settings["environment"], f"pulumi config set --stack {stack} environment dev"
         return [Finding(what=f"environment is {wrong!r}; it takes {' or '.join(ENVIRONMENTS)}.", remedy=remedy)]
+    if not str(settings["workers"]).isdecimal():
+        wrong, remedy = settings["workers"], f"pulumi config set --stack {stack} workers 1"
+        return [Finding(what=f"workers is {wrong!r}; it takes a number.", remedy=remedy)]
     region = settings.get("aws:region") or _GLOBAL
     try:
         caller = clients("sts", region).get_caller_identity()
@@ -103,6 +106,15 @@ def _account(stack: str, data: str, account: str) -> Iterator[Finding]:
         yield Finding(
             what=f"{stack} is up in another account: its X-rays are in {data}, and your credentials are of {account}.",
             remedy="export AWS_PROFILE=NAME with a profile of that account",
+        )
+
+
+def asleep(stack: str, database: str, rds: Any) -> Iterator[Finding]:
+    """Whether a stack sleeps: `make up` would start containers that wait in vain for their database."""
+    [found] = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
+    if found["DBInstanceStatus"] in ("stopping", "stopped"):
+        yield Finding(
+            what=f"{stack} sleeps: its database is {found['DBInstanceStatus']}.", remedy=f"make wake STACK={stack}"
         )
 
 

@@ -1,6 +1,6 @@
 """Names that an earlier stack left behind, on which a first `make up` would fail in its middle."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +75,18 @@ _LOOKS = {
 }
 
 
-def leftovers(graph: Graph, clients: Regional, account: str) -> Iterator[Finding]:
-    """A finding for each name of the stack that something has already."""
+def leftovers(
+    graph: Graph, clients: Regional, account: str, made: Set[tuple[str, str]] = frozenset()
+) -> Iterator[Finding]:
+    """A finding for each name of the stack that something else has already.
+
+    `made` are kind and name of what the stack itself has made, in a `make up` that was interrupted.
+    """
     from botocore.exceptions import ClientError  # noqa: PLC0415  heavy
 
     for one in graph.resources:
+        if (one.kind, one.name) in made:
+            continue
         look = _LOOKS.get(one.kind)
         name = one.inputs.get(look.key) if look else None
         if not look or not isinstance(name, str) or "id of" in name:

@@ -10,7 +10,7 @@ _SHOWN = 5
 
 def lacking(caller: Mapping[str, Any], statements: Sequence[Mapping[str, Any]], iam: Any) -> list[str]:
     """The actions of the statements that IAM would refuse the caller; none for the account's root user."""
-    source = _principal(caller["Arn"])
+    source = _principal(caller["Arn"], iam)
     if source is None:
         return []
     found: list[str] = []
@@ -50,16 +50,17 @@ def permits(
         )
 
 
-def _principal(arn: str) -> str | None:
+def _principal(arn: str, iam: Any) -> str | None:
     """The user or role that IAM knows; None for the root user, who may do everything and is not simulated."""
     if arn.endswith(":root"):
         return None
     if ":assumed-role/" in arn:
-        head, _, rest = arn.partition(":assumed-role/")
-        return f"{head.replace(':sts:', ':iam:')}:role/{rest.split('/')[0]}"
+        # A session does not say the role's path, which one of IAM Identity Center (`aws sso login`) has.
+        name = arn.partition(":assumed-role/")[2].split("/")[0]
+        return str(iam.get_role(RoleName=name)["Role"]["Arn"])
     return arn
 
 
 def _an_example(pattern: str, account: str) -> str:
     """A resource that a pattern means: IAM simulates no patterns, but takes `*` for any resource."""
-    return pattern if pattern == "*" else pattern.replace("::*:", f"::{account}:").replace("*", "x")
+    return pattern if pattern == "*" else pattern.replace(":*:", f":{account}:", 1).replace("*", "x")

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import UnauthorizedSSOTokenError
 
 from infra import stack
+from infra.__main__ import main
 from infra.aws import commands
 from infra.aws.commands import differences
 from infra.aws.network import certificate
@@ -102,6 +104,29 @@ def test_what_runs_is_what_was_meant():
 def test_what_was_rolled_back_or_is_not_there_yet_is_said(described: list, line: str):
     [said] = differences({"web": "task:2"}, described)
     assert said.startswith(line)
+
+
+@pytest.mark.parametrize("words", [["check"], ["status"], ["upload", "synthetic:60"]], ids=lambda words: words[0])
+def test_what_asks_a_stack_that_is_not_up_says_so(words: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commands, "outputs", lambda _: {})
+    monkeypatch.setattr("sys.argv", ["infra", words[0], "aws", *words[1:]])
+    with pytest.raises(SystemExit, match=r"^aws is not up: make up STACK=aws$"):
+        main()
+
+
+@pytest.mark.parametrize("command", ["sleep", "wake", "status", "check", "tidy"])
+def test_credentials_that_have_ended_are_said_without_a_traceback(command: str, monkeypatch: pytest.MonkeyPatch):
+    def refuses(_: str) -> None:
+        raise UnauthorizedSSOTokenError
+
+    monkeypatch.setattr(commands, "regional", refuses)
+    monkeypatch.setattr(stack, "settings_of", lambda _: {"environment": "dev"})
+    monkeypatch.setattr(stack, "read_setting", lambda *_: None)
+    said = {} if command == "tidy" else {"cluster": "c", "database": "d", "deployed": {}}
+    monkeypatch.setattr(commands, "outputs", lambda _: said)
+    monkeypatch.setattr("sys.argv", ["infra", command, "aws"])
+    with pytest.raises(SystemExit, match=r"^AWS did not do it: .*aws sso login.*\n.*: make doctor STACK=aws$"):
+        main()
 
 
 @pytest.mark.parametrize(("keys", "shown"), [(None, "0123456789abcdef"), ("on", "0123456789abcdef"), ("off", None)])

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -48,6 +49,14 @@ IDENTITY = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account><UserId>A</UserId>"
     "<Arn>arn:aws:iam::123456789012:user/a</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>"
 )
+DATABASES = (
+    "<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances><DBInstance><DBInstanceStatus>{}"
+    "</DBInstanceStatus></DBInstance></DBInstances></DescribeDBInstancesResult></DescribeDBInstancesResponse>"
+)
+ROLE = (
+    "<GetRoleResponse><GetRoleResult><Role><Arn>arn:aws:iam::123456789012:role/of/people/{}</Arn></Role>"
+    "</GetRoleResult></GetRoleResponse>"
+)
 FREE, PAID = ({"accountId": "123456789012", "accountPlanType": kind} for kind in ("FREE", "PAID"))
 DENIED = {"__type": "AccessDeniedException", "message": "is not authorized"}
 
@@ -63,6 +72,7 @@ class Account(ThreadingHTTPServer):
         self.regions = {"eu-west-1": "opt-in-not-required", "ap-east-1": "not-opted-in"}
         self.zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
         self.offering = ["eu-west-1a", "eu-west-1b"]
+        self.database = "available"
         self.refused: set[str] = set()
         self.simulated: list[dict[str, list[str]]] = []
 
@@ -116,6 +126,10 @@ class Answers(BaseHTTPRequestHandler):
                 actions = [value[0] for key, value in form.items() if key.startswith("ActionNames.member")]
                 said = {action: "implicitDeny" if action in server.refused else "allowed" for action in actions}
                 return SIMULATED.format("".join(EVALUATED.format(*one) for one in said.items()))
+            case "DescribeDBInstances":
+                return DATABASES.format(server.database)
+            case "GetRole":
+                return ROLE.format(form["RoleName"][0])
             case _:
                 return IDENTITY
 
@@ -202,6 +216,12 @@ def test_an_environment_that_there_is_not_is_said_before_anything_is_asked(accou
     assert what == "environment is 'test'; it takes dev or prod."
 
 
+def test_a_number_of_workers_that_is_none_is_said_before_anything_is_asked(account: Account):
+    account.known = False
+    [(stops, what, _)] = told(account, workers="two")
+    assert (stops, what) == (True, "workers is 'two'; it takes a number.")
+
+
 def test_a_clock_that_is_wrong_is_found_before_aws_refuses_what_it_signs(account: Account):
     account.date = "Sun, 06 Nov 1994 08:49:37 GMT"
     [(stops, what, remedy)] = told(account)
@@ -252,10 +272,11 @@ def test_what_the_credentials_may_not_do_is_found_before_it_is_needed(account: A
     caller, iam = {"Arn": ARN, "Account": "123456789012"}, account.client("iam", "eu-west-1")
     assert list(permits("aws", caller, wanted, iam)) == []
     asked_for = account.simulated
-    assert {form["PolicySourceArn"][0] for form in asked_for} == {"arn:aws:iam::123456789012:role/admin"}
+    assert {form["PolicySourceArn"][0] for form in asked_for} == {"arn:aws:iam::123456789012:role/of/people/admin"}
     whole = json.dumps(asked_for)
     assert "aws:RequestedRegion" in whole
     assert "arn:aws:iam::123456789012:role/hm-mlflow-x" in whole
+    assert "arn:aws:secretsmanager:eu-west-1:123456789012:secret:hm-mlflow/x" in whole
     account.refused = {"ecs:CreateService", "iam:PassRole"}
     [found] = permits("aws", caller, wanted, iam)
     assert found.what == f"{ARN} may not do ecs:CreateService, iam:PassRole."
@@ -292,6 +313,46 @@ def test_each_name_that_an_earlier_stack_left_is_found_with_what_removes_it(aws_
     assert after["hm-mlflow/ray-token"].endswith(
         "delete-secret --force-delete-without-recovery --secret-id hm-mlflow/ray-token --region eu-west-1"
     )
+
+
+def test_what_an_interrupted_make_up_has_made_is_not_left_over(aws_server: str, monkeypatch):
+    """Its outputs are lost; Pulumi's state has what it made."""
+    graph = asked("dev")
+
+    def client(service: str, region: str) -> Any:
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(service, endpoint_url=aws_server, region_name=region, **keys)
+
+    group = graph.of("cloudwatch.LogGroup")["mlflow"]["name"]
+    logs = client("logs", "sa-east-1")
+    logs.create_log_group(logGroupName=group)
+    settings = defaults() | {"aws:region": "sa-east-1", "allowedCidrs": '["203.0.113.7/32"]'}
+    urn = "urn:pulumi:aws::hm-mlflow::hm-mlflow:index:Service$aws:cloudwatch/logGroup:LogGroup::mlflow"
+    state: dict[str, Any] = {"deployment": {}}
+    monkeypatch.setattr("infra.aws.permits.permits", lambda *_: [])  # which the simulation cannot say
+    monkeypatch.setattr(stack, "run_pulumi", lambda *_, **__: SimpleNamespace(stdout=json.dumps(state)))
+
+    def found() -> list[str]:
+        return [one.what for one in commands._as_declared("aws", settings, client, "") if one.what.startswith(group)]
+
+    assert found() == [f"{group} is there already, from an earlier stack or somebody else's: cloudwatch.LogGroup."]
+    state["deployment"]["resources"] = [
+        {"urn": urn, "type": "aws:cloudwatch/logGroup:LogGroup", "custom": True},
+        {"urn": "urn:pulumi:aws::hm-mlflow::hm-mlflow:index:Service::mlflow", "type": "hm-mlflow:index:Service"},
+    ]
+    assert found() == []
+
+
+def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, monkeypatch):
+    settings = defaults() | SETTINGS | {"alertEmail": "team@example.com", "allowedCidrs": '["203.0.113.7/32"]'}
+    said = {"data": "s3://hm-mlflow-data-123456789012-eu-west-1", "database": "hm-mlflow-database-1"}
+    monkeypatch.setattr(stack, "settings_of", lambda _: settings)
+    monkeypatch.setattr(commands, "outputs", lambda _: said)
+    monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
+    assert [one for one in commands.examine("aws") if one.stops] == []
+    account.database = "stopped"
+    [found] = [one for one in commands.examine("aws") if one.stops]
+    assert (found.what, found.remedy) == ("aws sleeps: its database is stopped.", "make wake STACK=aws")
 
 
 def test_make_doctor_judges_what_would_be_declared(account: Account, monkeypatch):

@@ -94,6 +94,25 @@ def test_pulumi_its_python_plugin_and_its_providers_are_looked_for(commands: Pat
     assert list(machine.pulumi(("docker",))) == []
 
 
+def test_the_command_aws_is_looked_for(commands: Path):
+    assert not only(machine.aws()).stops
+    answers(commands, "aws")
+    assert list(machine.aws()) == []
+
+
+@pytest.mark.parametrize(("architecture", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
+def test_aws_asks_docker_for_the_processors_that_are_set(architecture: str, platform: str, monkeypatch, capsys):
+    monkeypatch.setattr(stack, "settings_of", lambda _: {"architecture": architecture})
+    monkeypatch.setattr("infra.aws.commands.examine", lambda _: [])
+    asked = []
+    monkeypatch.setattr(machine, "docker", lambda **given: asked.append(given["platform"]) or ())
+    monkeypatch.setattr(machine, "pulumi", lambda _: ())
+    monkeypatch.setattr(machine, "disk", lambda _: ())
+    monkeypatch.setattr("sys.argv", ["infra", "doctor", "aws"])
+    main()
+    assert asked == [platform]
+
+
 def test_too_little_disk_is_noted_and_almost_none_stops(tmp_path: Path, monkeypatch):
     assert list(machine.disk(tmp_path, needed_gb=0)) == []
     for free, stops in ((12e9, False), (1e9, True)):
