@@ -1,4 +1,4 @@
-"""Datasets on disk, and one Ray for all tests of a module."""
+"""Datasets on disk, a model, and one Ray for all tests of a module."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import ray
 
+from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
+from registry.bundle import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +50,8 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / folder
 
     return written
+
+
+@pytest.fixture
+def bundle(fitted, detector) -> Bundle:
+    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())

@@ -11,7 +11,6 @@ import pytest
 from pydicom.uid import generate_uid
 
 from features.reading.decode import decode
-from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.predict import SCHEMA, ScoringJob, score
 from registry.bundle import Bundle
@@ -35,11 +34,6 @@ def scored(state: State):
         return list(score(ScoringJob.of(source, bundle, version, "digest", state), ray_address=None))
 
     return run
-
-
-@pytest.fixture
-def bundle(fitted, detector) -> Bundle:
-    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())
 
 
 def test_each_image_has_a_row_in_the_order_of_paths_whatever_its_name_or_content(

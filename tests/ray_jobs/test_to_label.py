@@ -13,7 +13,6 @@ import pytest
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.to_label import order, paths_of, unjudged
-from registry.bundle import Bundle
 from registry.errors import UsageError
 from registry.feedback import record_feedback
 from registry.prediction_ids import PredictionIds
@@ -32,11 +31,6 @@ VERSION = ModelVersion(
     spec_fingerprint=DEFAULT_SPEC.fingerprint,
     created=datetime.now(UTC),
 )
-
-
-@pytest.fixture
-def bundle(fitted, detector) -> Bundle:
-    return Bundle(estimator=fitted, spec=DEFAULT_SPEC, threshold=0.5, detector=detector, evaluation={}, golden=())
 
 
 def keep(state, features: np.ndarray, scores: list[float], hashes: list[str]) -> list[Record]:

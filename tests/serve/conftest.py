@@ -33,3 +33,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, training_set: GeneratedXrays
 @pytest.fixture
 def holder(model: Served) -> Holder:
     return Holder(served=model)
+
+
+@pytest.fixture
+def xray(training_set: GeneratedXrays) -> bytes:
+    return training_set.images[1]

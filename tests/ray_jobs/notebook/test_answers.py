@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
-from notebooks.render import write_dataset
-from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.notebook.answers import (
     JudgedPicture,
     answers_table,
@@ -20,19 +19,12 @@ from ray_jobs.notebook.answers import (
 from ray_jobs.notebook.pictures import listed
 from ray_jobs.tracking.webapp import NotAskableError
 from registry.bundle import Bundle, read_bundle
-from registry.settings import Settings
 from registry.versions import ModelVersion
 from serve.api import create_app
 from serve.http.keys import read_keys
 from serve.production.model import Holder, Served
 from tests.serve.support.live import running
 from tests.serve.support.waiting import free_port
-
-
-@pytest.fixture
-def prepared(settings: Settings, tmp_path: Path) -> Prepared:
-    data = write_dataset(tmp_path / "xrays", 60)
-    return prepare(settings.model_copy(update={"data_uri": str(data)}), minimum=None)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +58,9 @@ def test_every_held_out_x_ray_is_asked_about_and_the_worst_answers_come_first(pr
     margins = [one.margin for one in answered]
     assert margins == sorted(margins, reverse=True)
     for one in answered:
-        assert (one.margin > 0) == (one.said != one.label)
+        assert (one.margin > 0) == (one.predicted != one.label)
         assert abs(one.margin) == pytest.approx(abs(one.probability - bundle.threshold))
-        assert str(one) == f"{one.label}, said: {one.said}, {one.probability:.3f}"
+        assert str(one) == f"{one.label}, said: {one.predicted}, {one.probability:.3f}"
     assert answers_table(found).to_numpy().sum() == len(found)
 
 
@@ -77,7 +69,7 @@ def test_a_picture_without_an_answer_is_kept_with_its_reason(prepared: Prepared,
     file = Path(prepared.manifest.uri, broken)
     file.write_bytes(file.read_bytes()[:2000])
     *_, last = held_out_answers(prepared, served.bundle)
-    assert (last.path, last.said, last.probability) == (broken, "no answer", None)
+    assert (last.path, last.predicted, last.probability) == (broken, "no answer", None)
     assert "the JPEG is truncated" in last.why
     assert str(last) == f"{last.label}, said: no answer"
     assert answers_table([last]).loc[last.label, "no answer"] == 1
@@ -85,7 +77,7 @@ def test_a_picture_without_an_answer_is_kept_with_its_reason(prepared: Prepared,
 
 def test_the_evidence_is_what_the_webapp_draws(prepared: Prepared, served: Served):
     paths = listed(prepared.manifest)["path"].tolist()[-3:-1]  # of pneumonia, for which evidence is drawn
-    judged = [JudgedPicture(path=path, label="NORMAL", said="PNEUMONIA", probability=0.9) for path in paths]
+    judged = [JudgedPicture(path=path, label="NORMAL", predicted="PNEUMONIA", probability=0.9) for path in paths]
     with running(create_app(Holder(served=served), settings=prepared.settings)) as url:
         found = evidence_of(at(prepared, url), served.version, judged)
         other = ModelVersion(**{**vars(served.version), "version": 4})

@@ -1,19 +1,7 @@
 """What the notebook shows of a dataset: who is on which side, sizes, and what is left out."""
 
-from pathlib import Path
-
-import pytest
-
-from notebooks.render import write_dataset
-from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.notebook.pictures import counts, listed, pictures_figure, quarantined, sample, sizes_figure
-from registry.settings import Settings
-
-
-@pytest.fixture
-def prepared(settings: Settings, tmp_path: Path) -> Prepared:
-    data = write_dataset(tmp_path / "xrays", 60)
-    return prepare(settings.model_copy(update={"data_uri": str(data)}), minimum=None)
 
 
 def test_every_x_ray_is_counted_and_listed_once_with_its_class_and_side(prepared: Prepared):

@@ -30,11 +30,6 @@ def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def xray(training_set: GeneratedXrays) -> bytes:
-    return training_set.images[1]
-
-
 def jpeg_part(data: bytes, name: str = "xray.jpeg") -> tuple[str, tuple[str, bytes, str]]:
     return ("file", (name, data, "image/jpeg"))
 

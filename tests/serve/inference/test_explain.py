@@ -15,7 +15,6 @@ from serve.inference.explain import GRID, windows
 from serve.inference.overlay import overlay
 from serve.production.model import Holder, Served
 from tests.behaviour.not_xrays import generated
-from tests.serve.support.models import GeneratedXrays
 
 RAW = {"Content-Type": "image/jpeg"}
 JSON = {**RAW, "Accept": "application/json"}
@@ -25,11 +24,6 @@ JSON = {**RAW, "Accept": "application/json"}
 def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(holder, settings=settings), raise_server_exceptions=False) as client:
         yield client
-
-
-@pytest.fixture
-def xray(training_set: GeneratedXrays) -> bytes:
-    return training_set.images[1]
 
 
 def grey_of(image: bytes) -> np.ndarray:

@@ -39,12 +39,6 @@ MIB = 2**20
 SEED = 20_261
 
 
-@pytest.fixture
-def registry(registry_template: Registry) -> Registry:
-    registry_template.promote(registry_template.versions[0])
-    return registry_template
-
-
 @contextmanager
 def following(settings: Settings, cache: Path, limits: RequestLimits | None = None) -> Iterator[tuple[str, Watcher]]:
     """The application in a real server with a watcher that looks often; its address, once a model serves."""

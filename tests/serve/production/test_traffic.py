@@ -28,12 +28,6 @@ from tests.serve.support.models import GeneratedXrays, Registry
 from tests.serve.support.waiting import free_port, until
 
 
-@pytest.fixture
-def registry(registry_template: Registry) -> Registry:
-    registry_template.promote(registry_template.versions[0])
-    return registry_template
-
-
 @contextmanager
 def serving(settings: Settings, cache: Path) -> Iterator[Settings]:
     """The settings of a job, beside a server that follows the registry."""

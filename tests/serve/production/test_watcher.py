@@ -20,12 +20,6 @@ from tests.serve.support.waiting import free_port, until
 
 
 @pytest.fixture
-def registry(registry_template: Registry) -> Registry:
-    registry_template.promote(registry_template.versions[0])
-    return registry_template
-
-
-@pytest.fixture
 def watcher(registry: Registry, tmp_path: Path) -> Iterator[Watcher]:
     watcher = watcher_of(registry.settings, tmp_path / "cache")
     yield watcher
