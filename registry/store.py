@@ -29,6 +29,8 @@ _HEADER = b"SQLite format 3\0"
 _BESIDE = ("", "-journal", "-wal", "-shm")
 # Any number does that nothing else on the server locks by.
 _ADVISORY = 7_205_114_803
+# What MLflow raises, and the libraries below it.
+STORE_ERRORS = (sqlite3.Error, sa.exc.SQLAlchemyError, CommandError, MlflowException)
 _OURS = threading.Lock()
 _ready: set[str] = set()
 
@@ -168,7 +170,7 @@ def _in_a_line(address: str, variable: str) -> Iterator[None]:
             f"{variable} is {shown(address)!r}, whose driver is not installed here ({error}); install it, or name one "
             "that is, as postgresql+psycopg2://USER@HOST/DATABASE does"
         ) from error
-    except (StoreError, OSError, sqlite3.Error, sa.exc.SQLAlchemyError, CommandError, MlflowException) as error:
+    except (StoreError, OSError, *STORE_ERRORS) as error:
         raise StoreError(f"{variable} is {shown(address)!r}, which cannot be used: {first_line(error)}") from error
 
 

@@ -55,10 +55,14 @@ def run_job(
     except KeyboardInterrupt:
         _stop(f"{module} interrupted; run it again to continue where it stopped.", code=1)
     except Exception as error:
-        if not isinstance(error, (FixableError, OSError)) and not _is_of_a_store(cause_of(error)):
+        cause = cause_of(error)
+        if isinstance(error, (FixableError, OSError)):
+            _stop(f"{module} stopped: {cause}", code=error.exit_code if isinstance(error, FixableError) else 1)
+        if not _is_of_a_store(cause):
             raise
-        code = error.exit_code if isinstance(error, FixableError) else 1
-        _stop(f"{module} stopped: {_brief(cause_of(error))}", code=code)
+        # Without the statement and the links that a database's library adds in further lines.
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        _stop(f"{module} stopped: {lines[0]}", code=1)
 
 
 def _settings(data: str | None) -> Settings:
@@ -84,21 +88,11 @@ def _stop(message: str, *, code: int) -> NoReturn:
     sys.exit(code)
 
 
-# Known by their names, since importing MLflow takes seconds and not every job does.
-_OF_STORES = {"mlflow.MlflowException", "sqlalchemy.SQLAlchemyError", "alembic.CommandError", "sqlite3.Error"}
-
-
 def _is_of_a_store(error: Exception) -> bool:
     """Whether MLflow raised an error, or one of the libraries below it."""
-    return not _OF_STORES.isdisjoint(
-        f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__
-    )
+    from registry.store import STORE_ERRORS  # noqa: PLC0415  it imports MLflow, which takes seconds
 
-
-def _brief(error: Exception) -> str:
-    """An error's own words, without the statement and the links that a database's library adds in further lines."""
-    lines = str(error).strip().splitlines()
-    return (lines or [type(error).__name__])[0] if _is_of_a_store(error) else str(error)
+    return isinstance(error, STORE_ERRORS)
 
 
 def _reach(settings: Settings, uses: Collection[str]) -> None:
