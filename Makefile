@@ -50,7 +50,7 @@ serve: setup ## Serve the model in Production, and MLflow's pages
 stack: setup ## Prepare the Pulumi stack STACK: state in .local/pulumi, a passphrase, its secrets
 	@$(INFRA) stack $(STACK)
 
-doctor: setup ## Check what this machine or STACK=aws lacks, and what mends it, before anything is created
+doctor: setup ## Check what this machine or STACK=aws lacks, and how to fix it, before anything is created
 	@$(INFRA) doctor $(STACK)
 
 policy: setup ## Write the policy of who deploys STACK=aws, instead of AdministratorAccess

@@ -197,7 +197,7 @@ def main() -> int:
     cv2.setNumThreads(1)
     print(f"{machine()}\n{options.data or GENERATED}\n")
     prepared = prepare(load_settings(data_uri=options.data or GENERATED))
-    sides = Sides.of(prepared.everything(DEFAULT_SPEC).read())
+    sides = Sides.of(prepared.all_rows(DEFAULT_SPEC).read())
     with threadpool_limits(1):
         bundle = model_of(sides)
         error, rates = calibration(bundle, sides.held_out), detection_rates(bundle.detector, sides.held_out)

@@ -1,4 +1,4 @@
-"""What waits for a person's word, and why it passed: `python -m ray_jobs.candidates`; `ray_jobs.promote` approves."""
+"""What waits for a person's approval, and why it passed: `python -m ray_jobs.candidates`."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def main() -> None:
     run_job(
         _job,
         module="ray_jobs.candidates",
-        description="List the versions that passed the gate and wait for a person's word.",
+        description="List the versions that passed the gate and wait for a person's approval.",
         data=False,
         uses=("tracking", "state"),
     )
@@ -23,10 +23,10 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:  # noqa: ARG0
     serves = production(settings)
     number = serves.version if serves else None
     waiting = [one for one in candidates(settings) if one.version.version != number]
-    print("\n\n".join(_told(one, number) for one in waiting) or f"No version of {settings.model_name} waits.")
+    print("\n\n".join(_described(one, number) for one in waiting) or f"No version of {settings.model_name} waits.")
 
 
-def _told(candidate: WaitingVersion, serves: int | None) -> str:
+def _described(candidate: WaitingVersion, serves: int | None) -> str:
     version, passed = candidate.version, candidate.passed
     approve = f"python -m ray_jobs.promote {version.version}"
     if passed.against == serves:

@@ -57,10 +57,10 @@ def protect(agent: str, *, busy: bool) -> None:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
     """
     # It ends by itself, so that a task whose head is gone can be replaced.
-    said = {"ProtectionEnabled": busy} | ({"ExpiresInMinutes": _PROTECTED_MIN} if busy else {})
+    body = {"ProtectionEnabled": busy} | ({"ExpiresInMinutes": _PROTECTED_MIN} if busy else {})
     request = urllib.request.Request(  # noqa: S310
         f"{agent}/task-protection/v1/state",
-        data=json.dumps(said).encode(),
+        data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
         method="PUT",
     )

@@ -122,14 +122,14 @@ def _slice_lines(found: tuple[Slice, ...]) -> Iterator[str]:
             yield f"by {part.property}"
         before = part.property
         counts = f"{part.normal} normal, {part.pneumonia} pneumonia"
-        told = "too few of a class"
+        result = "too few of a class"
         if part.evaluation:
             numbers = part.evaluation
-            told = (
+            result = (
                 f"AUC {numbers.auc}, sensitivity {numbers.sensitivity.value:.3f}, "
                 f"specificity {numbers.specificity.value:.3f}"
             )
-        yield f"            {part.value}: {counts}: {told}"
+        yield f"            {part.value}: {counts}: {result}"
 
 
 def _advice_lines(advice: ThresholdAdvice) -> Iterator[str]:

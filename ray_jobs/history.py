@@ -1,4 +1,4 @@
-"""Who changed Production, when and why: `python -m ray_jobs.history`; `--verify` checks it, `--repair` mends it."""
+"""Who changed Production, when and why: `python -m ray_jobs.history`; `--verify` checks it, `--repair` repairs it."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from registry.errors import HistoryError
 from registry.guard import moved
 from registry.history import History
 from registry.journal import Journal
-from registry.production import told
+from registry.production import explain_problems
 from registry.settings import Settings
 
 
@@ -37,11 +37,11 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     if options.repair:
         change = journal.repair()
         journal.point()
-        print(f"mended: {change.why}" if change else "nothing was missing or altered")
+        print(f"repaired: {change.why}" if change else "nothing was missing or altered")
     found = journal.store.read(thorough=True)
     print("\n".join(str(change) for change in found.changes) or f"{settings.model_name} was never in Production.")
     if found.problems:
-        raise HistoryError(told(settings, found))
+        raise HistoryError(explain_problems(settings, found))
     if options.verify:
         _verify(settings, found)
 

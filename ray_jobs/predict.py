@@ -176,7 +176,7 @@ def _row(job: ScoringJob, path: str, data: bytes) -> dict[str, object]:
 
 def _report(job: ScoringJob, reports: State, path: str, data: bytes, scored: ScoredImage) -> None:
     """Write the structured report on an answer, under the picture's path; about what is no DICOM there is none."""
-    told = Reported(
+    reported = Reported(
         label=scored.label,
         probability=scored.probability,
         threshold=job.bundle.threshold,
@@ -186,7 +186,7 @@ def _report(job: ScoringJob, reports: State, path: str, data: bytes, scored: Sco
         digest=job.digest,
     )
     with contextlib.suppress(NoReportError):
-        reports.write(reports.path(f"{_text(path)}.sr.dcm"), structured_report(reference_of(data), told))
+        reports.write(reports.path(f"{_text(path)}.sr.dcm"), structured_report(reference_of(data), reported))
 
 
 def _empty(job: ScoringJob, path: str) -> dict[str, object]:

@@ -234,7 +234,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--require-approval",
         action="store_true",
-        help="let a version that passes the gate wait for a person's word, as APPROVAL=required does",
+        help="let a version that passes the gate wait for a person's approval, as APPROVAL=required does",
     )
     parser.add_argument(
         "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; the reason is recorded"

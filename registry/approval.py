@@ -1,4 +1,4 @@
-"""Versions that passed the gate and wait for a person's word; tags hold that, so that MLflow's page shows it.
+"""Versions that passed the gate and wait for a person's approval; tags hold that, so that MLflow's page shows it.
 
 Whoever can write to MLflow can put these tags on a version. They give it nothing: a version becomes Production by a
 recorded change, which names who made it.
@@ -39,7 +39,7 @@ class WaitingVersion:
 
 
 def wait_for_approval(settings: Settings, version: ModelVersion, passed: Passed) -> None:
-    """Let a version wait for a person's word."""
+    """Let a version wait for a person's approval."""
     set_tags(settings, version, {_PASSED_TAG: json.dumps(asdict(passed)), APPROVAL_TAG: WAITING})
 
 
@@ -57,24 +57,24 @@ def candidate_of(settings: Settings, version: ModelVersion) -> WaitingVersion | 
     if tags.get(APPROVAL_TAG) != WAITING:
         return None
     try:
-        told: dict[str, Any] = json.loads(tags[_PASSED_TAG])
-        return WaitingVersion(version=version, passed=Passed(**told))
+        stored: dict[str, Any] = json.loads(tags[_PASSED_TAG])
+        return WaitingVersion(version=version, passed=Passed(**stored))
     except (KeyError, TypeError, ValueError):  # whoever put the tags on it was not the gate
         return None
 
 
-def check_word(settings: Settings, version: ModelVersion) -> Passed | None:
+def check_approval(settings: Settings, version: ModelVersion) -> Passed | None:
     """What the gate said of a version that waits, None for one that does not.
 
     Raises
     ------
     PromotionError
-        If a person's word is needed, because it waits or APPROVAL asks for one, and nobody's name is known.
+        If a person's approval is needed, because it waits or APPROVAL asks for one, and nobody's name is known.
     """
     candidate = candidate_of(settings, version)
     if (candidate or settings.approval == "required") and not person(settings):
         raise PromotionError(
-            f"{version} needs a person's word, and no name is known here: a container's account is nobody's. Give "
+            f"{version} needs a person's approval, and no name is known here: a container's account names nobody. Give "
             "yours, as in PROMOTED_BY='Ana Souza', or submit the job with ray_jobs.runtime.submit"
         )
     return candidate.passed if candidate else None
@@ -83,7 +83,7 @@ def check_word(settings: Settings, version: ModelVersion) -> Passed | None:
 def promote_by_hand(
     settings: Settings, version: ModelVersion, *, why: str | None, metrics: Mapping[str, float] | None = None
 ) -> Change | None:
-    """Make a version Production by a person's word; None if it is already. `metrics` go on record too.
+    """Make a version Production by a person's approval; None if it is already. `metrics` go on record too.
 
     Without `why`, a version that waits is approved for what the gate said, as long as what it was compared with is in
     Production. With it, or if it does not wait, it is promoted whatever the gate said.
@@ -95,7 +95,7 @@ def promote_by_hand(
     HistoryError
         If the history is damaged, or newer than MLflow.
     """
-    passed = check_word(settings, version)
+    passed = check_approval(settings, version)
     if passed and why is None:
         try:
             change = promote(

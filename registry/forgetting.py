@@ -27,7 +27,7 @@ class Forgotten:
 
     def __str__(self) -> str:
         return (
-            f"{self.records} records of predictions, {self.feedback} words of people about them, "
+            f"{self.records} records of predictions, {self.feedback} entries of feedback on them, "
             f"{self.batches} batches of an unfinished scoring"
         )
 
@@ -48,12 +48,12 @@ def forget_before(state: State, when: datetime) -> Forgotten:
     for info in files(state):
         if info.path <= last:
             records += _remove(state, info.path, lambda table: pc.less(table.column("time"), bound))
-    said = [item.prediction_id for item in read_feedback(state) if item.predicted_at < when]
+    judged = [item.prediction_id for item in read_feedback(state) if item.predicted_at < when]
     found = state.filesystem.get_file_info(FileSelector(state.path(SCORES), recursive=True, allow_not_found=True))
     old = [info.path for info in found if info.type == FileType.File and (info.mtime_ns or 0) < when.timestamp() * 1e9]
     for path in old:
         state.filesystem.delete_file(path)
-    feedback = sum(forget_feedback(state, prediction_id) for prediction_id in said)
+    feedback = sum(forget_feedback(state, prediction_id) for prediction_id in judged)
     return Forgotten(records=records, feedback=feedback, batches=len(old))
 
 

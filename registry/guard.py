@@ -19,8 +19,8 @@ def moved(settings: Settings, history: History) -> str:
     if (alias.version if alias else None) == head.to_version:
         return ""
     how = f"moved to version {alias.version}" if alias else "deleted"
-    said = f"version {head.to_version}" if head.to_version else "that nothing is in Production"
-    return f"The alias production was {how} outside of the history, which says {said}"
+    expected = f"version {head.to_version}" if head.to_version else "that nothing is in Production"
+    return f"The alias production was {how} outside of the history, which says {expected}"
 
 
 def restore(settings: Settings) -> Change | None:

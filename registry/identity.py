@@ -21,7 +21,7 @@ _OF_PROGRAMS = (
 def whoever(settings: Settings) -> str:
     """PROMOTED_BY, else who submitted this job, else who is logged in here, else who AWS says that the caller is.
 
-    An account that many share, such as a container's, is nobody's name.
+    An account that many share, such as a container's, names nobody.
     """
     return person(settings) or _caller() or f"nobody by name (uid {os.getuid()})"
 

@@ -20,7 +20,7 @@ from registry.addresses import shown
 from registry.errors import HistoryError
 from registry.history import BEGINNING, LONGEST, Change, History, Kind, Rollout, WrittenChange
 from registry.identity import whoever
-from registry.production import told
+from registry.production import explain_problems
 from registry.record_store import GONE, RecordStore
 from registry.settings import Settings
 from registry.takeover import chained
@@ -72,7 +72,8 @@ class Journal:
         """
         history = self.store.read(thorough=True)
         if not history.sound:
-            raise HistoryError(f"{told(self._settings, history)} Nothing that is left says what stood there")
+            problems = explain_problems(self._settings, history)
+            raise HistoryError(f"{problems} Nothing that is left says what stood there")
         if not history.problems:
             return None
         with contextlib.suppress(MlflowException):
@@ -118,7 +119,7 @@ class Journal:
             self._finish(claimed)
         history = self.store.read()
         if history.problems:
-            raise HistoryError(told(self._settings, history))
+            raise HistoryError(explain_problems(self._settings, history))
         if history.old:
             for record in chained(history.records):
                 self.store.write_tag(record)
@@ -188,15 +189,15 @@ class Journal:
     def _tag_candidate(self, change: Change) -> None:
         """Let MLflow's page say on the candidate's version how its rollout stands."""
         if change.rollout:
-            version, told = change.rollout.version, str(change.rollout)
+            version, status = change.rollout.version, str(change.rollout)
         elif change.ends and (began := self._began(change.ends)):
             version = began.version
             how = "promoted" if change.to_version == version and change.kind == "promotion" else change.kind
-            told = f"{how} at {change.when} by {change.who}: {change.why}"
+            status = f"{how} at {change.when} by {change.who}: {change.why}"
         else:
             return
         try:
-            self._client.set_model_version_tag(self._settings.model_name, str(version), ROLLOUT_TAG, told[:LONGEST])
+            self._client.set_model_version_tag(self._settings.model_name, str(version), ROLLOUT_TAG, status[:LONGEST])
         except MlflowException as error:
             if error.error_code not in GONE:
                 raise

@@ -103,11 +103,11 @@ def _data(evaluation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _numbers(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    told = [(name, evaluation[name]) for name in XRAYS if name in evaluation]
-    if not told:
+    measured = [(name, evaluation[name]) for name in XRAYS if name in evaluation]
+    if not measured:
         return
     yield "In brackets: 95 % intervals by a bootstrap of patients."
-    for name, numbers in told:
+    for name, numbers in measured:
         rows = [(metric, numbers[key]) for key, metric in _METRICS.items() if key in numbers]
         yield f"\n{numbers.get('images', 'Some')} {XRAYS[name]}:\n"
         yield "| | | |"

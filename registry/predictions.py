@@ -126,14 +126,14 @@ def matrix(table: pa.Table) -> np.ndarray:
 
 
 def find(state: State, prediction_id: str) -> PredictionSummary | None:
-    """What was said under an id; None where nothing is kept under it.
+    """What was predicted under an id; None where nothing is kept under it.
 
     An id of ours leads to the one file that can hold it. Ids of older versions, which came from the client, are looked
     for in every file of those versions.
     """
     for path in candidates_of(state, prediction_id):
-        if said := _find_in(state, path, prediction_id):
-            return said
+        if summary := _find_in(state, path, prediction_id):
+            return summary
     return None
 
 

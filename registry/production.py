@@ -8,7 +8,7 @@ from registry.settings import Settings
 from registry.versions import ModelVersion, aliased, version_of
 
 _REPAIR = (
-    "python -m ray_jobs.history --verify shows it, --repair writes again what one of the two still has. To begin anew, "
+    "python -m ray_jobs.history --verify shows it, --repair writes again what one of the two still has. To start over, "
     "delete the folder history in STATE_URI and the tags promotion.* of the model"
 )
 
@@ -45,7 +45,7 @@ def version_in(settings: Settings, history: History) -> ModelVersion | None:
         If it does not say, or if that version is not in the registry.
     """
     if not history.sound:
-        raise HistoryError(told(settings, history))
+        raise HistoryError(explain_problems(settings, history))
     if history.head is None:
         return aliased(settings)
     head = history.head
@@ -64,7 +64,7 @@ def version_in(settings: Settings, history: History) -> ModelVersion | None:
     return version
 
 
-def told(settings: Settings, history: History) -> str:
+def explain_problems(settings: Settings, history: History) -> str:
     """What is wrong with a history, and the way out."""
     place = f"STATE_URI is {shown(settings.state_uri)!r}, MLflow is at {shown(settings.tracking_uri)!r}"
     if history.older:

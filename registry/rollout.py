@@ -12,7 +12,7 @@ from typing import Literal
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from registry.approval import check_word
+from registry.approval import check_approval
 from registry.errors import PromotionError
 from registry.history import Change, History, Rollout
 from registry.journal import Journal
@@ -62,8 +62,8 @@ def begin_rollout(
     HistoryError
         If the history is damaged, or newer than MLflow.
     """
-    passed = check_word(settings, version) if share else None
-    told = why or (f"passed: {passed.why}" if passed else "tried by hand")
+    passed = check_approval(settings, version) if share else None
+    reason = why or (f"passed: {passed.why}" if passed else "tried by hand")
     kept: list[Change] = []
 
     def draft(now: History) -> Change | None:
@@ -89,7 +89,7 @@ def begin_rollout(
                 return None
         until = (datetime.now(UTC) + lasts).isoformat(timespec="seconds")
         rollout = Rollout(version=version.version, digest=version.digest, until=until, share=share)
-        note = journal.note("canary" if share else "shadow", told, to=head)
+        note = journal.note("canary" if share else "shadow", reason, to=head)
         return replace(note, rollout=rollout, ends=running.number if running else None)
 
     journal = Journal(settings)

@@ -137,16 +137,16 @@ class RolloutCounts:
 
     def lines(self) -> list[str]:
         """The comparison for people."""
-        told = [_told("production", self.production), _told("candidate", self.candidate)]
+        found = [_arm_line("production", self.production), _arm_line("candidate", self.candidate)]
         if self.pairs.compared:
             count = self.pairs.compared
-            told.append(
+            found.append(
                 f"both: {count} pictures, {self.pairs.same / count:.1%} with the same label, probability "
                 f"{self.pairs.difference / count:+.3f} on average, {self.pairs.distance / count:.3f} apart"
             )
         if self.dropped:
-            told.append(f"not compared, because the server was busy: {self.dropped}")
-        return told
+            found.append(f"not compared, because the server was busy: {self.dropped}")
+        return found
 
     def numbers(self) -> dict[str, float]:
         """The comparison as metrics of a run, and of the record that ends a rollout."""
@@ -165,7 +165,7 @@ class RolloutCounts:
         return found
 
 
-def _told(name: str, arm: Arm) -> str:
+def _arm_line(name: str, arm: Arm) -> str:
     if not arm.pictures:
         return f"{name}: no picture yet"
     return (

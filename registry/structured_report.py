@@ -76,7 +76,7 @@ def reference_of(data: bytes) -> Dataset:
     return reference
 
 
-def structured_report(reference: Dataset, told: Reported) -> bytes:
+def structured_report(reference: Dataset, answer: Reported) -> bytes:
     """The report as a DICOM file; the same answer by the same version about the same X-ray has the same UID.
 
     Raises
@@ -86,12 +86,12 @@ def structured_report(reference: Dataset, told: Reported) -> bytes:
     """
     import highdicom  # noqa: PLC0415  it takes a second, and few need it
 
-    instance = [reference.SOPInstanceUID, told.digest, f"{told.probability:.17g}", *told.warnings]
+    instance = [reference.SOPInstanceUID, answer.digest, f"{answer.probability:.17g}", *answer.warnings]
     try:
         report: Any = highdicom.sr.ComprehensiveSR(
             evidence=[reference],
-            content=_content(reference, told),
-            series_instance_uid=generate_uid(entropy_srcs=[reference.SeriesInstanceUID, told.digest]),
+            content=_content(reference, answer),
+            series_instance_uid=generate_uid(entropy_srcs=[reference.SeriesInstanceUID, answer.digest]),
             series_number=1,
             sop_instance_uid=generate_uid(entropy_srcs=instance),
             instance_number=1,
@@ -99,7 +99,7 @@ def structured_report(reference: Dataset, told: Reported) -> bytes:
             is_complete=True,
             is_verified=False,
             series_description=f"{_MAKER}: research, not for diagnosis",
-            software_versions=f"{told.model} version {told.version}",
+            software_versions=f"{answer.model} version {answer.version}",
             transfer_syntax_uid=ExplicitVRLittleEndian,
         )
     except KeyError as error:  # what highdicom raises for a class that it does not know, such as a private one
@@ -124,34 +124,35 @@ def _code(value: str, scheme: str, meaning: str) -> Any:
     return CodedConcept(value=value, scheme_designator=scheme, meaning=meaning)
 
 
-def _content(reference: Dataset, told: Reported) -> Any:
+def _content(reference: Dataset, answer: Reported) -> Any:
     from highdicom import sr  # noqa: PLC0415
 
     pneumonia = _code("233604007", "SCT", "Pneumonia")
-    present = _code("52101004", "SCT", "Present") if told.label == "PNEUMONIA" else _code("2667000", "SCT", "Absent")
+    present = _code("52101004", "SCT", "Present") if answer.label == "PNEUMONIA" else _code("2667000", "SCT", "Absent")
     ratio = _code("1", "UCUM", "no units")
     doubts = [
         sr.QualitativeEvaluation(_code("warning", _SCHEME, "Warning"), _code(one[:16], _SCHEME, one))
-        for one in told.warnings
+        for one in answer.warnings
     ]
     algorithm = sr.AlgorithmIdentification(
-        name=f"{_MAKER} {told.model}",
-        version=str(told.version),
-        parameters=[f"digest {told.digest}", _NOTICE],
+        name=f"{_MAKER} {answer.model}",
+        version=str(answer.version),
+        parameters=[f"digest {answer.digest}", _NOTICE],
         manufacturer=_MAKER,
     )
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=generate_uid(entropy_srcs=[_MAKER, told.digest]), name=_MAKER, model_name=told.model
+        uid=generate_uid(entropy_srcs=[_MAKER, answer.digest]), name=_MAKER, model_name=answer.model
     )
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
-            uid=generate_uid(entropy_srcs=[reference.SOPInstanceUID, told.digest, "tracking"]), identifier="pneumonia"
+            uid=generate_uid(entropy_srcs=[reference.SOPInstanceUID, answer.digest, "tracking"]),
+            identifier="pneumonia",
         ),
         finding_type=pneumonia,
         algorithm_id=algorithm,
         measurements=[
-            sr.Measurement(_code("probability", _SCHEME, "Probability of pneumonia"), told.probability, ratio),
-            sr.Measurement(_code("threshold", _SCHEME, "Threshold of the probability"), told.threshold, ratio),
+            sr.Measurement(_code("probability", _SCHEME, "Probability of pneumonia"), answer.probability, ratio),
+            sr.Measurement(_code("threshold", _SCHEME, "Threshold of the probability"), answer.threshold, ratio),
         ],
         qualitative_evaluations=[sr.QualitativeEvaluation(pneumonia, present), *doubts],
         source_images=[sr.SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)],

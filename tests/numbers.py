@@ -87,7 +87,7 @@ def main(out: str, another: str | None = None) -> None:
     for prefix, rows in prepared.manifest.shards():  # here, since Ray's workers would choose their own threads
         images = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
         extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
-    sides = Sides.of(prepared.everything(DEFAULT_SPEC).read())
+    sides = Sides.of(prepared.all_rows(DEFAULT_SPEC).read())
     found = compute(sides, folder / "models")
     np.savez(folder / "numbers.npz", **found)
     (folder / "digests.json").write_text(json.dumps(digests(prepared, folder)))

@@ -124,7 +124,7 @@ def _token(name: str) -> None:
 
 
 def _doctor(name: str) -> None:
-    """Say what is wrong, each with what mends it; ends with an error where `make up` would fail."""
+    """Say what is wrong, each with what fixes it; ends with an error where `make up` would fail."""
     if on_aws(name):
         plugins = ("aws", "docker")
         platform = "linux/arm64" if stack.settings_of(name)["architecture"] == "arm64" else "linux/amd64"

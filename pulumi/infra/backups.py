@@ -35,7 +35,7 @@ def restore(name: str, source: str, chosen: str, parts: str, secrets: Path) -> i
     arguments, variables = _whole(name, secrets) if needed else (_own(name, secrets), {})
     which = ["--backup", chosen] if chosen else []
     done = _run(
-        ["-m", "ray_jobs.restore", "--from", source, *which, "--only", *wanted, *arguments], variables, told=True
+        ["-m", "ray_jobs.restore", "--from", source, *which, "--only", *wanted, *arguments], variables, capture=True
     )
     print(done.stdout, end="")
     snapshots = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("snapshot ")]
@@ -77,7 +77,9 @@ def _own(name: str, secrets: Path | None) -> list[str]:
     return [word for part, path in own.items() for word in ("--folder", f"{part}={path}")]
 
 
-def _run(command: Sequence[str], variables: dict[str, str], *, told: bool = False) -> subprocess.CompletedProcess[str]:
-    pipe = subprocess.PIPE if told else None
+def _run(
+    command: Sequence[str], variables: dict[str, str], *, capture: bool = False
+) -> subprocess.CompletedProcess[str]:
+    pipe = subprocess.PIPE if capture else None
     environment = os.environ | {"EXECUTION_ENVIRONMENT": "local"} | variables
     return subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, stdout=pipe, text=True, check=False)  # noqa: S603

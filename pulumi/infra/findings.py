@@ -1,4 +1,4 @@
-"""What `make doctor` finds: one thing that is wrong, and the command that mends it."""
+"""What `make doctor` finds: one thing that is wrong, and the command that fixes it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ class Chapter(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What is wrong and the command that mends it; with `stops`, `make up` would fail on it. A chapter says more."""
+    """What is wrong and the command that fixes it; with `stops`, `make up` would fail on it. A chapter says more."""
 
     what: str
     remedy: str

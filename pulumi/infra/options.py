@@ -24,7 +24,7 @@ class Options:
     login
         MLflow asks for a user and a password.
     approval
-        A version that passes the gate waits for a person's word.
+        A version that passes the gate waits for a person's approval.
     abstain
         No answer is given near the threshold.
     keys

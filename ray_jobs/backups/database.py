@@ -194,8 +194,8 @@ class PostgresDatabase:
                 f"the command {command[0]} is not on the PATH; install it (Debian: apt-get install postgresql-client)"
             ) from None
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {done.returncode}"]
-            raise BackupError(f"{shlex.join([*self.through, program])} of {self.home} failed: {said[0]}")
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {done.returncode}"]
+            raise BackupError(f"{shlex.join([*self.through, program])} of {self.home} failed: {lines[0]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +217,7 @@ class RdsDatabase:
 
     def dump(self, file: Path) -> None:
         client, name = self._client(), f"{self.instance}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        with _told_by_aws(self.instance):
+        with _aws_errors_explained(self.instance):
             client.create_db_snapshot(DBSnapshotIdentifier=name, DBInstanceIdentifier=self.instance)
             client.get_waiter("db_snapshot_completed").wait(
                 DBSnapshotIdentifier=name, WaiterConfig={"Delay": 15, "MaxAttempts": 240}
@@ -226,7 +226,7 @@ class RdsDatabase:
 
     def load(self, file: Path, *, home: str) -> str:  # noqa: ARG002
         name = file.read_text().strip()
-        with _told_by_aws(name):
+        with _aws_errors_explained(name):
             self._client().describe_db_snapshots(DBSnapshotIdentifier=name)
         return name
 
@@ -237,7 +237,7 @@ class RdsDatabase:
 
 
 @contextlib.contextmanager
-def _told_by_aws(what: str) -> Any:
+def _aws_errors_explained(what: str) -> Any:
     from botocore.exceptions import BotoCoreError, ClientError, WaiterError  # noqa: PLC0415
 
     try:

@@ -56,12 +56,12 @@ def restore(
     steps = {part.name: _step(store, part, database, places) for part in parts}
     notes, left = list[str](), ""
     for part in sorted(parts, key=lambda part: (part.name == STATE, part.name == DATABASE)):
-        told = steps[part.name]()
+        result = steps[part.name]()
         if part.name == DATABASE:
-            left = told
+            left = result
             notes.append(f"{part.name}: the copy of {backup.created}")
         else:
-            notes.append(f"{part.name}: {told}")
+            notes.append(f"{part.name}: {result}")
     store.end_restore()
     return Restored(backup=backup, before=before, notes=tuple(notes), database=left)
 

@@ -69,10 +69,10 @@ def from_text(text: str, *, where: str) -> Backup:
     """Read a document; raises BackupError where it is not whole."""
     try:
         document: dict[str, Any] = json.loads(text)
-        told, body = document["sha256"], document["backup"]
+        expected, body = document["sha256"], document["backup"]
         found = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        if told != found:
-            raise BackupError(f"{where} was changed or cut short: its digest is {found[:12]}, not {told[:12]}")
+        if expected != found:
+            raise BackupError(f"{where} was changed or cut short: its digest is {found[:12]}, not {expected[:12]}")
         parts = tuple(
             SavedPart(**{**part, "files": tuple(SavedFile(**file) for file in part["files"])}) for part in body["parts"]
         )

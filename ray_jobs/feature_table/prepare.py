@@ -56,7 +56,7 @@ class Prepared:
             )
         return sides
 
-    def everything(self, spec: FeatureSpec) -> StoredFeatures:
+    def all_rows(self, spec: FeatureSpec) -> StoredFeatures:
         """All X-rays, on whatever side, with features of a spec, which are extracted where they are missing."""
         done = self.extract(spec)
         write_line(str(done))

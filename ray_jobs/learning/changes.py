@@ -88,16 +88,16 @@ class ChangeEffect:
 def effects(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, ChangeEffect]:
     """The effect of each of CHANGES; labels (N,) of both classes, probabilities (N, 1 + changes), unchanged ones first.
 
-    >>> told = np.tile([[0.2], [0.9]], len(CHANGES) + 1)
-    >>> told[1, 1] = 0.4
-    >>> effects(np.array([0, 1]), told, 0.5)["border 5 percent black"]
+    >>> probabilities = np.tile([[0.2], [0.9]], len(CHANGES) + 1)
+    >>> probabilities[1, 1] = 0.4
+    >>> effects(np.array([0, 1]), probabilities, 0.5)["border 5 percent black"]
     ChangeEffect(images=2, turned=0.5, auc=1.0)
     """
-    said = probabilities >= threshold
+    positive = probabilities >= threshold
     return {
         name: ChangeEffect(
             images=len(labels),
-            turned=float(np.mean(said[:, index] != said[:, 0])),
+            turned=float(np.mean(positive[:, index] != positive[:, 0])),
             auc=float(roc_auc_score(labels, probabilities[:, index])),
         )
         for index, name in enumerate(CHANGES, start=1)

@@ -52,7 +52,7 @@ class Footprint:
 class Comparison:
     """What both say of the same X-rays, arrays (N,); `xrays` names them, such as "the same 300 held-out X-rays".
 
-    One that is not `binding` is only told.
+    One that is not `binding` is only reported.
     """
 
     xrays: str
@@ -115,14 +115,14 @@ def decide(
     )
     if not compared and champion.recorded_auc is not None:
         compared = binding = _against_the_record(evaluations, champion.name, champion.recorded_auc)
-    told = tuple(f"for information: {check.reason}" for check in compared if check not in binding)
+    others = tuple(f"for information: {check.reason}" for check in compared if check not in binding)
     missed = tuple(check.reason for check in (*floors, *binding) if not check.passed)
     promote = not (champion.objections or missed)
     reached = tuple(check.reason for check in binding) or (f"it reaches the floors; nothing compares {champion.name}",)
     objections = tuple(Check(name="data", passed=False, reason=reason) for reason in champion.objections)
     return GateDecision(
         promote=promote,
-        reasons=(*(reached if promote else (*champion.objections, *missed)), *told, *champion.notes),
+        reasons=(*(reached if promote else (*champion.objections, *missed)), *others, *champion.notes),
         checks=(*objections, *floors, *compared),
     )
 

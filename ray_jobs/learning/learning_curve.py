@@ -38,9 +38,9 @@ class LearningCurve:
         return {"learning_curve_gain": self.gain, "learning_curve_gain_error": self.error}
 
     def __str__(self) -> str:
-        told = "more would hardly help" if self.gain < WORTH else "that may be chance"
-        told = "raise TRAINING_SAMPLE" if self.more_would_help else told
-        return f"AUC {self.gain:+.4f} ± {self.error:.4f} from {self.sizes[-2]:,} to {self.sizes[-1]:,} X-rays: {told}"
+        advice = "more would hardly help" if self.gain < WORTH else "that may be chance"
+        advice = "raise TRAINING_SAMPLE" if self.more_would_help else advice
+        return f"AUC {self.gain:+.4f} ± {self.error:.4f} from {self.sizes[-2]:,} to {self.sizes[-1]:,} X-rays: {advice}"
 
 
 def fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, *, fold: int, part: float) -> FoldScores:

@@ -54,10 +54,10 @@ def curve_plot(curve: LearningCurve) -> Figure:
 def _thresholds(labels: np.ndarray, probabilities: np.ndarray, evaluation: Evaluation) -> Figure:
     figure, axes = _empty(f"Thresholds, {_group(evaluation)}")
     limits = np.linspace(0, 1, 201)
-    said = probabilities[None] >= limits[:, None]
-    axes.plot(limits, (said == (labels == 1)).mean(axis=1), label="accuracy")
-    axes.plot(limits, said[:, labels == 1].mean(axis=1), label="sensitivity")
-    axes.plot(limits, 1 - said[:, labels == 0].mean(axis=1), label="specificity")
+    positive = probabilities[None] >= limits[:, None]
+    axes.plot(limits, (positive == (labels == 1)).mean(axis=1), label="accuracy")
+    axes.plot(limits, positive[:, labels == 1].mean(axis=1), label="sensitivity")
+    axes.plot(limits, 1 - positive[:, labels == 0].mean(axis=1), label="specificity")
     axes.axvline(evaluation.threshold, color="grey", linestyle=":", label=f"in use, {evaluation.threshold:.2f}")
     axes.set(xlabel="threshold", ylim=(0, 1.02))
     axes.legend(loc="lower center")

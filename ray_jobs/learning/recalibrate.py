@@ -97,9 +97,9 @@ def resample(labels: np.ndarray, log_odds: np.ndarray, patients: np.ndarray, *, 
     probabilities, share = np.zeros(len(labels)), np.zeros(len(labels))
     for train, valid in _splits(labels, patients, seed):
         found = recalibrate(labels[train], log_odds[train])
-        told = found.probability(log_odds[valid])
-        probabilities[valid] += told / REPEATS
-        share[valid] += (told >= found.threshold) / REPEATS
+        calibrated = found.probability(log_odds[valid])
+        probabilities[valid] += calibrated / REPEATS
+        share[valid] += (calibrated >= found.threshold) / REPEATS
     return Resampled(probabilities=probabilities, share=share)
 
 

@@ -131,10 +131,10 @@ def separation(reference: np.ndarray, today: np.ndarray) -> Separation:
     # As strong a penalty as there are features, of variance 1: they are many more than the pictures, and much alike.
     classifier = RidgeClassifier(alpha=float(rows.shape[1]), class_weight="balanced")
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    told = cross_val_predict(classifier, rows, sides, cv=folds, method="decision_function")
-    p = stats.mannwhitneyu(told[sides == 1], told[sides == 0], alternative="greater").pvalue
-    typical = np.argsort(-told[sides == 1], kind="stable")[:TYPICAL]
-    return Separation(auc=float(roc_auc_score(sides, told)), p=float(p), typical=tuple(typical.tolist()))
+    margins = cross_val_predict(classifier, rows, sides, cv=folds, method="decision_function")
+    p = stats.mannwhitneyu(margins[sides == 1], margins[sides == 0], alternative="greater").pvalue
+    typical = np.argsort(-margins[sides == 1], kind="stable")[:TYPICAL]
+    return Separation(auc=float(roc_auc_score(sides, margins)), p=float(p), typical=tuple(typical.tolist()))
 
 
 def shift(reference: np.ndarray, today: np.ndarray) -> Shift:

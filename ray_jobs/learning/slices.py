@@ -68,9 +68,9 @@ def causes(names: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Where file names (N,) tell it: pneumonias of each cause, beside all that are normal."""
     found = {}
     for cause, pattern in _CAUSES.items():
-        told = np.array([bool(pattern.search(name)) for name in names])
-        if told.any():
-            found[cause] = told | (labels == 0)
+        matching = np.array([bool(pattern.search(name)) for name in names])
+        if matching.any():
+            found[cause] = matching | (labels == 0)
     return found
 
 

@@ -34,13 +34,13 @@ class JudgedPicture:
 
     path: str
     label: str
-    said: str = _NO_ANSWER
+    predicted: str = _NO_ANSWER
     probability: float | None = None
     margin: float = -1.0
     why: str = ""
 
     def __str__(self) -> str:
-        answer = self.said if self.probability is None else f"{self.said}, {self.probability:.3f}"
+        answer = self.predicted if self.probability is None else f"{self.predicted}, {self.probability:.3f}"
         return f"{self.label}, said: {answer}"
 
 
@@ -64,7 +64,7 @@ def _answered(prepared: Prepared, bundle: Bundle, path: str, label: str) -> Judg
     return JudgedPicture(
         path=path,
         label=label,
-        said=scored.label,
+        predicted=scored.label,
         probability=scored.probability,
         margin=-over if label == POSITIVE else over,
         why=" ".join(doubt.detail for doubt in scored.doubts),
@@ -73,7 +73,7 @@ def _answered(prepared: Prepared, bundle: Bundle, path: str, label: str) -> Judg
 
 def answers_table(answers: Sequence[JudgedPicture]) -> pd.DataFrame:
     """How many of each class were told what; the columns are what was said."""
-    frame = pd.DataFrame({"is": [one.label for one in answers], "said": [one.said for one in answers]})
+    frame = pd.DataFrame({"is": [one.label for one in answers], "said": [one.predicted for one in answers]})
     return pd.crosstab(frame["is"], frame["said"])
 
 

@@ -110,5 +110,5 @@ def _words(name: str) -> str:
 
 def gate_table(settings: Settings, version: ModelVersion) -> pd.DataFrame:
     """What the gate compared of a version, in its own words; empty for one that it has not judged."""
-    told = json.loads(tags_of(settings, version).get("gate.json", "{}"))
-    return pd.DataFrame(told.get("checks", []), columns=["passed", "reason"])
+    comparison = json.loads(tags_of(settings, version).get("gate.json", "{}"))
+    return pd.DataFrame(comparison.get("checks", []), columns=["passed", "reason"])

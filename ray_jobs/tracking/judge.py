@@ -28,7 +28,7 @@ class TrainingResult:
     """What a training came to: `production` is what serves after the gate has spoken.
 
     `bundle` is the version's model, as the registry gave it back. `test` is of the X-rays of `test/`, None where there
-    are none of both classes. A version that `waits` passed the gate, and becomes Production by a person's word.
+    are none of both classes. A version that `waits` passed the gate, and becomes Production by a person's approval.
     """
 
     version: ModelVersion

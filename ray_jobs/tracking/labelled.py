@@ -57,7 +57,7 @@ def labelled_xrays(settings: Settings, version: ModelVersion, *, least: tuple[in
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
     spec = without_views(bundle.spec)
-    whole = prepared.everything(spec)
+    whole = prepared.all_rows(spec)
     learnt, patients = _learnt(settings, prepared, version, whole)
     table = whole.only(~learnt)
     rows = {label: table.labels == int(label == POSITIVE) for label in LABELS}

@@ -62,7 +62,7 @@ def roll_out(
 
 
 def stop_rollout(settings: Settings, version: ModelVersion, *, why: str) -> Change:
-    """End the rollout of a version by a person's word; raises PromotionError where it has none."""
+    """End the rollout of a version by a person's approval; raises PromotionError where it has none."""
     running = running_rollout(settings)
     if running is None or running.rollout is None or running.rollout.version != version.version:
         raise PromotionError(f"{version} is neither in shadow nor in canary, so there is nothing to end.")

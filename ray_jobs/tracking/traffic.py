@@ -173,7 +173,7 @@ def _taken_back(settings: Settings, version: ModelVersion, refusal: str) -> str:
     return f"{refusal}. It was taken back, and version {change.to_version} is in Production again"
 
 
-def _note(settings: Settings, version: ModelVersion, told: str) -> None:
-    set_tags(settings, version, {_TAG: told})
+def _note(settings: Settings, version: ModelVersion, result: str) -> None:
+    set_tags(settings, version, {_TAG: result})
     if version.run_id:
-        client(settings).set_tag(version.run_id, _TAG, told)
+        client(settings).set_tag(version.run_id, _TAG, result)

@@ -60,8 +60,8 @@ class WebappClient:
         headers = {"Accept": "application/json", "Content-Type": "application/octet-stream"}
         try:
             answer = self._ask(address, "POST", "/explain", headers=headers, content=image)
-            told = answer.json()
-            return int(told["model"]["version"]), float(told["probability"])
+            document = answer.json()
+            return int(document["model"]["version"]), float(document["probability"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
 

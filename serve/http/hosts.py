@@ -116,7 +116,7 @@ class HostGuard:
         if named and self.hosts is not None and not self.hosts.takes(host):
             return (
                 "foreign-host",
-                f"This server is not {_told(host)}; whoever runs it can add the name to ALLOWED_HOSTS.",
+                f"This server is not {_quoted(host)}; whoever runs it can add the name to ALLOWED_HOSTS.",
             )
         if method in _SAFE_METHODS:
             return None
@@ -125,7 +125,7 @@ class HostGuard:
             return None
         return (
             "foreign-origin",
-            f"A page of {_told(foreign[0])} sent this; only this server's own pages may, and those whose host is in "
+            f"A page of {_quoted(foreign[0])} sent this; only this server's own pages may, and those whose host is in "
             "ALLOWED_HOSTS.",
         )
 
@@ -158,5 +158,5 @@ def _same(name: str, wanted: str) -> bool:
         return False
 
 
-def _told(host: str) -> str:
+def _quoted(host: str) -> str:
     return repr(host[:80])

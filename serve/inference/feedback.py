@@ -67,15 +67,15 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
     def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:
         """The receipt; None while another replica may still write the prediction's record."""
         with _store(recorder) as (recorder_, state):
-            said = recorder_.find(prediction_id)
-            if said is None and recorder_.may_appear(prediction_id):
+            prediction = recorder_.find(prediction_id)
+            if prediction is None and recorder_.may_appear(prediction_id):
                 return None
-            if said is None:
+            if prediction is None:
                 raise ProblemError(
                     "unknown-prediction",
                     f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
                 )
-            feedback, before = record_feedback(state, said, label, said_by=said_by)
+            feedback, before = record_feedback(state, prediction, label, said_by=said_by)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
             version = metrics.version_label(feedback.version)
@@ -138,8 +138,8 @@ def _store(recorder: PredictionRecorder | None) -> Iterator[tuple[PredictionReco
         ) from error
 
 
-def _count(words: Iterable[Feedback], version: int) -> VersionFeedback:
-    pairs = Counter((word.predicted, word.label) for word in words if word.version == version)
+def _count(entries: Iterable[Feedback], version: int) -> VersionFeedback:
+    pairs = Counter((entry.predicted, entry.label) for entry in entries if entry.version == version)
     return VersionFeedback(
         version=version,
         confirmed=pairs["NORMAL", "NORMAL"] + pairs["PNEUMONIA", "PNEUMONIA"],
@@ -149,11 +149,11 @@ def _count(words: Iterable[Feedback], version: int) -> VersionFeedback:
     )
 
 
-def _table(words: Iterable[Feedback]) -> str:
+def _table(entries: Iterable[Feedback]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for word in words:
-        said = (word.prediction_id, word.version, word.predicted, word.probability, word.label, word.time.isoformat())
-        writer.writerow([*said, word.sha256, word.said_by])
+    for entry in entries:
+        answer = (entry.prediction_id, entry.version, entry.predicted, entry.probability)
+        writer.writerow([*answer, entry.label, entry.time.isoformat(), entry.sha256, entry.said_by])
     return text.getvalue()

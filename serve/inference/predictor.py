@@ -67,8 +67,8 @@ class Predictor:
             detail = (
                 f"{failure.detail} {failure.remedy}" if failure else "The model is being fetched; try again shortly."
             )
-            told = {"failure": FailureReport(**asdict(failure))} if failure else {}
-            raise ProblemError("no-model", detail, **told)
+            members = {"failure": FailureReport(**asdict(failure))} if failure else {}
+            raise ProblemError("no-model", detail, **members)
         return served
 
     def model_for(self, request_id: str) -> Served:

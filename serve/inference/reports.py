@@ -37,7 +37,7 @@ def check_pictures(pictures: Sequence[Picture]) -> None:
 
 def report(served: Served, picture: Picture, prediction: Prediction) -> Response:
     """The report on a picture that was answered; raises ProblemError `no-report` where its header names no UIDs."""
-    told = Reported(
+    reported = Reported(
         label=prediction.label,
         probability=prediction.probability,
         threshold=prediction.threshold,
@@ -47,7 +47,7 @@ def report(served: Served, picture: Picture, prediction: Prediction) -> Response
         digest=served.version.digest,
     )
     try:
-        content = structured_report(reference_of(picture.data), told)
+        content = structured_report(reference_of(picture.data), reported)
     except NoReportError as error:
         raise ProblemError("no-report", f"{error}.") from error
     return Response(content, media_type=MEDIA_TYPE, headers={PREDICTION_ID: prediction.id})

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from registry.errors import HistoryError
 from registry.guard import moved, restore
 from registry.history import Change, History
-from registry.production import told, version_in
+from registry.production import explain_problems, version_in
 from registry.record_store import RecordStore
 from registry.settings import Settings
 from registry.versions import ModelVersion, aliased
@@ -82,7 +82,7 @@ class Lookout:
         if not history.problems:
             return None
         code: TroubleCode = "history-newer" if history.older else "history-damaged"
-        return Trouble(code=code, detail=told(self._settings, history))
+        return Trouble(code=code, detail=explain_problems(self._settings, history))
 
     def _watch_alias(self, history: History) -> None:
         difference = moved(self._settings, history)

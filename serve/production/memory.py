@@ -30,8 +30,8 @@ def _in_group(group: Path) -> int | None:
     try:
         most = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return None if most == "max" else int(most) - used + int(told.get("inactive_file", 0))
+        counters = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return None if most == "max" else int(most) - used + int(counters.get("inactive_file", 0))
     except (OSError, ValueError):
         return None
 

@@ -62,7 +62,7 @@ class RolloutFollower:
         self._shared = 0.0
         self._refused: float | None = None
         self._record_at = 0.0
-        self._told = ""
+        self._last_failure = ""
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,16 +87,16 @@ class RolloutFollower:
     def step(self) -> None:
         """Look once and act on it; what fails is told once, and tried again at the next look."""
         if self._try(self._step):
-            self._told = ""
+            self._last_failure = ""
 
     def _try(self, step: Callable[[], object]) -> bool:
         try:
             step()
         except Exception as error:  # the thread must survive any error, and the visible answer knows nothing of it
-            told = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
-            if told != self._told:
-                log.warning("The rollout of a candidate cannot be followed now: %s. It is tried again.", told)
-            self._told = told
+            failure = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+            if failure != self._last_failure:
+                log.warning("The rollout of a candidate cannot be followed now: %s. It is tried again.", failure)
+            self._last_failure = failure
             return False
         return True
 

@@ -214,7 +214,7 @@ _REMEDIES = {
     "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `make run`.",
     "alias-moved": "Change Production with `python -m ray_jobs.promote`, which checks and records it; "
     "`python -m ray_jobs.history --repair` puts the alias back.",
-    "history-damaged": "`python -m ray_jobs.history --verify` shows it, `--repair` mends what can be mended.",
+    "history-damaged": "`python -m ray_jobs.history --verify` shows it, `--repair` repairs what it can.",
     "history-newer": "`python -m ray_jobs.history --verify` shows what MLflow's database lacks, `--repair` writes it.",
     "not-fetched": "Check the artefact store and the disk's free space. The server tries again within a minute.",
 }

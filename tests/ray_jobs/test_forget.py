@@ -126,7 +126,7 @@ def test_the_command_says_what_it_removed_and_what_it_cannot_reach(tmp_path):
 
     done = run("--before", (datetime.now(UTC) - timedelta(days=1)).date().isoformat())
     assert done.returncode == 0, done.stderr
-    assert "removed  3 records of predictions, 0 words" in done.stdout
+    assert "removed  3 records of predictions, 0 entries of feedback" in done.stdout
     assert "not here backups: they keep it until" in done.stdout
     wrong = run("--before", "tomorrow")
     assert (wrong.returncode, "it takes 2026-11-29" in wrong.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""The job that prints, checks and mends the history of Production."""
+"""The job that prints, checks and repairs the history of Production."""
 
 import sys
 
@@ -41,14 +41,14 @@ def test_it_prints_every_change_with_who_and_why_and_says_that_all_is_well(run) 
     assert "2 records are whole" in out
 
 
-def test_it_fails_and_names_a_missing_record_and_mends_it(run, settings: Settings) -> None:
+def test_it_fails_and_names_a_missing_record_and_repairs_it(run, settings: Settings) -> None:
     client(settings).delete_registered_model_tag("pneumonia", "promotion.000001")
     code, _, err = run("--verify")
     assert code == 1
     assert "record 1 is missing in MLflow" in err
     code, out, _ = run("--repair")
     assert code == 0
-    assert "mended: record 1 is missing in MLflow" in out
+    assert "repaired: record 1 is missing in MLflow" in out
     assert run("--verify")[0] == 0
 
 

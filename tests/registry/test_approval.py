@@ -1,4 +1,4 @@
-"""Versions that wait for a person's word, on a real registry."""
+"""Versions that wait for a person's approval, on a real registry."""
 
 import getpass
 
@@ -56,7 +56,7 @@ def test_nobody_by_name_approves_nothing(by_ana: Settings, monkeypatch: pytest.M
         monkeypatch.delenv(name, raising=False)
     version = waiting(by_ana, 2) if waits else version_of(by_ana, 2)
     nobody = by_ana.model_copy(update={"promoted_by": None})
-    with pytest.raises(PromotionError, match=r"needs a person's word.*PROMOTED_BY='Ana Souza'"):
+    with pytest.raises(PromotionError, match=r"needs a person's approval.*PROMOTED_BY='Ana Souza'"):
         promote_by_hand(nobody, version, why="because")
     assert len(history(by_ana)) == 1
 

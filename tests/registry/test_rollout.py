@@ -119,7 +119,7 @@ def test_a_canary_needs_the_word_that_a_promotion_needs_and_a_shadow_does_not(
     for name in ("RAY_JOB_CONFIG_JSON_ENV_VAR", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     nobody = by_ana.model_copy(update={"promoted_by": None, "approval": "required"})
-    with pytest.raises(PromotionError, match="needs a person's word"):
+    with pytest.raises(PromotionError, match="needs a person's approval"):
         begin(nobody, 3, share=0.1, why="because")
     assert begin(nobody, 3).who.startswith("nobody by name")
 

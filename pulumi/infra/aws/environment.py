@@ -23,7 +23,7 @@ class Environment:
     careful
         What holds data cannot be deleted, and leaves a final snapshot where it has one.
     approval
-        A version that passes the gate waits for a person's word.
+        A version that passes the gate waits for a person's approval.
     standby
         The database has a second instance in the other zone.
     database_class, database_gib, database_most_gib, backup_days

@@ -71,7 +71,7 @@ def opened(tmp_path: Path) -> BackupStore:
     return BackupStore(open_state(str(tmp_path / "backups")), shown=str(tmp_path / "backups"))
 
 
-def everything(settings: Settings, artefacts: str):
+def parts_of(settings: Settings, artefacts: str):
     """The database and the places of a system."""
     places = [
         FilePlace(name=ARTEFACTS, home=artefacts, state=open_state(artefacts)),

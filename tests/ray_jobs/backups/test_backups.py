@@ -27,7 +27,7 @@ from registry.settings import ROOT, Settings
 from registry.state import open_state
 from registry.versions import client, fetch, version_of
 from tests.promotions import promoting
-from tests.ray_jobs.backups.conftest import everything, opened
+from tests.ray_jobs.backups.conftest import opened, parts_of
 
 
 def answers(settings: Settings, tmp_path: Path, picture: bytes) -> tuple[int, float]:
@@ -66,12 +66,12 @@ def test_what_was_destroyed_comes_back_with_production_answers_and_history(
         history(settings),
         read_feedback(open_state(settings.state_uri)),
     )
-    save(store, **everything(settings, artefacts))
+    save(store, **parts_of(settings, artefacts))
 
     for path in (tmp_path / "mlflow.db", tmp_path / "artifacts", tmp_path / "state"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     forget_connections()
-    done = restore(opened(tmp_path), name="", only=(), **everything(settings, artefacts))
+    done = restore(opened(tmp_path), name="", only=(), **parts_of(settings, artefacts))
 
     forget_connections()
     assert seen_by_people(settings, tmp_path, xrays[0][0]) == before
@@ -87,7 +87,7 @@ def test_the_same_with_postgres_and_buckets(
     client(whole).create_experiment("test", artifact_location=f"s3://{bucket}/artefacts")
     published(whole, 1)
     before = (answers(whole, tmp_path, xrays[0][0]), history(whole))
-    parts = everything(whole, f"s3://{bucket}/artefacts")
+    parts = parts_of(whole, f"s3://{bucket}/artefacts")
     kept = save(store, **parts)
     published(whole, 1)  # newer than the backup: neither the version nor its record may be left
     for item in s3.list_objects_v2(Bucket=bucket)["Contents"][::2]:
@@ -104,14 +104,14 @@ def test_the_same_with_postgres_and_buckets(
 def test_a_copy_in_another_folder_finds_its_files_there(settings, published, store, artefacts, tmp_path, xrays):
     published(settings, 1)
     before = answers(settings, tmp_path, xrays[0][0])
-    save(store, **everything(settings, artefacts))
+    save(store, **parts_of(settings, artefacts))
     shutil.rmtree(artefacts)
     moved = tmp_path / "a new machine"
     there = settings.model_copy(
         update={"mlflow_tracking_uri": f"sqlite:///{moved / 'mlflow.db'}", "state_uri": str(moved / "state")}
     )
 
-    restore(store, name="", only=(), **everything(there, str(moved / "artifacts")))
+    restore(store, name="", only=(), **parts_of(there, str(moved / "artifacts")))
 
     assert answers(there, tmp_path, xrays[0][0]) == before
     with sqlite3.connect(moved / "mlflow.db") as database:
@@ -130,8 +130,8 @@ def test_a_backup_beside_promotions_holds_one_moment_of_database_and_history(
         kept = None
         while kept is None:
             with suppress(BackupError):  # promotions without a pause may leave no moment between two records
-                kept = save(store, **everything(settings, artefacts))
-    restore(store, name=kept.name, only=(), **everything(settings, artefacts))
+                kept = save(store, **parts_of(settings, artefacts))
+    restore(store, name=kept.name, only=(), **parts_of(settings, artefacts))
     forget_connections()
     assert not RecordStore(settings).read(thorough=True).problems
     assert promote(settings, versions[0], why="it goes on") or promote(settings, versions[1], why="it goes on")
@@ -139,9 +139,9 @@ def test_a_backup_beside_promotions_holds_one_moment_of_database_and_history(
 
 def test_an_older_database_beside_a_newer_history_is_still_noticed(settings, promoted, store, artefacts):
     promoted(settings, 1)
-    kept = save(store, **everything(settings, artefacts))
+    kept = save(store, **parts_of(settings, artefacts))
     promoted(settings, 1)
-    restore(store, name=kept.name, only=["database"], **everything(settings, artefacts))
+    restore(store, name=kept.name, only=["database"], **parts_of(settings, artefacts))
     forget_connections()
     assert RecordStore(settings).read().older
 
@@ -150,10 +150,10 @@ def test_what_did_not_change_is_not_copied_again_and_old_backups_can_be_removed(
     settings, promoted, store, artefacts, tmp_path
 ):
     promoted(settings, 1)
-    first = save(store, **everything(settings, artefacts))
+    first = save(store, **parts_of(settings, artefacts))
     objects = len(list((tmp_path / "backups" / "objects").rglob("*")))
     say_something(settings)
-    second = save(store, **everything(settings, artefacts))
+    second = save(store, **parts_of(settings, artefacts))
     assert len(list((tmp_path / "backups" / "objects").rglob("*"))) - objects <= 4  # feedback, a copy of the database
 
     assert store.prune(1) == 1
@@ -163,14 +163,14 @@ def test_what_did_not_change_is_not_copied_again_and_old_backups_can_be_removed(
 
 def test_a_damaged_backup_is_named_and_changes_nothing(settings, promoted, store, artefacts, tmp_path):
     promoted(settings, 1)
-    kept = save(store, **everything(settings, artefacts))
+    kept = save(store, **parts_of(settings, artefacts))
     one = next(file for file in kept.part("artefacts").files if file.path.endswith("card.json"))
     content = tmp_path / "backups" / "objects" / one.sha256[:2] / one.sha256
     content.write_bytes(content.read_bytes()[:-1] + b"?")
     promoted(settings, 1)
 
     with pytest.raises(BackupError, match=r"holds another content for .*card\.json than was kept"):
-        restore(store, name=kept.name, only=(), **everything(settings, artefacts))
+        restore(store, name=kept.name, only=(), **parts_of(settings, artefacts))
     assert [change.to_version for change in history(settings)] == [1, 2]
 
     document = tmp_path / "backups" / "backups" / f"{kept.name}.json"
@@ -181,12 +181,12 @@ def test_a_damaged_backup_is_named_and_changes_nothing(settings, promoted, store
 
 def test_a_broken_database_is_put_aside_and_replaced(settings, promoted, store, artefacts, tmp_path):
     promoted(settings, 1)
-    save(store, **everything(settings, artefacts))
+    save(store, **parts_of(settings, artefacts))
     (tmp_path / "mlflow.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     with pytest.raises(BackupError, match="cannot be copied"):
-        save(store, **everything(settings, artefacts))
+        save(store, **parts_of(settings, artefacts))
 
-    restore(store, name=store.names()[0], only=(), **everything(settings, artefacts))
+    restore(store, name=store.names()[0], only=(), **parts_of(settings, artefacts))
 
     forget_connections()
     assert [change.to_version for change in history(settings)] == [1]
@@ -197,7 +197,7 @@ def test_a_store_inside_what_is_backed_up_is_refused(settings, artefacts):
     inside = Path(settings.state_uri) / "backups"
     inside.mkdir(parents=True)
     with pytest.raises(BackupError, match="which is backed up; name a folder elsewhere"):
-        save(BackupStore(open_state(str(inside)), shown=str(inside)), **everything(settings, artefacts))
+        save(BackupStore(open_state(str(inside)), shown=str(inside)), **parts_of(settings, artefacts))
 
 
 _KILLED = """
@@ -250,7 +250,7 @@ def test_a_killed_backup_leaves_none_and_the_next_one_copies_only_the_rest(setti
         assert opened(tmp_path).names() == []
     there = {path.name for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
     assert there
-    kept = save(opened(tmp_path), **everything(settings, artefacts))
+    kept = save(opened(tmp_path), **parts_of(settings, artefacts))
     assert len(there & {file.sha256 for part in kept.parts for file in part.files}) >= 5
     opened(tmp_path).check([file for part in kept.parts for file in part.files], lambda: None)
 
@@ -260,18 +260,18 @@ def test_a_killed_restore_is_finished_by_the_next_one_and_nothing_of_before_is_l
 ):
     promoted(settings, 1)
     wanted = history(settings)
-    kept = save(store, **everything(settings, artefacts))
+    kept = save(store, **parts_of(settings, artefacts))
     promoted(settings, 1)
     newer = history(settings)
     shutil.rmtree(artefacts)
     for after in (0, 2, 4, 12):
         assert killed(tmp_path, "restore", after=after) == -signal.SIGKILL
 
-    done = restore(opened(tmp_path), name="", only=(), **everything(settings, artefacts))
+    done = restore(opened(tmp_path), name="", only=(), **parts_of(settings, artefacts))
 
     forget_connections()
     assert done.backup.name == kept.name
     assert history(settings) == wanted
-    restore(opened(tmp_path), name=done.before, only=["database", "state"], **everything(settings, artefacts))
+    restore(opened(tmp_path), name=done.before, only=["database", "state"], **parts_of(settings, artefacts))
     forget_connections()
     assert history(settings) == newer

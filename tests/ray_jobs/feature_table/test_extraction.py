@@ -68,7 +68,7 @@ def test_only_new_images_are_extracted(settings, folder, cluster):
 def test_the_table_holds_each_image_s_own_features_and_no_patient_on_two_sides(settings, folder, cluster):
     prepared = prepared_of(settings, folder)
     prepared.extract()
-    table = prepared.everything(DEFAULT_SPEC).read()
+    table = prepared.all_rows(DEFAULT_SPEC).read()
     rows = prepared.manifest.table("path", "sha256", "label", "patient").to_pylist()
     assert list(table.sha256) == [row["sha256"] for row in rows]
     assert list(table.labels) == [int(row["label"] == "PNEUMONIA") for row in rows]
@@ -157,7 +157,7 @@ def test_an_image_that_cannot_be_decoded_is_quarantined_each_time_and_the_job_go
         assert (done.extracted - done.failed if expected else done.extracted, done.failed) == (expected and 60, 1)
         report = read_quarantine(prepared.manifest).to_pylist()
         assert [(row["path"], row["reason"]) for row in report] == [("NORMAL/IM-9998-0001.jpeg", "undecodable")]
-    assert len(prepared.everything(DEFAULT_SPEC).read()) == 60
+    assert len(prepared.all_rows(DEFAULT_SPEC).read()) == 60
 
 
 def test_a_file_that_changed_after_it_was_listed_is_not_mistaken_for_the_old_one(settings, folder, cluster):
@@ -188,5 +188,5 @@ def test_state_in_a_bucket_gives_the_same_features(settings, folder, cluster, tm
     local = prepared_of(settings, folder, tmp_path / "local")
     in_process(local)
     np.testing.assert_array_equal(
-        away.everything(DEFAULT_SPEC).read().features, local.everything(DEFAULT_SPEC).read().features
+        away.all_rows(DEFAULT_SPEC).read().features, local.all_rows(DEFAULT_SPEC).read().features
     )
