@@ -133,6 +133,8 @@ class Metrics:
 
 def open_requests(folder: Path) -> int:
     """How many requests the replicas that share a folder have open."""
+    if not folder.is_dir():
+        return 0  # a start that failed before there was an application has to tell its own reason
     families = _together(folder).collect()
     return int(sum(sample.value for family in families for sample in family.samples if sample.name == OPEN))
 

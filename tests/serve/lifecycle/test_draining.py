@@ -132,6 +132,10 @@ def test_a_replica_that_was_killed_is_not_waited_for(busy_replica: tuple[RunFold
     assert drain(folder, seconds=0.0)
 
 
+def test_a_start_that_failed_before_there_was_an_application_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    assert drain(RunFolder(tmp_path), seconds=0.0)
+
+
 def test_what_a_session_leaves_behind_is_ended_with_it() -> None:
     script = "sleep 600 & echo $!"
     leader = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
