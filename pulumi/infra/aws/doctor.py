@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from infra.aws import zones
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.quota import ON_DEMAND, SPOT, least_vcpus, most_vcpus, request_for
 from infra.findings import Finding
@@ -133,7 +134,8 @@ def _region(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> I
 def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
     """Whether two zones of the region have what the database runs on."""
     region, environment = settings.get("aws:region") or _GLOBAL, ENVIRONMENTS[settings["environment"]]
-    found = clients("ec2", region).describe_availability_zones(
+    ec2 = clients("ec2", region)
+    found = ec2.describe_availability_zones(
         Filters=[
             {"Name": "opt-in-status", "Values": ["opt-in-not-required"]},
             {"Name": "state", "Values": ["available"]},
@@ -144,13 +146,15 @@ def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> It
         Engine="postgres", DBInstanceClass=environment.database_class, Vpc=True
     )["OrderableDBInstanceOptions"]
     offering = {zone["Name"] for one in offers for zone in one["AvailabilityZones"]}
-    # The program takes the first two by name.
-    lacking = [zone for zone in there[:2] if offers and zone not in offering]
-    if len(there) < 2 or lacking or not offers:
+    machine = {"Name": "instance-type", "Values": [zones.machine(environment)]}
+    asked = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=[machine])
+    stands = zones.chosen(there, {one["Location"] for one in asked["InstanceTypeOfferings"]})
+    lacking = [zone for zone in stands if offers and zone not in offering]
+    if len(there) < zones.ZONES or lacking or not offers:
         what = f"{' and '.join(lacking) or region} has no {environment.database_class} for Postgres"
         yield Finding(
             what=f"{what}."
-            if len(there) > 1
+            if len(there) >= zones.ZONES
             else f"{region} has only {len(there)} zone for this account; it takes two.",
             remedy="use another region: pulumi config set aws:region us-east-1 (before the first `make up`)",
         )

@@ -25,14 +25,18 @@ _IN_THE_OPEN = ("tlsCertificate", "tlsAuthority")
 class Imagined(Mocks):
     """What AWS and Docker would answer: an identity, zones, a registry, and what the program reads of a resource."""
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, offering: str = "abc") -> None:
         self.region = region
+        self.offering = offering  # the letters of the zones that have the database's machine
 
     def call(self, args: MockCallArgs) -> Any:
         """What a look-up gives."""
         answers: dict[str, dict[str, Any]] = {
             "aws:index/getAvailabilityZones:getAvailabilityZones": {
                 "names": [f"{self.region}{zone}" for zone in "abc"]
+            },
+            "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {
+                "locations": [f"{self.region}{zone}" for zone in self.offering]
             },
             "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
             "aws:ecr/getAuthorizationToken:getAuthorizationToken": {

@@ -35,6 +35,10 @@ ZONES = (
     "<DescribeAvailabilityZonesResponse><availabilityZoneInfo>{}</availabilityZoneInfo>"
     "</DescribeAvailabilityZonesResponse>"
 )
+MACHINES = (
+    "<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet>{}</instanceTypeOfferingSet>"
+    "</DescribeInstanceTypeOfferingsResponse>"
+)
 OFFERS = (
     "<DescribeOrderableDBInstanceOptionsResponse><DescribeOrderableDBInstanceOptionsResult><OrderableDBInstanceOptions>"
     "<OrderableDBInstanceOption><AvailabilityZones>{}</AvailabilityZones></OrderableDBInstanceOption>"
@@ -72,6 +76,7 @@ class Account(ThreadingHTTPServer):
         self.regions = {"eu-west-1": "opt-in-not-required", "ap-east-1": "not-opted-in"}
         self.zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
         self.offering = ["eu-west-1a", "eu-west-1b"]
+        self.machines = ["eu-west-1a", "eu-west-1b"]
         self.database = "available"
         self.refused: set[str] = set()
         self.simulated: list[dict[str, list[str]]] = []
@@ -118,6 +123,8 @@ class Answers(BaseHTTPRequestHandler):
                 return REGIONS.format("".join(REGION.format(*one) for one in server.regions.items()))
             case "DescribeAvailabilityZones":
                 return ZONES.format("".join(f"<item><zoneName>{zone}</zoneName></item>" for zone in server.zones))
+            case "DescribeInstanceTypeOfferings":
+                return MACHINES.format("".join(f"<item><location>{zone}</location></item>" for zone in server.machines))
             case "DescribeOrderableDBInstanceOptions":
                 zones = (f"<AvailabilityZone><Name>{zone}</Name></AvailabilityZone>" for zone in server.offering)
                 return OFFERS.format("".join(zones))
@@ -251,6 +258,8 @@ def test_zones_without_the_database_s_machine_and_a_lone_zone_stop(account: Acco
     account.offering = ["eu-west-1a"]
     [(stops, what, _)] = told(account)
     assert (stops, what) == (True, "eu-west-1b has no db.t4g.micro for Postgres.")
+    account.offering = account.machines = ["eu-west-1a", "eu-west-1c"]  # of which the program takes these
+    assert told(account) == []
     account.zones = ["eu-west-1a"]
     [(_, what, _)] = told(account)
     assert what == "eu-west-1 has only 1 zone for this account; it takes two."

@@ -1,5 +1,6 @@
 """`pulumi preview --stack aws` by mocks: every resource of dev and prod, what differs, is told and is refused."""
 
+import functools
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -47,6 +48,16 @@ def test_endpoints_take_the_place_of_the_nat_gateway():
         f"ec2.VpcEndpoint {called}"
         for called in ("ecr-api", "ecr-dkr", "logs", "monitoring", "sagemaker-api", "secretsmanager", "sts")
     }
+
+
+@pytest.mark.parametrize(("offering", "zones"), [("abc", "ab"), ("ac", "ac"), ("cb", "bc"), ("c", "ab"), ("", "ab")])
+def test_a_stack_stands_where_there_is_the_machine_of_its_database(offering: str, zones: str, monkeypatch):
+    imagined = functools.partialmethod(graph_of_aws._Aws.__init__, offering=offering)
+    monkeypatch.setattr(graph_of_aws._Aws, "__init__", imagined)
+    graph = record()
+    there = {name: subnet["availabilityZone"][-1] for name, subnet in graph.of("ec2.Subnet").items()}
+    assert there == {f"{kind}-{n}": zone for kind in ("public", "private") for n, zone in enumerate(zones, start=1)}
+    assert graph.get("ec2.Subnet", "private-1").ignored == ("availabilityZone",)  # one that stands stays
 
 
 def test_without_a_setting_dev_has_public_addresses_and_prod_a_nat_gateway():

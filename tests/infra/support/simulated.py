@@ -20,6 +20,9 @@ def main() -> int:
     import record
     import terraform
 
+    record.FUNCTIONS["aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings"] = lambda _: {
+        "locations": [f"{record.REGION}{zone}" for zone in "abc"]
+    }
     terraform.TYPES["aws:cloudtrail/trail:Trail"] = "aws_cloudtrail"  # the tool would look for aws_cloudtrail_trail
 
     class Recorder(record.Recorder):

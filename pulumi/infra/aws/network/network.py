@@ -5,6 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from infra.aws import zones
 from infra.aws.names import DATABASE, EDGE, ENDPOINTS, Names
 from infra.aws.network import firewall
 from infra.aws.network.firewall import Opening, openings
@@ -15,7 +16,6 @@ from infra.spec import Topology
 
 ANYWHERE = "0.0.0.0/0"
 _CIDR = "10.20.0.0/16"
-_ZONES = 2
 _IN_EVERY_ACCOUNT: Any = {"name": "opt-in-status", "values": ["opt-in-not-required"]}  # no local zones
 # What the services and the notebook call, where they reach AWS without the internet.
 _CALLED = ("ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts", "sagemaker.api", "monitoring")
@@ -24,7 +24,7 @@ _CALLED = ("ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts", "sagemaker.api
 def build(topology: Topology, names: Names, settings: AwsSettings, groups: Groups) -> Network:
     """Declare the network of a lowered topology. A security group stands with what it guards."""
     opts = groups.within("Network", "network")
-    zones = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
+    stands = _zones(settings)
     vpc = aws.ec2.Vpc(
         "vpc", cidr_block=_CIDR, enable_dns_hostnames=True, enable_dns_support=True, tags=names.tags("vpc"), opts=opts
     )
@@ -35,13 +35,14 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
             aws.ec2.Subnet(
                 f"{kind}-{n + 1}",
                 vpc_id=vpc.id,
-                availability_zone=zones.names[n],
+                availability_zone=zone,
                 cidr_block=cidr.format(first + step * n),
                 map_public_ip_on_launch=False,
                 tags=names.tags(f"{kind}-{n + 1}"),
-                opts=opts,
+                # One that stands stays where it is, whatever AWS offers elsewhere later.
+                opts=groups.within("Network", "network", ignore_changes=["availabilityZone"]),
             )
-            for n in range(_ZONES)
+            for n, zone in enumerate(stands)
         )
         for kind, cidr, first, step in (("public", "10.20.{}.0/24", 0, 1), ("private", "10.20.{}.0/20", 16, 16))
     )
@@ -81,6 +82,16 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         namespace=namespace,
         ways=tuple(ways),
     )
+
+
+def _zones(settings: AwsSettings) -> list[str]:
+    """Two zones that have the database's machine."""
+    there = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
+    offered = aws.ec2.get_instance_type_offerings(
+        location_type="availability-zone",
+        filters=[{"name": "instance-type", "values": [zones.machine(settings.environment)]}],
+    )
+    return zones.chosen(there.names, offered.locations)
 
 
 def _owner(topology: Topology, group: str) -> tuple[str, str]:
