@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -104,6 +105,7 @@ def read_aws_settings() -> AwsSettings:
             "clear. It takes false here, for example: pulumi config set plainHttp false"
         )
     options = read_options(login=True, approval=environment.approval, keys=True)
+    _check_traces(options.traces)
     egress = _egress(config.get("egress") or environment.egress, environment)
     domain = _domain(config.get("domain") or "")
     return AwsSettings(
@@ -159,6 +161,16 @@ def _check_stack(name: str) -> None:
         raise SettingError(
             f"The stack is called {name!r}; on AWS, whose names are short, it takes aws, or aws- and up to 12 small "
             "letters and digits, for example: pulumi stack init aws-try"
+        )
+
+
+def _check_traces(collector: str) -> None:
+    """Security groups let nothing out but HTTPS, so that another port would only cost the traces."""
+    address = urlsplit(collector)
+    if collector and (address.port or (443 if address.scheme == "https" else 80)) != 443:
+        raise SettingError(
+            f"tracesEndpoint is {collector!r}; on AWS containers go out by HTTPS alone, so it takes an address at port "
+            "443, for example: pulumi config set tracesEndpoint https://collector.example.org:443"
         )
 
 

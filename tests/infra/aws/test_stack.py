@@ -311,6 +311,11 @@ REFUSED = {
     ),
     "keys": ({"keys": "yes"}, "keys is 'yes'; it takes on or off, for example: pulumi config set keys on"),
     "abstention": ({"abstain": "on"}, "abstain is 'on'; it takes near-threshold or off, for example: pulumi"),
+    "a collector at another port": (
+        {"tracesEndpoint": "https://collector.example.org:4317"},
+        "tracesEndpoint is 'https://collector.example.org:4317'; on AWS containers go out by HTTPS alone",
+    ),
+    "a collector without TLS": ({"tracesEndpoint": "http://collector.example.org"}, "tracesEndpoint is 'http://coll"),
     "no address": ({"alertEmail": ""}, "alertEmail is ''; it takes the address to which alarms"),
     "half an address": ({"alertEmail": "team@"}, "alertEmail is 'team@'; it takes the address"),
     "a certificate of elsewhere": (
