@@ -207,7 +207,7 @@ def _status(name: str) -> None:
 def _logs(name: str, service: str) -> None:
     """Show the last of a service's log and follow it until Ctrl-C."""
     groups = commands.log_groups(name) if on_aws(name) else {}
-    known = list(groups) or [one.name for one in topology(dashboards=True, retrain="weekly").services]
+    known = list(groups) or [one.name for one in lower(topology(dashboards=True, retrain="weekly")).services]
     if service not in known:
         sys.exit(
             f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"

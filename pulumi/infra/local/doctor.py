@@ -17,7 +17,7 @@ from infra.findings import Chapter, Finding
 from infra.local.job_settings import job_settings
 from infra.local.lower import lower
 from infra.local.secrets import derived
-from infra.local.stores import CREDENTIALS, bucket_name
+from infra.local.stores import CREDENTIALS, OBJECT_STORE, bucket_name
 from infra.secrets import setting
 from infra.topology import project_of, topology
 
@@ -82,9 +82,9 @@ def token(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def ports(name: str, here: Here, running: Mapping[str, str]) -> Iterator[Finding]:
     """Whether something else listens where the services do."""
-    services = [one for one in topology().services if not one.optional]
+    services = [one for one in lower(topology()).services if not one.optional]
     wanted = {port.number: one.name for one in services for port in one.ports if port.public}
-    for number, service in (wanted | {_STORE: "object-store"}).items():
+    for number, service in wanted.items():
         port = here.ports.get(number, number)
         if _answers(port) and not any(one.startswith(f"{project_of(name)}-{service}") for one in running):
             yield Finding(
@@ -130,14 +130,15 @@ def _differs(name: str, secret: str, text: str) -> bool:
 
 def services(name: str, running: Mapping[str, str]) -> Iterator[Finding]:
     """Whether every container that is there is up and healthy."""
+    work_done_once = {"secrets", *(one.name for one in lower(topology()).services if one.once)}
     for container, status in running.items():
         if "unhealthy" in status or not status.startswith("Up"):
-            service = container.removeprefix(f"{project_of(name)}-")
-            if service == "secrets" and status.startswith("Exited (0)"):
-                continue  # it has put the secrets where they belong, and ended
+            service = container.removeprefix(f"{project_of(name)}-").rstrip("-0123456789")
+            if service in work_done_once and status.startswith("Exited (0)"):
+                continue
             yield Finding(
                 what=f"{container} is not well: {status}.",
-                remedy=f"make logs SERVICE={service.rstrip('-0123456789')}, then: docker restart {container}",
+                remedy=f"make logs SERVICE={service}, then: docker restart {container}",
                 stops=False,
                 chapter=Chapter.UNHEALTHY if status.startswith("Up") else Chapter.STOPPED,
             )
@@ -189,7 +190,7 @@ def buckets(name: str, here: Here) -> Iterator[Finding]:
         except (BotoCoreError, ClientError) as error:
             yield Finding(
                 what=f"The bucket {called} does not answer: {error}",
-                remedy="make logs SERVICE=object-store",
+                remedy=f"make logs SERVICE={OBJECT_STORE}",
                 stops=False,
                 chapter=Chapter.PICTURES,
             )

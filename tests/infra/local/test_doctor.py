@@ -219,6 +219,13 @@ def test_a_port_that_something_else_has_is_found(here: Here):
         assert list(doctor.ports("local", here, {"hm-mlflow-webapp": "Up 2 minutes (healthy)"})) == []
 
 
+@pytest.mark.parametrize("running", ["hm-mlflow-minio", "hm-mlflow-minio-1"], ids=["Pulumi", "Compose"])
+def test_the_stack_s_own_object_store_is_nothing_else(here: Here, running: str):
+    with socket.create_server(("127.0.0.1", here.ports[9000])):
+        assert "which minio needs" in only(doctor.ports("local", here, {})).what
+        assert list(doctor.ports("local", here, {running: "Up 2 minutes (healthy)"})) == []
+
+
 def test_a_secret_that_is_missing_or_another_one_is_found(here: Here, monkeypatch):
     monkeypatch.setattr(stack, "read_setting", lambda *_: None)
     assert list(doctor.secrets("local", here)) == []
@@ -265,6 +272,8 @@ def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_wor
         "hm-mlflow-ray-worker-1": "Restarting (1) 4 seconds ago",
         "hm-mlflow-mlflow": "Up 2 minutes (healthy)",
         "hm-mlflow-secrets": "Exited (0) 3 minutes ago",
+        "hm-mlflow-minio-buckets": "Exited (0) 3 minutes ago",
+        "hm-mlflow-minio-buckets-1": "Exited (0) 3 minutes ago",  # as Compose calls it
     }
     page, worker = doctor.services("local", running)
     assert (page.chapter, worker.chapter) == (Chapter.UNHEALTHY, Chapter.STOPPED)
