@@ -1,7 +1,7 @@
 """A provider for Pulumi's real engine that makes nothing: it answers as AWS and Docker are imagined to.
 
 Run as a program it is the plugin `pulumi-resource-aws` or `pulumi-resource-docker`. It says that a resource has to be
-made anew where AWS's own schemas say that a property can only be given at its creation.
+made anew where AWS's own schemas say that a property can only be given at its creation, or where Docker changes none.
 """
 
 import sys
@@ -22,6 +22,8 @@ from tests.infra.support.cloudformation.names import TYPES
 from tests.infra.support.graph import REGION
 from tests.infra.support.holding import at_creation_only
 
+# What Docker cannot change in any way that matters here.
+_ANEW = {"docker.Container", "docker.Network", "docker.Volume"}
 _LONGEST = [("grpc.max_receive_message_length", 2**28), ("grpc.max_send_message_length", 2**28)]
 
 
@@ -34,7 +36,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self._imagined = Imagined(REGION)
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
-        return plugin_pb2.PluginInfo(version="1.0.0")
+        return plugin_pb2.PluginInfo(version="1000.0.0")  # as new as anybody expects
 
     def CheckConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
@@ -54,10 +56,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: Any) -> Any:
         kind = kind_of(request.urn.split("::")[2].split("$")[-1])
-        before, after = (MessageToDict(one) for one in (request.oldInputs, request.news))
+        before, after = (MessageToDict(one) for one in (request.old_inputs, request.news))
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
         changed -= set(request.ignoreChanges)
-        anew = sorted(changed & at_creation_only(kind)) if kind in TYPES else []
+        anew = sorted(changed & at_creation_only(kind) if kind in TYPES else changed if kind in _ANEW else ())
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some, replaces=anew, diffs=sorted(changed))
 
@@ -71,7 +73,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 typ=kinds.split("$")[-1], name=name, inputs=plain_of(inputs), provider="", resource_id=None
             )
         )
-        return provider_pb2.CreateResponse(id=made, properties=struct(plain_of(state) | inputs))
+        known = {"imageId": f"id of {name}"} if kinds.endswith(":RemoteImage") else {}
+        return provider_pb2.CreateResponse(id=made, properties=struct(plain_of(state) | inputs | known))
 
     def Update(self, request: Any, context: Any) -> Any:
         state = MessageToDict(request.olds) | MessageToDict(request.news)
