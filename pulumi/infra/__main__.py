@@ -15,7 +15,7 @@ from infra.keys import wrong_keys
 from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.local.running import containers_of
+from infra.local.running import containers_of, filter_of
 from infra.secrets import first_key
 from infra.settings import SettingError
 from infra.supply import audit, image_names, list_parts
@@ -198,7 +198,7 @@ def _status(name: str) -> None:
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
         return
     form = "table {{.Names}}\t{{.Status}}\t{{.Ports}}"
-    listing = ["docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form]
+    listing = ["docker", "ps", "--all", "--filter", filter_of(name), "--format", form]
     subprocess.run(listing, check=False)  # noqa: S603
     with suppress(stack.StackError):  # who uses Compose has no stack
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")

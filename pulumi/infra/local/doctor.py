@@ -16,6 +16,7 @@ from infra import machine, stack
 from infra.findings import Chapter, Finding
 from infra.local.job_settings import job_settings
 from infra.local.lower import lower
+from infra.local.running import filter_of
 from infra.local.secrets import derived
 from infra.local.stores import CREDENTIALS, OBJECT_STORE, bucket_name
 from infra.secrets import setting
@@ -88,9 +89,9 @@ def ports(name: str, here: Here, running: Mapping[str, str]) -> Iterator[Finding
         port = here.ports.get(number, number)
         if _answers(port) and not any(one.startswith(f"{project_of(name)}-{service}") for one in running):
             yield Finding(
-                what=f"Something listens on port {port}, which {service} needs; it may be `make run` or `make serve`.",
-                remedy=f"lsof -i :{port}, and stop what it names",
-                stops=False,
+                what=f"Something listens on port {port}, which {service} needs; it may be `make run`, `make serve` "
+                "or another stack.",
+                remedy=f"lsof -i :{port} and docker ps, and stop what they name",
                 chapter=Chapter.PORT,
             )
 
@@ -199,7 +200,7 @@ def buckets(name: str, here: Here) -> Iterator[Finding]:
 def containers(name: str) -> dict[str, str]:
     """The status of each container of the stack."""
     form = "{{.Names}}\t{{.Status}}"
-    asked = machine.run("docker", "ps", "--all", "--filter", f"name=^{project_of(name)}-", "--format", form)
+    asked = machine.run("docker", "ps", "--all", "--filter", filter_of(name), "--format", form)
     lines = asked.stdout.splitlines() if asked and asked.returncode == 0 else []
     return dict(line.split("\t", 1) for line in lines if "\t" in line)
 

@@ -2,6 +2,15 @@
 
 import subprocess
 
+from infra.local.lower import lower
+from infra.topology import project_of, topology
+
+
+def filter_of(stack: str) -> str:
+    """Docker's filter for the containers of a stack, and for none of another one, whose names may begin alike."""
+    services = [one.name for one in lower(topology(dashboards=True, retrain="weekly")).services]
+    return f"name=^{project_of(stack)}-({'|'.join([*services, 'secrets'])})(-[0-9]+)?$"
+
 
 def containers_of(project: str, service: str) -> list[str]:
     """The containers of a service, however they were started: Pulumi and Compose number them differently."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,6 +215,7 @@ def test_a_port_that_something_else_has_is_found(here: Here):
     assert list(doctor.ports("local", here, {})) == []
     with socket.create_server(("127.0.0.1", here.ports[8080])):
         found = only(doctor.ports("local", here, {}))
+        assert found.stops  # else `make up` fails after it has built the images
         assert f"port {here.ports[8080]}, which webapp needs" in found.what
         assert found.remedy.startswith(f"lsof -i :{here.ports[8080]}")
         assert list(doctor.ports("local", here, {"hm-mlflow-webapp": "Up 2 minutes (healthy)"})) == []
@@ -279,6 +281,21 @@ def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_wor
     assert (page.chapter, worker.chapter) == (Chapter.UNHEALTHY, Chapter.STOPPED)
     assert page.remedy == "make logs SERVICE=webapp, then: docker restart hm-mlflow-webapp"
     assert worker.remedy.startswith("make logs SERVICE=ray-worker,")
+
+
+def test_containers_of_another_stack_are_not_this_one_s(monkeypatch: pytest.MonkeyPatch):
+    there = ("hm-mlflow-webapp", "hm-mlflow-ray-worker-12", "hm-mlflow-secrets", "hm-mlflow-grafana-1")
+    others = ("hm-mlflow-try-webapp", "hm-mlflow-try-minio-1", "another-hm-mlflow-webapp", "hm-mlflow-webapp-try")
+
+    def docker(*words: str) -> subprocess.CompletedProcess[str]:
+        """Its filter is a regular expression that is searched for in the name."""
+        pattern = words[words.index("--filter") + 1].removeprefix("name=")
+        found = "".join(f"{name}\tUp 2 minutes\n" for name in (*there, *others) if re.search(pattern, name))
+        return subprocess.CompletedProcess(words, 0, stdout=found)
+
+    monkeypatch.setattr(machine, "run", docker)
+    assert tuple(doctor._containers("local")) == there
+    assert tuple(doctor._containers("try")) == others[:2]
 
 
 class Site(http.server.BaseHTTPRequestHandler):
