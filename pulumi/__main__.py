@@ -25,7 +25,7 @@ def main() -> dict[str, Any]:
 
     settings = read_local_settings()
     whole = topology(workers=settings.workers, stack=stack, retrain=settings.retrain, **vars(settings.options))
-    return outputs(backend.build(whole.with_only(settings.optional), settings))
+    return outputs(backend.build(whole.with_only(settings.optional), settings), stack)
 
 
 try:

@@ -110,7 +110,7 @@ def _stack(name: str) -> None:
         made = stack.prepare(name, names, secrets.FOLDER)
     if wrong := list(wrong_keys(name)):
         sys.exit("\n".join(wrong))
-    print(f"Stack {name} is ready ({len(made)} secrets set). `make up` brings it up; to type it yourself:")
+    print(f"Stack {name} is ready ({len(made)} secrets set). `make up STACK={name}` brings it up; to type it yourself:")
     print(f"  {stack.exports({'PULUMI_CONFIG_PASSPHRASE_FILE': stack.PASSPHRASE})}")
     print("".join(f"  {command}  # has to be set\n" for command in lacking) + f"  pulumi up --stack {name}")
 

@@ -50,7 +50,7 @@ def outputs(
             f"pulumi config get mlflowAdminPassword --stack {names.stack}  # MLflow's password for `admin`",
             f"make upload STACK={names.stack} DATA=FOLDER",
             f'eval "$(make token STACK={names.stack})"',
-            f"ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
+            f".venv/bin/ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
         ],
         "train": _run_task(names, network),
         "notebook": notebook.url.apply(lambda url: f"https://{url}"),

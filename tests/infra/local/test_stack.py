@@ -210,10 +210,17 @@ def test_another_stack_shares_no_name_with_the_local_one():
 def test_the_outputs_are_every_address_and_what_to_type_next(settings: dict[str, str]):
     notebook = {"jupyter": "http://localhost:8888"} if settings else {}
     outputs = dict(recorded(**settings).outputs)
-    assert outputs.pop("next")[0] == "make upload DATA=FOLDER"
+    upload, token, submit = outputs.pop("next")
+    assert (upload, token) == ("make upload DATA=FOLDER", 'eval "$(make token)"')
+    assert submit.startswith(".venv/bin/ray job submit --address http://localhost:8265 ")
     assert outputs == notebook | {
         "minio": "http://localhost:9000",
         "mlflow": "http://localhost:5000/#/experiments",
         "ray-head": "http://localhost:8265",
         "webapp": "http://localhost:8080",
     }
+
+
+def test_what_to_type_next_in_another_stack_names_it():
+    upload, token, _ = record(stack="try").outputs["next"]
+    assert (upload, token) == ("make upload STACK=try DATA=FOLDER", 'eval "$(make token STACK=try)"')
