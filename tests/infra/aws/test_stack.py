@@ -289,7 +289,9 @@ def test_the_outputs_are_hosts_tests_and_next_commands_and_no_secret():
     )
     assert "securityGroups=[id of model-training],assignPublicIp=DISABLED" in outputs["train"]
     assert set(outputs["deployed"]) == {"mlflow", "ray-head", "ray-worker", "webapp"}
-    assert outputs["next"][-1].startswith(".venv/bin/ray job submit --verify .local/aws/authority.pem --address https://")
+    assert outputs["next"][-1].startswith(
+        ".venv/bin/ray job submit --verify .local/aws/authority.pem --address https://"
+    )
     assert "value of" not in json.dumps(outputs)
 
 

@@ -294,8 +294,8 @@ def test_containers_of_another_stack_are_not_this_one_s(monkeypatch: pytest.Monk
         return subprocess.CompletedProcess(words, 0, stdout=found)
 
     monkeypatch.setattr(machine, "run", docker)
-    assert tuple(doctor._containers("local")) == there
-    assert tuple(doctor._containers("try")) == others[:2]
+    assert tuple(doctor.containers("local")) == there
+    assert tuple(doctor.containers("try")) == others[:2]
 
 
 class Site(http.server.BaseHTTPRequestHandler):
