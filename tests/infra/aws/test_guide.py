@@ -10,6 +10,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 from botocore import xform_name
+from ray.dashboard.modules.job.cli import job_cli_group
 
 from infra.settings import ROOT
 from tests.docs.test_documents import commands
@@ -76,6 +77,30 @@ def test_what_the_command_aws_does_not_take_is_found():
     assert refused(unknown) == ["aws ecs describe-service"]
     assert refused(option) == ["aws ecs describe-services --clusters"]
     assert refused(waiter) == ["aws sagemaker wait notebook-ready"]
+
+
+def not_of_ray(text: str) -> list[str]:
+    """The commands and options of `ray job` that Ray does not know; `$submit` stands for `ray job submit` there."""
+    known = {name: {word for one in made.params for word in one.opts} for name, made in job_cli_group.commands.items()}
+    lost = []
+    for line in commands(text):
+        for name, rest in re.findall(r"ray job (\w+)([^;|&`]*)", line.replace("$submit", "ray job submit")):
+            told = re.split(r"\s--\s", f"{rest} ")[0]
+            options = re.findall(r"(?<!\S)--[a-z-]+", told)
+            lost += [f"{name} {option}" for option in options if option not in known.get(name, set())]
+            lost += [] if name in known else [name]
+    return lost
+
+
+@every_guide
+def test_the_command_ray_takes_what_it_is_told(guide: Path):
+    assert "ray job submit" in guide.read_text()
+    assert not_of_ray(guide.read_text()) == []
+
+
+def test_what_the_command_ray_does_not_take_is_found():
+    text = "```bash\nray job sumbit -- python a.py\n$submit --verfy a.pem -- python a.py --why b\n```"
+    assert not_of_ray(text) == ["sumbit", "submit --verfy"]
 
 
 @every_guide
