@@ -48,7 +48,8 @@ def replicas() -> list[psutil.Process]:
 def served(url: str) -> list[int]:
     """The version of each replica; 0 where one has none yet."""
     try:
-        text = httpx.get(f"{url}/metrics", timeout=60).text
+        # Without reading certificates, which takes 24 ms of a core: tests look often, beside a load.
+        text = httpx.get(f"{url}/metrics", timeout=60, verify=False, trust_env=False).text
     except httpx.HTTPError:
         return []
     return [int(float(value)) for value in re.findall(r"^hm_serving_version(?:\{.*\})? (\S+)$", text, re.M)]

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
+def until(condition: Callable[[], object], *, seconds: float = 60.0, every: float = 0.05) -> None:
     """Return once a condition holds; the time is only a bound on hanging, nothing is measured by it."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"did not come true within {seconds} s"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def free_port() -> int:
