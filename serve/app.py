@@ -78,7 +78,7 @@ class Webapp:
         # tens of milliseconds each time. What requests allocate is freed by its counts, so that looking can be rare.
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
-        # Serve sends requests once this returns: with a model, unless there is none or its store is too slow.
+        # Serve sends requests once this returns: with a model, unless there is none.
         self._watcher.start()
         self._watcher.wait(FIRST_LOOK_S)
         self._rollouts.start()

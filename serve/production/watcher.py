@@ -55,6 +55,7 @@ class Watcher:
         self._poll_s = poll_s
         self._stopped = threading.Event()
         self._looked = threading.Event()
+        self._swapping = threading.Lock()
         self._thread: threading.Thread | None = None
         self._refused: tuple[int, str] | None = None
         self._refusals = 0
@@ -68,8 +69,17 @@ class Watcher:
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the first look ended within a time, with any outcome."""
-        return self._looked.wait(seconds)
+        """Whether the first look ended within a time, with any outcome.
+
+        If not, the last verified model is taken meanwhile: requests are about to come, and other replicas answer them.
+        """
+        if self._looked.wait(seconds):
+            return True
+        try:
+            self._recall()
+        except Exception:  # a replica without a model is better than one that does not start
+            log.exception("The last verified model cannot be used.")
+        return False
 
     def stop(self) -> None:
         """Stop following; a fetch that is under way may outlive this by a moment."""
@@ -165,10 +175,13 @@ class Watcher:
             self._swap(version, bundle, "disk")
 
     def _swap(self, version: ModelVersion, bundle: Bundle, source: Literal["registry", "disk"]) -> None:
-        before = self.holder.served
-        self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
-        self._metrics.version.set(version.version)
-        self._metrics.swaps.labels(source).inc()
+        with self._swapping:
+            before = self.holder.served
+            if source == "disk" and before is not None:
+                return  # the look that took so long has ended meanwhile
+            self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
+            self._metrics.version.set(version.version)
+            self._metrics.swaps.labels(source).inc()
         log.info("Serving %s (from %s). Before: %s.", version, source, before.version if before else "none")
 
     def _follows(self) -> None:

@@ -1,6 +1,7 @@
 """The watcher against a real registry: promotion, rollback, what is refused, and a registry or a store that is away."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,6 +206,49 @@ def test_a_registry_that_goes_away_leaves_the_model_serving_and_a_cold_start_tak
     stranger = watcher_of(remote.model_copy(update={"model_name": "another"}), tmp_path / "cache")
     stranger.step()
     assert version_served(stranger) is None
+
+
+def test_a_first_look_that_takes_too_long_leaves_the_last_verified_model_to_answer_until_it_ends(
+    registry: Registry, tmp_path: Path
+) -> None:
+    first, second = registry.versions[:2]
+    watcher_of(registry.settings, tmp_path / "cache").step()
+    look = threading.Event()
+
+    def slow() -> ModelVersion:
+        look.wait(60)
+        return second
+
+    cold = Watcher(Holder(), lookup=slow, cache=VerifiedCache(registry.settings, tmp_path / "cache"), poll_s=0.05)
+    cold.start()
+    try:
+        assert not cold.wait(0)
+        assert version_served(cold) == first.version
+        assert cold.holder.served
+        assert cold.holder.served.source == "disk"
+        look.set()
+        until(lambda: version_served(cold) == second.version)
+    finally:
+        look.set()
+        cold.stop()
+
+
+def test_the_last_verified_model_does_not_replace_what_the_look_has_brought_while_it_was_read(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = registry.versions[1]
+    watcher_of(registry.settings, tmp_path / "cache").step()
+    cache = VerifiedCache(registry.settings, tmp_path / "cache")
+    cold = Watcher(Holder(), lookup=lambda: second, cache=cache)
+    recalled = cache.recall()
+
+    def recall() -> object:
+        cold.step()
+        return recalled
+
+    monkeypatch.setattr(cache, "recall", recall)
+    assert not cold.wait(0)
+    assert version_served(cold) == second.version
 
 
 def test_a_version_that_production_left_while_it_was_fetched_is_not_taken(registry: Registry, tmp_path: Path) -> None:
