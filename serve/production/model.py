@@ -1,6 +1,7 @@
 """The model that answers now, a candidate beside it, the last failure, and the one place where all are kept."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -70,7 +71,8 @@ class ServedCandidate:
     """One rollout as a replica sees it.
 
     `served` is None until the candidate's model is there, and `trouble` then says why it is not. `others` is what all
-    other processes have counted, of which the newest was read some seconds ago.
+    other processes have counted, of which the newest was read some seconds ago. `stands` is whether the record is still
+    the one that runs, as far as this replica has looked.
     """
 
     record: Change
@@ -78,6 +80,7 @@ class ServedCandidate:
     trouble: str = ""
     others: RolloutCounts = field(default_factory=RolloutCounts)
     counter: Counter = field(default_factory=Counter)
+    stands: Callable[[], bool] = lambda: True
 
     @property
     def is_shadow(self) -> bool:
@@ -90,13 +93,14 @@ class ServedCandidate:
         return self.others + self.counter.counts
 
     def runs_beside(self, production: Served) -> bool:
-        """Whether the candidate is to be asked, beside the model that answers: not once the time is over, a reason to
-        stop is known, or Production is not what the record says.
+        """Whether the candidate is to be asked, beside the model that answers: not once the record is known to have
+        ended, the time is over, a reason to stop is known, or Production is not what the record says.
         """
         rollout, version = self.record.rollout, production.version
         return (
             self.served is not None
             and rollout is not None
+            and self.stands()
             and not self.counter.counts.stopped
             and not self.others.stopped
             and (version.version, version.digest) == (self.record.to_version, self.record.digest)

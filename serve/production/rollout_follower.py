@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -108,7 +109,8 @@ class RolloutFollower:
         if record is None or record.rollout is None:
             return
         if candidate is None:
-            candidate = self._hold(ServedCandidate(record=record))
+            # A slow store may keep this thread for long, and requests have to know of the end without it.
+            candidate = self._hold(ServedCandidate(record=record, stands=lambda: self._runs(record)))
             log.info("Version %d: %s.", record.rollout.version, record.rollout)
         if time.monotonic() - self._shared >= self._share_s:
             candidate = self._share(candidate)
@@ -123,6 +125,10 @@ class RolloutFollower:
             candidate.counter.stop(reason)
             self._share(candidate)
             self._end(candidate, "taken back", reason)
+
+    def _runs(self, record: Change) -> bool:
+        now = self._lookup()
+        return now is not None and now.id == record.id
 
     def _hold(self, candidate: ServedCandidate) -> ServedCandidate:
         self._holder.candidate = candidate
@@ -196,6 +202,4 @@ class RolloutFollower:
 
 
 def _with(candidate: ServedCandidate, *, served: Served | None = None, trouble: str = "") -> ServedCandidate:
-    return ServedCandidate(
-        record=candidate.record, served=served, trouble=trouble, others=candidate.others, counter=candidate.counter
-    )
+    return replace(candidate, served=served, trouble=trouble)

@@ -252,9 +252,10 @@ def test_forty_changes_at_once_and_three_kills_have_an_order_that_explains_them(
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-@pytest.mark.skipif(bool(missing()), reason=missing())
 def test_a_thousand_changes_at_once_and_thirty_kills_have_an_order_that_explains_them(
     training_set: GeneratedXrays, tmp_path: Path
 ) -> None:
+    if reason := missing():
+        pytest.skip(reason)
     with of_stores(training_set, tmp_path) as system:
         run(system, training_set.images[:8], tmp_path / "expected", operations=1000, kills=30)

@@ -13,7 +13,7 @@ import pytest
 from ray_jobs.tracking.rollout_watch import TakenBackError, roll_out, stop_rollout
 from registry.bundle import Bundle
 from registry.promotion import history, promote
-from registry.rollout import begin_rollout, ending_of, running_rollout, takes
+from registry.rollout import begin_rollout, end_rollout, ending_of, running_rollout, takes
 from registry.rollout_counts import read_counts
 from registry.settings import Settings
 from registry.state import open_state
@@ -111,6 +111,26 @@ def break_candidate(one: Replica) -> None:
 
 def versions_of(one: Replica, image: bytes, ids: list[str]) -> list[int]:
     return [one.ask(image, name).json()["model"]["version"] for name in ids]
+
+
+def test_a_candidate_is_asked_nothing_more_once_its_end_is_known_even_while_its_follower_waits_for_the_store(
+    registry: Registry, tmp_path: Path
+) -> None:
+    settings, holder = registry.settings, Holder()
+    lookout = Lookout(settings)
+    Watcher(holder, lookup=lookout.wanted, cache=VerifiedCache(settings, tmp_path / "serve")).step()
+    record = begin_rollout(settings, registry.versions[1], share=0.5, lasts=HOUR, why="a test")
+    lookout = Lookout(settings)
+    lookout.wanted()
+    follower = RolloutFollower(holder, lookup=lambda: lookout.rollout, settings=settings, cache=tmp_path / "candidate")
+    follower.step()
+    assert holder.served
+    assert holder.candidate
+    assert holder.candidate.runs_beside(holder.served)
+    end_rollout(settings, record, kind="ended", why="enough", counts=None)
+    assert holder.candidate.runs_beside(holder.served)  # nobody has looked
+    lookout.wanted()
+    assert not holder.candidate.runs_beside(holder.served)
 
 
 def test_a_canary_answers_its_share_the_same_for_one_id_at_both_replicas_and_across_a_restart(
