@@ -123,6 +123,12 @@ def fargate(topology: Topology, service: Service) -> dict[str, Any]:
     }
 
 
+def patience(_: Topology, service: Service) -> int:
+    """Seconds: no less than Docker itself gives a start."""
+    check = service.health
+    return max(180, check.start_period + check.retries * (check.interval + check.timeout)) if check else 180
+
+
 EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "image": image,
     "built": built,
@@ -159,7 +165,7 @@ EXPECTED: Mapping[str, Callable[[Topology, Service], Any]] = {
     "needs": needs,
     "outlives the stack": lambda _, service: set(service.kept),
     "replaced": lambda *_: "after the old one is gone",
-    "patience": lambda *_: 180,  # seconds; the slowest start may take 90 + 6 × (5 + 5)
+    "patience": patience,
     "follows its secrets": lambda _, service: fingerprint(service),
     "secrets carrier": lambda *_: CARRIER,
     "docker provider": provider,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.local.container import HARDENED_SECURITY, LOG_OPTIONS, LOOPBACK, health, scratch_options, volume_of
-from infra.spec import SECRETS, Service, Topology
+from infra.spec import SECRETS, HealthCheck, Service, Topology
 
-WAIT_S = 180
+_WAIT_S = 180
 # The provider has no argument for Docker's limit on processes. The kernel's limit for a user serves; it counts the
 # user's processes in all containers, so several of the same image have to fit under it.
 SHARED_BY = 8
@@ -58,7 +58,7 @@ def container(topology: Topology, service: Service, on: tuple[str, ...], *, name
         "must_run": not service.once,
         "attach": service.once,  # whoever waits for it waits for its end
         "wait": service.health is not None,
-        "wait_timeout": WAIT_S,
+        "wait_timeout": _patience(service.health),
         "stop_timeout": service.stop_timeout,
         "destroy_grace_seconds": service.stop_timeout,
         "init": True,
@@ -68,6 +68,11 @@ def container(topology: Topology, service: Service, on: tuple[str, ...], *, name
         "log_driver": "json-file",
         "log_opts": dict(LOG_OPTIONS),
     }
+
+
+def _patience(check: HealthCheck | None) -> int:
+    """The seconds for which others wait for a container: until Docker itself would call it unhealthy, if not longer."""
+    return max(_WAIT_S, check.start_period + check.retries * (check.interval + check.timeout)) if check else _WAIT_S
 
 
 def secret_volume(topology: Topology, service: Service) -> str:

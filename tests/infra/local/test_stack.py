@@ -8,6 +8,7 @@ import pytest
 
 from infra.inputs import Hidden, hidden_in
 from infra.local import backend
+from infra.local.lower import lower
 from infra.local.settings import read_local_settings
 from infra.topology import topology
 from tests.infra.support.recorded import Stack, record
@@ -181,6 +182,15 @@ def test_what_others_wait_for_is_health_or_an_end(settings: dict[str, str]):
         once = name == "minio-buckets"
         assert (inputs["wait"], inputs["attach"], inputs["mustRun"]) == (not once, once, not once), name
         assert ("healthcheck" in inputs) == (not once), name
+
+
+def test_no_wait_ends_while_docker_still_lets_a_container_start():
+    found = of_services(recorded())
+    for service in lower(topology()).services:
+        if (check := service.health) and (inputs := found.get(service.name)):
+            allowed = check.start_period + check.retries * (check.interval + check.timeout)
+            assert inputs["waitTimeout"] >= allowed, service.name
+    assert found["ray-head"]["waitTimeout"] == 60 + 9 * (20 + 10)
 
 
 @both
