@@ -15,7 +15,7 @@ from infra.keys import wrong_keys
 from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.local.running import containers_of, filter_of
+from infra.local.running import containers_of, filter_of, volumes_with_data
 from infra.secrets import first_key
 from infra.settings import SettingError
 from infra.supply import audit, image_names, list_parts
@@ -161,9 +161,12 @@ def _check(name: str) -> None:
 
 
 def _tidy(name: str) -> None:
-    """On this machine nothing stays but the volumes, which hold data."""
-    for group in commands.tidy(name) if on_aws(name) else ():
-        print(f"Removed {group}, which AWS had written again.")
+    """Remove what AWS writes again; on this machine, say where the data stay."""
+    if on_aws(name):
+        for group in commands.tidy(name):
+            print(f"Removed {group}, which AWS had written again.")
+    elif kept := volumes_with_data(name):
+        print(f"The data stay in the volumes {', '.join(kept)}; `make up STACK={name}` takes them again.")
 
 
 def _sleep(name: str) -> None:

@@ -104,3 +104,18 @@ def test_a_service_that_there_is_not_is_named_with_those_that_there_are(typed: P
     with pytest.raises(SystemExit, match="it takes one of mlflow, ray-head, ray-worker, webapp, model-training: make"):
         commands._logs("aws", "page")
     assert not typed.exists()
+
+
+def test_when_a_stack_here_is_down_it_says_where_its_data_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    there = "hm-mlflow-try-minio hm-mlflow-try-webapp hm-mlflow-minio hm-mlflow-try-webapp-secrets another"
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$1 $2" = "volume ls" ] && printf "%s\\n" {there}\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    commands._tidy("try")
+    kept = "hm-mlflow-try-minio, hm-mlflow-try-webapp"
+    assert capsys.readouterr().out == f"The data stay in the volumes {kept}; `make up STACK=try` takes them again.\n"
+    commands._tidy("another")
+    assert capsys.readouterr().out == ""

@@ -2,6 +2,7 @@
 
 import subprocess
 
+from infra.local.container import volume_of
 from infra.local.lower import lower
 from infra.topology import project_of, topology
 
@@ -10,6 +11,15 @@ def filter_of(stack: str) -> str:
     """Docker's filter for the containers of a stack, and for none of another one, whose names may begin alike."""
     services = [one.name for one in lower(topology(dashboards=True, retrain="weekly")).services]
     return f"name=^{project_of(stack)}-({'|'.join([*services, 'secrets'])})(-[0-9]+)?$"
+
+
+def volumes_with_data(stack: str) -> list[str]:
+    """Those volumes of a stack that outlive it, as far as they are there."""
+    services = lower(topology(stack=stack, dashboards=True, retrain="weekly")).services
+    known = {f"{project_of(stack)}-{volume_of(service, path)}" for service in services for path in service.kept}
+    listing = ["docker", "volume", "ls", "--quiet"]
+    there = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
+    return sorted(known.intersection(there))
 
 
 def containers_of(project: str, service: str) -> list[str]:
