@@ -29,6 +29,7 @@ from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from registry.answer import ScoredImage
 from registry.bundle import Bundle
 from registry.errors import UsageError
@@ -139,7 +140,7 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
             yield rows
 
 
-@ray.remote(max_retries=3)
+@task(span="predict a batch", max_retries=3)
 def _batch(job: ScoringJob, index: int, paths: tuple[str, ...]) -> pa.RecordBatch:
     kept = job.path(index)
     if job.state.exists(kept):

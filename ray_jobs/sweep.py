@@ -19,6 +19,7 @@ from ray_jobs.runtime.cli import positive, run_job, seed
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.bundle import FORMAT
 from registry.settings import Settings
@@ -131,7 +132,7 @@ class _Fits:
         return f"{self._folder}/{candidate.key}-{fold}.json"
 
 
-@ray.remote(max_retries=3)
+@task(span="fit a fold", max_retries=3)
 def _fit(candidate: Candidate, data: TrainingSet, fold: int, state: State, path: str) -> tuple[str, FoldScores]:
     found = fit_fold(candidate, data.features, data.labels, data.folds, fold=fold, judged=data.judged, plain=data.plain)
     state.write(path, json.dumps(fold_to_json(found)).encode())

@@ -27,6 +27,7 @@ from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import gather
 from ray_jobs.runtime.progress import write_line
+from ray_jobs.runtime.tasks import task
 from ray_jobs.sweep import add_search_arguments, run_sweep, training_key
 from ray_jobs.tracking.judge import TrainingResult, judge
 from ray_jobs.tracking.lineage import lineage_tags
@@ -103,17 +104,17 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
         )
 
 
-@ray.remote
+@task(span="fit the best")
 def _fit(trial: Trial, data: TrainingSet) -> Fitted:
     return fit(trial, data)
 
 
-@ray.remote
+@task(span="fit the detector")
 def _fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
     return fit_detector(data)
 
 
-@ray.remote
+@task(span="fit a part")
 def _fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, fold: int, part: float) -> FoldScores:
     return fit_part(trial, data, patients, fold=fold, part=part)
 

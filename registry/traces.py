@@ -5,8 +5,10 @@ Without OTEL_EXPORTER_OTLP_ENDPOINT there are none, and a span costs a look at a
 """
 
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,12 @@ if TYPE_CHECKING:  # half a second, which only those owe who want traces
 PARENT_VARIABLE = "TRACEPARENT"
 _PATIENCE_S = "2"  # what a job waits, as it ends, for a collector that is away; the default is 10
 _FLUSH_MS = 3_000
+# A worker is ended when its job is, so it sends each span at once; not to a collector that does not take them, though.
+_SLOW_S, _REST_S = 1.0, 60.0
+_OF_A_SENDER = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_SERVICE_NAME")
 _tracer = trace.get_tracer("hm-mlflow")
 _sending = threading.Event()
+_rests_until = 0.0
 
 
 def span(name: str, **attributes: AttributeValue) -> AbstractContextManager[object]:
@@ -61,6 +67,44 @@ def for_child() -> dict[str, str]:
     return {PARENT_VARIABLE: carried["traceparent"]} if "traceparent" in carried else {}
 
 
+def for_worker() -> dict[str, str]:
+    """What a task takes along to be part of the trace that is open; nothing where no traces are sent."""
+    if not are_sent():
+        return {}
+    return for_child() | {name: os.environ[name] for name in _OF_A_SENDER if name in os.environ}
+
+
+@contextmanager
+def continued(carried: Mapping[str, str], name: str) -> Iterator[None]:
+    """The work of a task as one span of the trace that `for_worker` carried here; nothing where it carried none.
+
+    What it calls is no span of its own: a batch has thousands of pictures.
+    """
+    if PARENT_VARIABLE not in carried:
+        yield
+        return
+    # Where this machine has a collector of its own, it is nearer.
+    variables = {one: os.environ.get(one) or carried[one] for one in _OF_A_SENDER if one in carried}
+    flush = _start(variables, parts=False)
+    parent = extract({"traceparent": carried[PARENT_VARIABLE]})
+    try:
+        where: dict[str, AttributeValue] = {"host.name": socket.gethostname(), "process.pid": os.getpid()}
+        with _tracer.start_as_current_span(name, parent, attributes=where):
+            yield
+    finally:
+        _flush_if_taken(flush)
+
+
+def _flush_if_taken(flush: Callable[[], object]) -> None:
+    global _rests_until  # noqa: PLW0603  of this process
+    begun = time.monotonic()
+    if begun < _rests_until:
+        return
+    flush()
+    if time.monotonic() - begun > _SLOW_S:
+        _rests_until = time.monotonic() + _REST_S
+
+
 def environment(settings: Settings, service: str) -> dict[str, str]:
     """What OpenTelemetry reads in this process and those that it starts; nothing where no traces are sent."""
     endpoint = settings.otel_exporter_otlp_endpoint
@@ -93,21 +137,26 @@ def traced(settings: Settings, name: str) -> Iterator[None]:
 
 def span_processors() -> "list[SpanProcessor]":
     """What Ray Serve gives the spans of its proxy and of each replica to, which are processes of their own."""
+    _sending.set()
+    return [_processor()]
+
+
+def _processor() -> "SpanProcessor":
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - brings gRPC
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    _sending.set()
-    return [BatchSpanProcessor(OTLPSpanExporter())]
+    return BatchSpanProcessor(OTLPSpanExporter())
 
 
-def _start(variables: dict[str, str]) -> Callable[[], object]:
+def _start(variables: dict[str, str], *, parts: bool = True) -> Callable[[], object]:
+    """Send spans from now on, with `parts` those of `span` too; gives what sends those that wait."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - half a second
 
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         os.environ.update(variables)
         provider = TracerProvider()
-        for processor in span_processors():
+        for processor in span_processors() if parts else [_processor()]:
             provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
     return lambda: provider.force_flush(_FLUSH_MS)

@@ -72,6 +72,7 @@ def collecting(folder: Path) -> Iterator[Collector]:
 
 
 def main() -> None:
+    """`python -m tests.collector FILE [ADDRESS]`; without an address on a free port of this machine."""
     import grpc
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as services
@@ -84,7 +85,8 @@ def main() -> None:
 
     server = grpc.server(ThreadPoolExecutor(1))
     services.add_TraceServiceServicer_to_server(Servicer(), server)
-    print(f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}", flush=True)
+    address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1:0"
+    print(f"http://127.0.0.1:{server.add_insecure_port(address)}", flush=True)
     server.start()
     server.wait_for_termination()
 

@@ -22,6 +22,7 @@ from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.feature_table.cache import load_shard
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from registry.out_of_distribution import OutOfDistributionDetector
 from registry.state import State
 
@@ -109,7 +110,7 @@ def _on_workers(
         yield from ray.get(finished)
 
 
-@ray.remote(max_retries=3)
+@task(span="look at a shard", max_retries=3)
 def _look(looking: Looking, prefix: str, images: list[tuple[str, str]]) -> int:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     features, _ = load_shard(looking.state, looking.spec, prefix, images)

@@ -15,6 +15,7 @@ from ray_jobs.learning.table import Rows
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 
 A_CLASS = 100  # X-rays: enough to see one answer in a hundred turn, few enough for seconds
 _BATCH = 8
@@ -46,7 +47,7 @@ def changed_features(
     return np.concatenate(done)
 
 
-@ray.remote(max_retries=3)
+@task(span="change a batch", max_retries=3)
 def _changed(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> np.ndarray:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, spec = common

@@ -17,6 +17,7 @@ from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard, sto
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from registry.state import State
 
 Work = tuple[str, list[tuple[str, str]], list[str]]
@@ -113,7 +114,7 @@ def on_workers(
         yield from ray.get(finished)
 
 
-@ray.remote(max_retries=5)
+@task(span="extract a shard", max_retries=5)
 def _extract_shard(
     common: tuple[Source, State, FeatureSpec], prefix: str, images: list[tuple[str, str]], others: list[str]
 ) -> tuple[int, int, list[FailedImage]]:

@@ -9,6 +9,7 @@ from ray_jobs.dataset.build import Finding, examine, examine_here
 from ray_jobs.dataset.entry import Source
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
+from ray_jobs.runtime.tasks import task
 
 FEW = 10_000
 
@@ -29,6 +30,6 @@ class Hashing:
         yield from in_turn(lambda lot: _examine.remote(common, lot), rows, "reading")
 
 
-@ray.remote(max_retries=5)
+@task(span="read a lot", max_retries=5)
 def _examine(source: Source, lot: list[tuple[str, int]]) -> list[Finding]:
     return list(ahead(lambda row: examine(source, *row), lot))

@@ -14,6 +14,7 @@ from ray_jobs.dataset.errors import EntryError
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from registry.errors import UsageError
 
 _BATCH = 32
@@ -53,7 +54,7 @@ def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_add
     return UnlabelledFeatures(features=np.concatenate(found), unread=unread)
 
 
-@ray.remote(max_retries=3)
+@task(span="describe a batch", max_retries=3)
 def _described(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> tuple[np.ndarray, int]:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, spec = common

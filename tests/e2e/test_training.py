@@ -77,6 +77,15 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     spans = collector.of(TRACE)
     for name in ("reading", "features", "sweep", "fit", "measure", "register", "judge", "bring into traffic"):
         assert above(spans[name], spans)[-1] == "ray_jobs.train"
+    on_workers = {
+        "extract a shard": "features",
+        "fit a fold": "sweep",
+        "fit the best": "fit",
+        "change a batch": "changing",
+    }
+    for name, step in on_workers.items():
+        assert above(spans[name], spans)[0] == step
+        assert attributes(spans[name])["process.pid"] not in (0, os.getpid())
     assert "registered  pneumonia version 1" in done.stdout
     assert "gate        promoted: no version was in Production" in done.stdout
     assert "production  pneumonia version 1" in done.stdout

@@ -123,7 +123,7 @@ def a_batch(bundle: Bundle) -> None:
     out.try_out()
     job = ScoringJob.of(open_source(f"{DATA}/NORMAL"), bundle, 1, "digest", open_state(STATE))
     for _ in range(2):
-        rows = [_batch._function(job, index, paths) for index, paths in enumerate(job.listing.batches(BATCH))]
+        rows = [_batch.function(job, index, paths) for index, paths in enumerate(job.listing.batches(BATCH))]
     out.write(rows, SCHEMA)
     job.forget()
 
