@@ -15,6 +15,8 @@ from infra.topology import on_aws, project_of, topology
 ROOT = Path(__file__).resolve().parents[2]
 # What people use. The stack's own state, settings and secrets belong to the containers that were made with them.
 _DATA = ("database", "artefacts", "state")
+# Postgres's own programs, run in its container, where the password is; not every image lets them in without one.
+_LOGIN = """sh -c 'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") exec "$0" "$@"'"""
 
 
 def backup(name: str, to: str, keep: str, secrets: Path) -> int:
@@ -59,12 +61,21 @@ def _whole(name: str, secrets: Path) -> tuple[list[str], dict[str, str]]:
     credentials, whole, project = secrets / stores.CREDENTIALS, topology(stack=name), project_of(name)
     if not credentials.exists():
         raise stack.StackError("compose/secrets/ has no credentials of the object store; `make stack` makes them.")
+    if name == "local":  # the Compose file is of this stack, under whatever name Compose was given
+        project = os.environ.get("COMPOSE_PROJECT_NAME") or project
     servers = containers_of(project, stores.POSTGRES)
     if not servers:
-        raise stack.StackError(f"No container of {stores.POSTGRES} is there; `make up STACK={name}` starts it.")
+        raise stack.StackError(
+            f"No container of {stores.POSTGRES} is there; `make up STACK={name}` or `docker compose up` starts it."
+        )
     user = whole.databases[0].user
     where = [
-        *("--database", f"postgresql://{user}@/{user}", "--through", f"docker exec --interactive {servers[0]}"),
+        *(
+            "--database",
+            f"postgresql://{user}@/{user}",
+            "--through",
+            f"docker exec --interactive {servers[0]} {_LOGIN}",
+        ),
         *("--artefacts", f"s3://{stores.bucket_name(whole, 'artefacts')}"),
         *("--endpoint", "http://localhost:9000", "--credentials", str(credentials)),
     ]

@@ -69,7 +69,12 @@ def places_in(settings: Settings, options: argparse.Namespace, database: Copyabl
         FilePlace(name=ARTEFACTS, home=artefacts, state=_source(artefacts, "--artefacts", options)),
         FilePlace(name=STATE, home=settings.state_uri, state=_source(settings.state_uri, "STATE_URI", options)),
     ]
-    return places + [_folder(text) for text in options.folder]
+    return places + folders_in(options)
+
+
+def folders_in(options: argparse.Namespace) -> list[FilePlace]:
+    """The folders and files that the options name besides."""
+    return [_folder(text) for text in options.folder]
 
 
 def _folder(text: str) -> FilePlace:

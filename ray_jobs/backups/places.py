@@ -114,7 +114,8 @@ def put_back(store: BackupStore, place: FilePlace, part: SavedPart) -> tuple[int
     What is there already with the same content stays, so that a second run only does the rest.
     """
     if place.private:
-        Path(place.state.base).mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(place.state.base).mkdir(parents=True, exist_ok=True)
+        Path(place.state.base).chmod(0o700)
     there = {place.path_of(info): info for info in place.listing()}
     written = 0
     with ThreadPoolExecutor(_AT_ONCE) as pool, Progress(place.name, unit="file", total=len(part.files)) as progress:

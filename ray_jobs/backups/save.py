@@ -32,7 +32,7 @@ def save(
         If anything cannot be copied, or Production changes so often that no moment is found.
     """
     for place in places:
-        if place.is_local and store.is_below(place.state.base):
+        if place.is_local and not place.only and store.is_below(place.state.base):
             raise BackupError(f"{store.shown} lies in {place.home}, which is backed up; name a folder elsewhere")
     parts, records = list[SavedPart](), _records(places)
     if database and database.exists():

@@ -39,11 +39,23 @@ def test_in_docker_the_database_is_reached_through_its_container(typed: Path, tm
     assert backups.backup("local", "../backups", "7", tmp_path) == 0
     words = typed.read_text().split()
     assert words[:6] == ["s3://hm-mlflow-state", "-m", "ray_jobs.backup", "--to", "../backups", "--keep"]
-    assert "--database postgresql://mlflow@/mlflow --through docker exec --interactive hm-mlflow-postgres-1" in (
-        typed.read_text()
-    )
+    told = typed.read_text()
+    assert "--database postgresql://mlflow@/mlflow --through docker exec --interactive hm-mlflow-postgres-1 sh" in told
     assert f"--endpoint http://localhost:9000 --credentials {tmp_path}/object-store-credentials" in typed.read_text()
     assert {f"stack={stack.STATE}", f"secrets={tmp_path}", f"settings={ROOT / 'Pulumi.local.yaml'}"} <= set(words)
+
+
+def test_with_compose_the_project_has_the_name_that_compose_was_given(
+    typed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "bin" / "docker").write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\necho a-container\n')
+    for given, project in {"": "hm-mlflow", "xrays": "xrays"}.items():
+        monkeypatch.setenv("COMPOSE_PROJECT_NAME", given)
+        assert backups.backup("local", "../backups", "", tmp_path) == 0
+        assert f"name=^{project}-postgres(" in (tmp_path / "asked").read_text()
+        assert "s3://hm-mlflow-artefacts" in typed.read_text()
+    assert backups.backup("mine", "../backups", "", tmp_path) == 0
+    assert "name=^hm-mlflow-mine-postgres(" in (tmp_path / "asked").read_text()
 
 
 def test_a_restore_leaves_the_stack_s_own_state_alone_unless_it_is_asked_for(typed: Path, tmp_path: Path):

@@ -1,5 +1,6 @@
 """Everything is destroyed and comes back from a backup: the same Production, the same answers, the same history."""
 
+import argparse
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.secrets import write_files
+from ray_jobs.backups.command import folders_in
 from ray_jobs.backups.restore import restore
 from ray_jobs.backups.save import save
 from ray_jobs.backups.saved import BackupError
@@ -191,6 +194,24 @@ def test_a_broken_database_is_put_aside_and_replaced(settings, promoted, store, 
     forget_connections()
     assert [change.to_version for change in history(settings)] == [1]
     assert len(list(tmp_path.glob("mlflow.db.broken-*"))) == 1
+
+
+def test_a_folder_of_secrets_comes_back_for_its_owner_alone(store, tmp_path):
+    """Beside one file that counts, in whose folder the backups may lie."""
+    options = argparse.Namespace(folder=[f"secrets={tmp_path / 'secrets'}", f"settings={tmp_path / 'Pulumi.x.yaml'}"])
+    (tmp_path / "Pulumi.x.yaml").write_text("settings")
+    write_files(tmp_path / "secrets", ("ray-token",))
+    token = (tmp_path / "secrets" / "ray-token").read_text()
+    saved = save(store, database=None, places=folders_in(options))
+    shutil.rmtree(tmp_path / "secrets")
+    (tmp_path / "Pulumi.x.yaml").unlink()
+
+    restore(store, name=saved.name, only=(), database=None, places=folders_in(options))
+
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "secrets", tmp_path / "secrets" / "ray-token")]
+    assert modes == [0o700, 0o444]
+    assert (tmp_path / "secrets" / "ray-token").read_text() == token
+    assert (tmp_path / "Pulumi.x.yaml").read_text() == "settings"
 
 
 def test_a_store_inside_what_is_backed_up_is_refused(settings, artefacts):
