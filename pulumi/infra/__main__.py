@@ -24,12 +24,15 @@ from infra.topology import on_aws, project_of, topology
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 BILLS = ROOT / ".local" / "sbom"
+# Compose has no settings but variables; where this one is empty, no traces are sent.
+_TRACES = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
 
 
 def compose_text() -> str:
     """The Compose file of the topology as it is."""
-    return _HEADER + yaml.safe_dump(compose(topology(dashboards=True, retrain="weekly")), sort_keys=False, width=110)
+    whole = topology(dashboards=True, retrain="weekly", traces=_TRACES)
+    return _HEADER + yaml.safe_dump(compose(whole), sort_keys=False, width=110)
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def _mlflow(options: Options) -> Service:
         },
         secrets=files(*secrets.values()),
         ports=(Port(name="http", number=5000, public=True),),
-        health=HealthCheck(port=5000, path="/health"),
+        health=HealthCheck(port=5000, path="/health", start_period=180),  # at first it makes its tables
         buckets=("artefacts",),
         databases=("database",),
         reached_by=("ray-head", "ray-worker", "webapp", "jupyter"),
@@ -230,6 +230,7 @@ def _jupyter(options: Options) -> Service:
             **environment,
             "RAY_ADDRESS": Ref("ray-head", "url"),
             "WEBAPP_URI": Ref("webapp", "url"),
+            "MLFLOW_PAGE_URL": Ref("mlflow", "page"),
             **paths(own),
             **from_files({"JUPYTER_TOKEN": "jupyter-token"}),
         },

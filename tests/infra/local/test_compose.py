@@ -28,6 +28,15 @@ def test_the_committed_file_is_what_the_topology_gives():
     assert COMPOSE_FILE.read_text() == compose_text()
 
 
+def test_whoever_loads_models_sends_traces_where_the_variable_says_and_none_without_it():
+    told = {
+        name: service["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        for name, service in SERVICES.items()
+        if "OTEL_EXPORTER_OTLP_ENDPOINT" in service.get("environment", {})
+    }
+    assert told == dict.fromkeys(("ray-head", "ray-worker", "webapp", "jupyter"), "${OTEL_EXPORTER_OTLP_ENDPOINT:-}")
+
+
 def test_the_file_says_first_where_it_comes_from_and_how_to_make_it():
     assert COMPOSE_FILE.read_text().splitlines()[0].endswith("by `make compose`; change that, not this.")
 

@@ -146,6 +146,7 @@ def test_its_profile_trains_on_the_cluster_and_asks_the_page_by_names_of_the_zon
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": "/run/secrets/ray-token",
         "WEBAPP_URI": "http://app.hm-mlflow.internal:8080",
+        "MLFLOW_PAGE_URL": "https://mlflow.hm-mlflow.internal",
         "DATA_URI": f"s3://hm-mlflow-data-{ACCOUNT}-us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         **(account if login else {}),
