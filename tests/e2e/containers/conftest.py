@@ -26,7 +26,7 @@ def stack() -> Iterator[whole.Compose | whole.Pulumi]:
     made.up()
     yield made
     made.down(keep_data=False)
-    left = whole.containers() + whole.run("docker", "volume", "ls", "-q", "-f", f"name=^{whole.PROJECT}").stdout.split()
+    left = whole.containers() + whole.volumes()
     assert not left, f"{made.name} left {left}"
 
 

@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Compose:
 
     name = "Compose"
     upload = ("make", "upload", "STACK=local")
+    # The Compose file is of the stack `local`, and only the project's name is the test's.
+    of_it = ("STACK=local", f"COMPOSE_PROJECT_NAME={PROJECT}")
 
     def up(self, *, workers: int = 1) -> str:
         run("make", "secrets")
@@ -51,6 +54,17 @@ class Compose:
 
     def down(self, *, keep_data: bool) -> None:
         run(*COMPOSE, "down", *(() if keep_data else ("--volumes",)))
+
+    @contextmanager
+    def with_optional(self, service: str) -> Iterator[None]:
+        """The stack with one of its optional services, healthy, for as long as the block runs."""
+        compose = (*COMPOSE, "--profile", service)
+        try:
+            run(*compose, "up", "--build", "--detach", "--wait", service)
+            yield
+        finally:
+            run(*compose, "rm", "--stop", "--force", service)
+            run("docker", "volume", "rm", "--force", f"{PROJECT}_{service}")  # a volume outlives its service
 
     def outputs(self) -> str:
         return run(*COMPOSE, "ps", "--all").stdout  # Compose tells no more of a stack
@@ -64,6 +78,7 @@ class Pulumi:
 
     name = "Pulumi"
     upload = ("make", "upload", f"STACK={NAME}")
+    of_it = (f"STACK={NAME}",)
     _passphrase: Mapping[str, str] = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(ROOT / ".local" / "pulumi" / "passphrase")}
 
     def up(self, *, workers: int = 1) -> str:
@@ -79,6 +94,18 @@ class Pulumi:
 
     def configure(self, key: str, value: str) -> None:
         run("pulumi", "config", "set", key, value, "--stack", NAME, **self._passphrase)
+
+    @contextmanager
+    def with_optional(self, service: str) -> Iterator[None]:
+        """The stack with one of its optional services, healthy, for as long as the block runs."""
+        self.configure(service, "true")
+        try:
+            run("make", "up", f"STACK={NAME}", seconds=1800)
+            yield
+        finally:
+            self.configure(service, "false")
+            run("make", "up", f"STACK={NAME}")
+            run("docker", "volume", "rm", "--force", f"{PROJECT}-{service}")
 
     def outputs(self) -> str:
         """Everything that the stack tells, even what Pulumi would hide."""
@@ -118,6 +145,11 @@ def containers() -> list[str]:
     """The names of the stack's containers, ended ones too."""
     form = "{{.Names}}"
     return sorted(run("docker", "ps", "--all", "--filter", f"name=^{PROJECT}-", "--format", form).stdout.split())
+
+
+def volumes() -> list[str]:
+    """The names of the stack's volumes."""
+    return sorted(run("docker", "volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}").stdout.split())
 
 
 def healthy(container: str) -> bool:

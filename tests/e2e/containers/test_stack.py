@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -14,10 +15,14 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from registry.promotion import history
 from registry.settings import Settings
 from registry.versions import version_of
 from serve.lifecycle.refusals import SHED
+from tests.collector import above, attributes
+from tests.e2e.containers.collector import ENDPOINT, collecting_beside, received
 from tests.e2e.containers.conftest import APP, Load
+from tests.e2e.containers.notebook import executed, token_of
 from tests.e2e.containers.stack import (
     PROJECT,
     SECRETS,
@@ -29,6 +34,7 @@ from tests.e2e.containers.stack import (
     inspect,
     kill_main_process,
     run,
+    volumes,
     wait_for,
 )
 from tests.infra.support.layers import found_in
@@ -42,9 +48,12 @@ RAY = str(Path(sys.executable).parent / "ray")
 JOBS = "http://localhost:8265"
 
 
-def submit(*command: str) -> str:
+def submit(*command: str, **variables: str) -> str:
     """Run a job on the cluster to its end, as a person would; gives what it printed."""
-    return run(RAY, "job", "submit", "--address", JOBS, "--", *command, **TOKEN).stdout
+    environment = json.dumps({"env_vars": variables})
+    return run(
+        *(RAY, "job", "submit", "--address", JOBS, "--runtime-env-json", environment, "--", *command), **TOKEN
+    ).stdout
 
 
 def served_version() -> int | None:
@@ -179,6 +188,48 @@ def test_an_upload_goes_on_where_it_stopped(stack):
 
 
 @pytest.fixture
+def answering(stack, load: Load) -> int:
+    """The version that the page answers with, beside X-rays in the bucket, whichever test comes first."""
+    if not object_store().list_objects_v2(Bucket=bucket(stack, "data"))["KeyCount"]:
+        run(*stack.upload, f"DATA={FIRST}")
+    if load.ask().status != 200:
+        submit("python", "-m", "ray_jobs.train")
+    return wait_for(lambda: load.ask().version, "an answer")
+
+
+def test_the_notebook_of_the_stack_ends_with_an_answer_of_its_page(stack, answering: int):
+    with stack.with_optional("jupyter"):
+        jupyter = stack.container("jupyter")
+        contents = "http://localhost:8888/api/contents/notebooks/train.ipynb"
+        assert httpx.get(contents).status_code == 403
+        token = {"Authorization": f"token {token_of(jupyter)}"}
+        assert httpx.get(contents, headers=token).json()["type"] == "notebook"
+        shown = executed(jupyter)
+
+    told = "\n".join(shown)
+    assert f"X-rays: s3://{bucket(stack, 'data')}" in told
+    assert f"in Production: pneumonia version {answering}" in told
+    assert "MLflow: http://localhost:5000/#/" in told
+    assert "No evidence" not in told
+    assert re.search(r"labelled (NORMAL|PNEUMONIA):\n  label: (NORMAL|PNEUMONIA)\n", shown[-1]), shown[-1]
+    assert re.search(rf"model: .*'version': {answering}\b", shown[-1])
+
+
+def test_a_task_on_a_worker_tells_a_collector_of_its_part_of_the_job_s_trace(stack, answering: int, tmp_path: Path):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    with collecting_beside(stack.container("ray-head")) as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "TRACEPARENT": f"00-{trace}-b7ad6b7169203331-01"}
+        submit(
+            *("python", "-m", "ray_jobs.predict", "--data", "synthetic:40", "--out", "/tmp/scores.parquet"), **variables
+        )
+        spans = received(collector, tmp_path).of(trace)
+
+    batch = spans["predict a batch"]
+    assert above(batch, spans) == ["predict", "ray_jobs.predict"]
+    assert attributes(batch)["host.name"] == inspect(stack.container("ray-worker"))["Config"]["Hostname"]
+
+
+@pytest.fixture
 def extracted(stack) -> None:
     """The features of all uploaded X-rays, whichever test comes first."""
     run(*stack.upload, f"DATA={SECOND}")
@@ -286,6 +337,33 @@ def test_data_survive_a_restart_and_down_and_up(stack, load: Load):
     assert production_of_the_registry() == promoted
     assert len(object_store().list_objects_v2(Bucket=bucket(stack, "data"))["Contents"]) == count
     wait_for(lambda: load.ask().version == promoted, "an answer by the version that was in Production")
+
+
+@pytest.mark.long
+def test_what_was_backed_up_comes_back_after_all_data_are_destroyed(
+    stack, load: Load, registry: Settings, answering: int, tmp_path: Path
+):
+    before, told = history(registry), answer(load)
+    run("make", "backup", f"TO={tmp_path / 'backups'}", *stack.of_it)
+
+    stack.down(keep_data=False)
+    assert volumes() == []
+    stack.up()
+    assert load.ask().status == 503, "nothing is left of it"
+    done = run("make", "restore", f"FROM={tmp_path / 'backups'}", *stack.of_it)
+
+    assert "restored " in done.stdout
+    assert production_of_the_registry() == answering
+    wait_for(lambda: load.ask().version == answering, "an answer by the version that was in Production")
+    assert answer(load) == told
+    assert history(registry) == before
+    assert "are whole and the same in MLflow and in STATE_URI" in submit("python", "-m", "ray_jobs.history", "--verify")
+
+
+def answer(load: Load) -> dict[str, object]:
+    """What the page says of a picture, but for the request's own number."""
+    found = httpx.post(f"{APP}/predict", content=load.image, headers={"content-type": "image/png"}, timeout=60).json()
+    return {name: found[name] for name in ("label", "probability", "threshold", "model")}
 
 
 @pytest.mark.long
