@@ -70,12 +70,8 @@ def _whole(name: str, secrets: Path) -> tuple[list[str], dict[str, str]]:
         )
     user = whole.databases[0].user
     where = [
-        *(
-            "--database",
-            f"postgresql://{user}@/{user}",
-            "--through",
-            f"docker exec --interactive {servers[0]} {_LOGIN}",
-        ),
+        *("--database", f"postgresql://{user}@/{user}"),
+        *("--through", f"docker exec --interactive {servers[0]} {_LOGIN}"),
         *("--artefacts", f"s3://{stores.bucket_name(whole, 'artefacts')}"),
         *("--endpoint", "http://localhost:9000", "--credentials", str(credentials)),
     ]
