@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.others.model import IDLE
-from registry.answer import ExaminedImage, ScoredImage
-from registry.bundle import Bundle
+from registry.model.answer import ExaminedImage, ScoredImage
+from registry.model.bundle import Bundle
 from serve.app import Webapp
 
 # The same for `mlflow models serve`, which takes no hook but any model.

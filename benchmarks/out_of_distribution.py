@@ -32,7 +32,7 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import FeatureTable, Sides
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate, decision
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 from registry.settings import load_settings
 from serve.inference.explain import explain
 from serve.inference.overlay import overlay

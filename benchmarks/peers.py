@@ -29,9 +29,9 @@ from benchmarks.environments import ENVIRONMENTS, NotInstalledError, python_of, 
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
 from benchmarks.others.model import DIGEST_VARIABLE, FOLDER_VARIABLE
 from benchmarks.report import processor_s
-from registry.production import production, required_production
+from registry.model.versions import fetch
+from registry.production.current import production, required_production
 from registry.settings import ROOT, Settings, load_settings
-from registry.versions import fetch
 from serve.__main__ import end_session
 from tests.serve.support.waiting import until
 

@@ -32,7 +32,7 @@ from benchmarks.report import machine, verdict
 from features.extract import extract
 from features.reading.errors import ImageError
 from ray_jobs.dataset.synthetic import chest_picture
-from registry.bundle import read_bundle
+from registry.model.bundle import read_bundle
 from registry.settings import ROOT, Settings
 from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry

@@ -3,8 +3,8 @@
 import argparse
 
 from ray_jobs.runtime.cli import run_job
-from registry.approval import WaitingVersion, candidates
-from registry.production import production
+from registry.production.approval import WaitingVersion, candidates
+from registry.production.current import production
 from registry.settings import Settings
 
 

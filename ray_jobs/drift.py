@@ -20,13 +20,13 @@ from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, agreemen
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from ray_jobs.tracking.runs import experiment_of
-from registry.feedback import read_feedback
-from registry.predictions import matrix, read
-from registry.production import required_production
-from registry.reach import reach_s3
+from registry.model.versions import ModelVersion, card_of, client, fetch
+from registry.process.reach import reach_s3
+from registry.production.current import required_production
+from registry.records.feedback import read_feedback
+from registry.records.predictions import matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, card_of, client, fetch
 
 if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
     from matplotlib.figure import Figure

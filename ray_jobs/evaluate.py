@@ -22,9 +22,9 @@ from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.tracking.labelled import LabelledXrays, labelled_xrays
 from ray_jobs.tracking.runs import parent_run
-from registry.production import required_production
+from registry.model.versions import ModelVersion, version_of
+from registry.production.current import required_production
 from registry.settings import Settings
-from registry.versions import ModelVersion, version_of
 
 MISSED = 4
 LEAST = (10, 5)  # X-rays and patients of each class

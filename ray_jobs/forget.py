@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.progress import write_line
-from registry.forgetting import Forgotten, forget_before, forget_prediction
-from registry.prediction_ids import parse_id
-from registry.predictions import FILE_SPAN
+from registry.records.forgetting import Forgotten, forget_before, forget_prediction
+from registry.records.prediction_ids import parse_id
+from registry.records.predictions import FILE_SPAN
 from registry.settings import Settings
 from registry.state import open_state
 

@@ -5,10 +5,10 @@ import argparse
 from ray_jobs.runtime.cli import run_job
 from registry.addresses import shown
 from registry.errors import HistoryError
-from registry.guard import moved
-from registry.history import History
-from registry.journal import Journal
-from registry.production import explain_problems
+from registry.production.current import explain_problems
+from registry.production.guard import moved
+from registry.production.history import History
+from registry.production.journal import Journal
 from registry.settings import Settings
 
 

@@ -30,14 +30,14 @@ from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
-from registry.answer import ScoredImage
-from registry.bundle import Bundle
 from registry.errors import UsageError
-from registry.production import required_production
+from registry.model.answer import ScoredImage
+from registry.model.bundle import Bundle
+from registry.model.structured_report import NoReportError, Reported, reference_of, structured_report
+from registry.model.versions import fetch, version_of
+from registry.production.current import required_production
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.structured_report import NoReportError, Reported, reference_of, structured_report
-from registry.versions import fetch, version_of
 
 BATCH = 64
 ABSTAINED = "the answer would be near the threshold, and ABSTAIN is near-threshold; let a person read the X-ray"

@@ -12,11 +12,11 @@ from pathlib import Path
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.tracking.rollout_watch import counts_of, roll_out, stop_rollout
 from ray_jobs.tracking.traffic import bring_into_traffic
-from registry.approval import promote_by_hand
 from registry.errors import UsageError
-from registry.rollout import log_counts, running_rollout
+from registry.model.versions import ModelVersion, fetch, version_of
+from registry.production.approval import promote_by_hand
+from registry.production.rollout import log_counts, running_rollout
 from registry.settings import Settings
-from registry.versions import ModelVersion, fetch, version_of
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = timedelta(days=90)

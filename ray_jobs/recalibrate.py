@@ -26,14 +26,14 @@ from ray_jobs.tracking.reference import NoReferenceError, keep_scores, load_refe
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from ray_jobs.tracking.site import FEEDBACK, Site, labels_of_data, labels_of_feedback
 from ray_jobs.tracking.traffic import bring_into_traffic
-from registry.approval import Passed, wait_for_approval
-from registry.bundle import write_bundle
 from registry.errors import ArtefactError, UsageError
-from registry.production import production, required_production
-from registry.promotion import promote
+from registry.model.bundle import write_bundle
+from registry.model.versions import ModelVersion, fetch, register, tags_of, version_of_run
+from registry.production.approval import Passed, wait_for_approval
+from registry.production.current import production, required_production
+from registry.production.promotion import promote
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import ModelVersion, fetch, register, tags_of, version_of_run
 
 NOTHING_GAINED = 4
 

@@ -21,10 +21,10 @@ from ray_jobs.tracking.runs import experiment_of
 from ray_jobs.tracking.traffic import bring_into_traffic
 from ray_jobs.train import summary, train
 from registry.errors import FixableError
-from registry.production import production
+from registry.model.versions import ModelVersion, client
+from registry.production.current import production
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import ModelVersion, client
 
 LOOK_BACK_DAYS = 7.0
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.traffic import wait_for_traffic
-from registry.production import required_production
-from registry.promotion import rollback
+from registry.model.versions import fetch
+from registry.production.current import required_production
+from registry.production.promotion import rollback
 from registry.settings import Settings
-from registry.versions import fetch
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ray_jobs.runtime.cli import positive, run_job
 from registry.errors import UsageError
+from registry.model.signing import SIGNATURE_TAG, sign
+from registry.model.versions import fetch, set_tags, version_of
 from registry.settings import Settings
-from registry.signing import SIGNATURE_TAG, sign
-from registry.versions import fetch, set_tags, version_of
 
 
 def main() -> None:

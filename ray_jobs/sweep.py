@@ -21,7 +21,7 @@ from ray_jobs.runtime.patience import wait
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
 from ray_jobs.tracking.runs import ParentRun, parent_run
-from registry.bundle import FORMAT
+from registry.model.bundle import FORMAT
 from registry.settings import Settings
 from registry.state import State
 

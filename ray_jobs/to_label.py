@@ -20,14 +20,14 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.progress import Progress
-from registry.bundle import Bundle
 from registry.errors import UsageError
-from registry.feedback import read_feedback
-from registry.predictions import matrix, read
-from registry.production import required_production
+from registry.model.bundle import Bundle
+from registry.model.versions import ModelVersion, fetch
+from registry.production.current import required_production
+from registry.records.feedback import read_feedback
+from registry.records.predictions import matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, fetch
 
 MOST, DAYS = 100, 30.0
 SCHEMA = pa.schema(

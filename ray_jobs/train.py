@@ -35,11 +35,11 @@ from ray_jobs.tracking.measure import measure
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from ray_jobs.tracking.traffic import bring_into_traffic
-from registry.bundle import write_bundle
-from registry.out_of_distribution import OutOfDistributionDetector
+from registry.model.bundle import write_bundle
+from registry.model.out_of_distribution import OutOfDistributionDetector
+from registry.model.versions import ModelVersion, register, version_of_run
+from registry.process.traces import span
 from registry.settings import Settings
-from registry.traces import span
-from registry.versions import ModelVersion, register, version_of_run
 
 GOLDEN_IMAGES = 4
 

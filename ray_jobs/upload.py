@@ -10,7 +10,7 @@ from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.progress import Progress, write_line
-from registry.reach import reach_s3
+from registry.process.reach import reach_s3
 from registry.settings import Settings
 
 _THREADS = 8

@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from registry.raw_lines import pass_on
+from registry.process.raw_lines import pass_on
 from registry.settings import SettingsError, load_settings
 from serve.logs import chosen
 

@@ -12,8 +12,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 
+from registry.model.structured_report import MEDIA_TYPE as MEDIA_TYPE_DICOM
 from registry.settings import Settings
-from registry.structured_report import MEDIA_TYPE as MEDIA_TYPE_DICOM
 from serve.http import problems
 from serve.http.access import AccessLog
 from serve.http.draining import Draining

@@ -14,9 +14,9 @@ from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
+from registry.model.verified_cache import cache_folder
 from registry.settings import Settings
 from registry.state import open_state
-from registry.verified_cache import cache_folder
 from serve.api import create_app
 from serve.http.hosts import allowed_hosts
 from serve.http.keys import Keys

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from registry.log_lines import Format, formatter, take_the_log
+from registry.process.log_lines import Format, formatter, take_the_log
 
 ACCESS = "serve.http.access"
 _MOST_WAITING = 10_000

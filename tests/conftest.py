@@ -23,10 +23,10 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import folds
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
-from registry.bundle import write_bundle
-from registry.out_of_distribution import OutOfDistributionDetector
+from registry.model.bundle import write_bundle
+from registry.model.out_of_distribution import OutOfDistributionDetector
+from registry.model.versions import client
 from registry.settings import ROOT, Settings
-from registry.versions import client
 
 # Rooms whose tests start Ray: each room's stay in one process, one after another, because several of Ray that start at
 # once on a small machine take longer than Ray gives itself.

@@ -23,8 +23,8 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
 from ray_jobs.sweep import training_key
 from ray_jobs.train import golden_images
-from registry.bundle import digest_of, read_bundle, write_bundle
-from registry.estimator import probability
+from registry.model.bundle import digest_of, read_bundle, write_bundle
+from registry.model.estimator import probability
 from registry.settings import Settings
 from serve.inference.explain import explain
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from mlflow.exceptions import MlflowException
 
-from registry.history import Change
-from registry.production import production
-from registry.promotion import history, promote
-from registry.reach import UnreachableError
+from registry.model.versions import ModelVersion
+from registry.process.reach import UnreachableError
+from registry.production.current import production
+from registry.production.history import Change
+from registry.production.promotion import history, promote
 from registry.settings import Settings
-from registry.versions import ModelVersion
 
 
 @dataclass

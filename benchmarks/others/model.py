@@ -19,7 +19,7 @@ def scorer() -> Score:
         return lambda image: IDLE  # noqa: ARG005
     import cv2
 
-    from registry import bundle as bundles
+    from registry.model import bundle as bundles
 
     cv2.setNumThreads(1)  # as in ours
     # Under Triton, NumPy is an older one than the version was made with, for which the version would be refused. That

@@ -14,7 +14,7 @@ from ray_jobs.backups.saved import ARTEFACTS, STATE
 from ray_jobs.backups.store import BackupStore
 from registry.addresses import local_path
 from registry.errors import UsageError
-from registry.reach import reach_s3
+from registry.process.reach import reach_s3
 from registry.settings import Settings
 from registry.state import State, open_state
 

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ray_jobs.dataset.entry import Entry, hidden
 from ray_jobs.dataset.errors import DatasetError, EntryError, SourceError
-from registry.reach import reach_s3
+from registry.process.reach import reach_s3
 from registry.settings import SettingsError
 
 _EXAMPLE = "s3://hm-mlflow-data/chest-xray/train"

@@ -23,7 +23,7 @@ from ray_jobs.feature_table.cache import load_shard
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
-from registry.out_of_distribution import OutOfDistributionDetector
+from registry.model.out_of_distribution import OutOfDistributionDetector
 from registry.state import State
 
 _SCHEMA = pa.schema(

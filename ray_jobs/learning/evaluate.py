@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from registry.model_card import XRAYS
+from registry.model.model_card import XRAYS
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

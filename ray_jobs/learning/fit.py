@@ -16,7 +16,7 @@ from ray_jobs.learning.abstention import unsure_band
 from ray_jobs.learning.evaluate import best_threshold
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import Trial, smallest_fold
-from registry.threads import one_thread
+from registry.process.threads import one_thread
 
 MOST_MISSED = 0.05
 

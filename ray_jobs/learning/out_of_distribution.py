@@ -10,8 +10,8 @@ from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
 from ray_jobs.learning.table import Rows
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
-from registry.out_of_distribution import OutOfDistributionDetector
-from registry.threads import one_thread
+from registry.model.out_of_distribution import OutOfDistributionDetector
+from registry.process.threads import one_thread
 
 COMPONENTS = 64
 DOUBTFUL, REFUSED = 0.975, 0.995  # of unseen training patients, those who lie nearer

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ray_jobs.learning.evaluate import CONFIDENCE, Estimate, patient_weights
-from registry.threads import one_thread
+from registry.process.threads import one_thread
 
 LEAST = 30  # X-rays of each class; with fewer the interval of what is gained is as wide as the gain
 FOLDS, REPEATS = 5, 20

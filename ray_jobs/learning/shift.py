@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.preprocessing import StandardScaler
 
-from registry.threads import one_thread
+from registry.process.threads import one_thread
 
 BINS = 10
 SIGNIFICANT = 0.01

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
 from ray_jobs.learning.search_space import Candidate
-from registry.threads import one_thread
+from registry.process.threads import one_thread
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 

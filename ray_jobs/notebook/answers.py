@@ -17,9 +17,9 @@ from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.notebook.pictures import listed, show
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.tracking.webapp import NotAskableError, WebappClient
-from registry.bundle import POSITIVE, Bundle
+from registry.model.bundle import POSITIVE, Bundle
+from registry.model.versions import ModelVersion
 from registry.settings import Settings
-from registry.versions import ModelVersion
 
 _THREADS = 4
 _NO_ANSWER = "no answer"

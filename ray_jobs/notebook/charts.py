@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from ray_jobs.learning.gate import FLOORS
 from registry.errors import NoSuchVersionError
-from registry.model_card import XRAYS
+from registry.model.model_card import XRAYS
+from registry.model.versions import ModelVersion, client, tags_of, version_of
 from registry.settings import Settings
-from registry.versions import ModelVersion, client, tags_of, version_of
 
 _METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier", "calibration_error")
 _OF_GATE = {"held_out": "held-out", "held_out_shifted": "shifted"}  # as the gate names the same evaluations

@@ -12,13 +12,13 @@ import ray
 
 from ray_jobs.runtime.cluster import cause_of, reach_cluster
 from registry.errors import FixableError
-from registry.log_lines import formatter, is_json, take_the_log
-from registry.raw_lines import take_standard_error
-from registry.reach import reach_s3, reach_tracking
+from registry.model.signing import try_keys
+from registry.process.log_lines import formatter, is_json, take_the_log
+from registry.process.raw_lines import take_standard_error
+from registry.process.reach import reach_s3, reach_tracking
+from registry.process.traces import traced
 from registry.settings import Settings, load_settings
-from registry.signing import try_keys
 from registry.state import open_state
-from registry.traces import traced
 
 Use = Literal["tracking", "ray", "state", "state to write"]
 
@@ -90,7 +90,7 @@ def _stop(message: str, *, code: int) -> NoReturn:
 
 def _is_of_a_store(error: Exception) -> bool:
     """Whether MLflow raised an error, or one of the libraries below it."""
-    from registry.store import STORE_ERRORS  # noqa: PLC0415  it imports MLflow, which takes seconds
+    from registry.model.store import STORE_ERRORS  # noqa: PLC0415  it imports MLflow, which takes seconds
 
     return isinstance(error, STORE_ERRORS)
 

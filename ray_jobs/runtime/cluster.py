@@ -14,9 +14,9 @@ from ray.exceptions import RayTaskError
 
 from ray_jobs.runtime.progress import write_line
 from registry.errors import FixableError
-from registry.log_lines import take_from_libraries
-from registry.private_ray import keep_private, start_private, with_own_agent_port
-from registry.reach import reach_ray
+from registry.process.log_lines import take_from_libraries
+from registry.process.private_ray import keep_private, start_private, with_own_agent_port
+from registry.process.reach import reach_ray
 from registry.settings import Settings, SettingsError
 from registry.state import local_folder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from registry.log_lines import is_json
-from registry.traces import span
+from registry.process.log_lines import is_json
+from registry.process.traces import span
 
 log = logging.getLogger("ray_jobs")
 

@@ -9,10 +9,10 @@ import time
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from registry.errors import FixableError
-from registry.identity import SUBMITTER, person
-from registry.reach import reach_jobs_api
+from registry.process.identity import SUBMITTER, person
+from registry.process.reach import reach_jobs_api
+from registry.process.traces import for_child, traced
 from registry.settings import ROOT, Settings
-from registry.traces import for_child, traced
 
 _POLL_S = 1.0
 # A head that has just started takes no jobs for some seconds, although its jobs API answers.

@@ -5,7 +5,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import ray
 
-from registry.traces import continued, for_worker
+from registry.process.traces import continued, for_worker
 
 P = ParamSpec("P")
 T = TypeVar("T")

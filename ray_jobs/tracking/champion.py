@@ -14,10 +14,10 @@ from ray_jobs.learning.table import Rows, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.lineage import Lineage, lineage_of, recorded_auc
 from ray_jobs.tracking.reference import JudgedReference, NoReferenceError, load_reference
-from registry.bundle import Bundle
 from registry.errors import ArtefactError
-from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion, fetch
+from registry.model.bundle import Bundle
+from registry.model.verified_cache import VerifiedCache, cache_folder
+from registry.model.versions import ModelVersion, fetch
 
 SAME_DATA = 0.5
 

@@ -14,13 +14,13 @@ from ray_jobs.learning.gate import Footprint, GateDecision, decide
 from ray_jobs.learning.table import Rows, Sides
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
-from registry.approval import Passed, wait_for_approval
-from registry.bundle import Bundle
 from registry.errors import ProductionMovedError
-from registry.production import production
-from registry.promotion import history, promote
+from registry.model.bundle import Bundle
+from registry.model.versions import ModelVersion, fetch, set_tags
+from registry.production.approval import Passed, wait_for_approval
+from registry.production.current import production
+from registry.production.promotion import history, promote
 from registry.settings import Settings
-from registry.versions import ModelVersion, fetch, set_tags
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from ray_jobs.feature_table.stored import named_rows
 from ray_jobs.learning.table import Rows
 from ray_jobs.tracking.lineage import Lineage, lineage_of
 from ray_jobs.tracking.reference import NoReferenceError, load_reference
-from registry.bundle import POSITIVE, Bundle
+from registry.model.bundle import POSITIVE, Bundle
+from registry.model.versions import ModelVersion, fetch
 from registry.settings import Settings
 from registry.state import State
-from registry.versions import ModelVersion, fetch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,8 +6,8 @@ from mlflow.exceptions import MlflowException
 
 from ray_jobs.dataset.sources import Kind, kind_of
 from ray_jobs.feature_table.prepare import Prepared
+from registry.model.versions import ModelVersion, client, tags_of
 from registry.settings import Settings
-from registry.versions import ModelVersion, client, tags_of
 
 REFERENCE_TAG = "reference"
 

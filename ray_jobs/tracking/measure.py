@@ -17,8 +17,8 @@ from ray_jobs.learning.fit import Fitted
 from ray_jobs.learning.out_of_distribution import DetectionRates, detection_rates
 from ray_jobs.learning.table import Sides
 from ray_jobs.tracking.runs import ParentRun
-from registry.estimator import probability
-from registry.out_of_distribution import OutOfDistributionDetector
+from registry.model.estimator import probability
+from registry.model.out_of_distribution import OutOfDistributionDetector
 
 
 @dataclass(frozen=True, kw_only=True)

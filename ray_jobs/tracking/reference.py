@@ -15,9 +15,9 @@ from features.spec import FeatureSpec
 from ray_jobs.learning.table import Rows
 from ray_jobs.tracking.lineage import lineage_of
 from registry.errors import FixableError
+from registry.model.versions import ModelVersion, client
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.versions import ModelVersion, client
 
 ROWS = 10_000
 _OLD_PATH = "reference/held_out.parquet"

@@ -11,14 +11,14 @@ from mlflow.exceptions import MlflowException
 
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.webapp import NotAskableError, WebappClient
-from registry.canary_rule import reason_to_take_back
 from registry.errors import FixableError, PromotionError
-from registry.history import Change
-from registry.rollout import begin_rollout, end_rollout, ending_of, is_over, log_counts, running_rollout
-from registry.rollout_counts import RolloutCounts, read_counts
+from registry.model.versions import ModelVersion
+from registry.production.canary_rule import reason_to_take_back
+from registry.production.history import Change
+from registry.production.rollout import begin_rollout, end_rollout, ending_of, is_over, log_counts, running_rollout
+from registry.production.rollout_counts import RolloutCounts, read_counts
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import ModelVersion
 
 LOOK_S = 5.0
 _TELL_S = 60.0

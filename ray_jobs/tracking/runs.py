@@ -18,10 +18,10 @@ from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.progress import write_line
 from registry.addresses import database_file, shown
+from registry.model.store import StoreError
+from registry.model.versions import client
+from registry.process.traces import note, trace_id
 from registry.settings import ROOT, Settings
-from registry.store import StoreError
-from registry.traces import note, trace_id
-from registry.versions import client
 
 if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
     from matplotlib.figure import Figure

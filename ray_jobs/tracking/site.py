@@ -12,12 +12,12 @@ from ray_jobs.dataset.sources import kind_of
 from ray_jobs.learning.recalibrate import LEAST
 from ray_jobs.tracking.labelled import labelled_xrays, trained_on
 from ray_jobs.tracking.lineage import lineage_of
-from registry.bundle import POSITIVE, Bundle
 from registry.errors import UsageError
-from registry.feedback import read_feedback
+from registry.model.bundle import POSITIVE, Bundle
+from registry.model.versions import ModelVersion, fetch
+from registry.records.feedback import read_feedback
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import ModelVersion, fetch
 
 FEEDBACK = "feedback"
 

@@ -11,11 +11,11 @@ from typing import ClassVar
 from features.reading.errors import ImageError
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.webapp import NotAskableError, Sight, WebappClient
-from registry.bundle import GOLDEN_TOLERANCE, Bundle
 from registry.errors import FixableError, NoSuchVersionError
-from registry.promotion import take_back
+from registry.model.bundle import GOLDEN_TOLERANCE, Bundle
+from registry.model.versions import ModelVersion, client, set_tags, version_of
+from registry.production.promotion import take_back
 from registry.settings import Settings
-from registry.versions import ModelVersion, client, set_tags, version_of
 
 WAIT_S = 120.0
 _LOOK_S = 1.0

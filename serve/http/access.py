@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from registry.traces import are_sent, note, past_span, span
+from registry.process.traces import are_sent, note, past_span, span
 from serve.http.headers import STARTED_HEADER
 from serve.load import Load
 from serve.logs import ACCESS

@@ -15,8 +15,8 @@ from scipy.special import erf
 
 from features.crop import Box
 from features.spec import FeatureSpec
-from registry.answer import ScoredImage
-from registry.bundle import Bundle
+from registry.model.answer import ScoredImage
+from registry.model.bundle import Bundle
 
 GRID = 16
 WIDTH = 0.1  # standard deviation of the window, in shares of the picture's sides

@@ -15,7 +15,7 @@ from pyarrow import ArrowException
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
-from registry.feedback import Feedback, read_feedback, record_feedback
+from registry.records.feedback import Feedback, read_feedback, record_feedback
 from registry.settings import SettingsError
 from registry.state import State
 from serve.http.openapi import problem_responses

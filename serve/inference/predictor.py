@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from features.reading.errors import ImageError
-from registry.answer import ScoredImage
+from registry.model.answer import ScoredImage
 from serve.http.problems import ProblemError, of_error, problem
 from serve.http.uploads import Picture
 from serve.production.model import Holder, Served

@@ -7,8 +7,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from registry.prediction_ids import parse_id
-from registry.predictions import (
+from registry.records.prediction_ids import parse_id
+from registry.records.predictions import (
     FILE_SPAN,
     Bounds,
     PredictionSummary,

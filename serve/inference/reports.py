@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from features.reading import dicom
-from registry.structured_report import MEDIA_TYPE, NoReportError, Reported, reference_of, structured_report
+from registry.model.structured_report import MEDIA_TYPE, NoReportError, Reported, reference_of, structured_report
 from serve.http.problems import ProblemError
 from serve.http.uploads import Picture
 from serve.production.model import Served

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from fastapi import Request
 
-from registry.prediction_ids import PredictionIds, parse_id
-from registry.predictions import Record
+from registry.records.prediction_ids import PredictionIds, parse_id
+from registry.records.predictions import Record
 from serve.http.limits import RequestLimits
 from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import Picture, read_pictures

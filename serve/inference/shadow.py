@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from registry.rollout_counts import Arm, Pairs, one_picture
+from registry.production.rollout_counts import Arm, Pairs, one_picture
 from serve.http.uploads import Picture
 from serve.inference.predictor import PictureResult, answer_one
 from serve.load import Load

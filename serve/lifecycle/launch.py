@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry import traces
 from registry.addresses import url_here
-from registry.log_lines import formatter, take_from_libraries
-from registry.private_ray import RayStartError, keep_private, start_private, with_own_agent_port
+from registry.process import traces
+from registry.process.log_lines import formatter, take_from_libraries
+from registry.process.private_ray import RayStartError, keep_private, start_private, with_own_agent_port
 from registry.settings import Settings
 from serve.http.keys import Keys, read_keys
 from serve.lifecycle import haproxy, ray_messages, ray_proxy
@@ -127,7 +127,7 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
         },
         tracing_config=TracingConfig(
             enabled=settings.otel_exporter_otlp_endpoint is not None,
-            exporter_import_path="registry.traces:span_processors",
+            exporter_import_path="registry.process.traces:span_processors",
             sampling_ratio=1.0,
         ),
     )

@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from registry.log_lines import Format
+from registry.process.log_lines import Format
 
 log = logging.getLogger("serve")
 

@@ -8,13 +8,13 @@ import sys
 import threading
 
 from registry.addresses import shown
-from registry.pages import page_of_project
-from registry.reach import UnreachableError
+from registry.model.pages import page_of_project
+from registry.model.signing import try_keys
+from registry.model.store import StoreError
+from registry.model.versions import client
+from registry.process.reach import UnreachableError
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
-from registry.signing import try_keys
 from registry.state import open_state
-from registry.store import StoreError
-from registry.versions import client
 from serve.http.hosts import allowed_hosts
 from serve.http.keys import read_keys
 from serve.lifecycle import haproxy, launch, notices

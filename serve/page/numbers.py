@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from registry.model_card import XRAYS
+from registry.model.model_card import XRAYS
 from serve.page.language import Language
 from serve.production.model import Served, ServedCandidate
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
-from registry.pages import mlflow_page, page_of_version
+from registry.model.pages import mlflow_page, page_of_version
 from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
 from serve.inference.service import PredictionService

@@ -7,12 +7,12 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 
 from registry.errors import HistoryError
-from registry.guard import moved, restore
-from registry.history import Change, History
-from registry.production import explain_problems, version_in
-from registry.record_store import RecordStore
+from registry.model.versions import ModelVersion, aliased
+from registry.production.current import explain_problems, version_in
+from registry.production.guard import moved, restore
+from registry.production.history import Change, History
+from registry.production.record_store import RecordStore
 from registry.settings import Settings
-from registry.versions import ModelVersion, aliased
 
 log = logging.getLogger(__name__)
 

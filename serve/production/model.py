@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from registry.bundle import Bundle
-from registry.history import Change
-from registry.rollout import is_over, takes
-from registry.rollout_counts import Arm, Pairs, RolloutCounts
-from registry.versions import ModelVersion
+from registry.model.bundle import Bundle
+from registry.model.versions import ModelVersion
+from registry.production.history import Change
+from registry.production.rollout import is_over, takes
+from registry.production.rollout_counts import Arm, Pairs, RolloutCounts
 
 FailureCode = Literal[
     "registry-unreachable",

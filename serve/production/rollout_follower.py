@@ -14,15 +14,15 @@ from uuid import uuid4
 
 from mlflow.exceptions import MlflowException
 
-from registry.canary_rule import reason_to_take_back
 from registry.errors import ArtefactError, HistoryError
-from registry.history import Change
-from registry.rollout import End, end_rollout, is_over
-from registry.rollout_counts import RolloutCounts, read_counts, write_counts
+from registry.model.verified_cache import VerifiedCache
+from registry.model.versions import ModelVersion, version_of
+from registry.production.canary_rule import reason_to_take_back
+from registry.production.history import Change
+from registry.production.rollout import End, end_rollout, is_over
+from registry.production.rollout_counts import RolloutCounts, read_counts, write_counts
 from registry.settings import Settings
 from registry.state import State, open_state
-from registry.verified_cache import VerifiedCache
-from registry.versions import ModelVersion, version_of
 from serve.metrics import Metrics
 from serve.production.memory import check_memory
 from serve.production.model import Holder, Served, ServedCandidate

@@ -8,11 +8,11 @@ from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from registry.bundle import Bundle
 from registry.errors import ArtefactError, HistoryError
+from registry.model.bundle import Bundle
+from registry.model.verified_cache import VerifiedCache, cache_folder
+from registry.model.versions import ModelVersion
 from registry.settings import Settings
-from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion
 from serve.metrics import Metrics
 from serve.production.lookout import Lookout, Trouble
 from serve.production.model import Holder, Served, SwapFailure

@@ -17,7 +17,7 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 
 TRAINED_ON = 240
 REAL_PER_CLASS = 300

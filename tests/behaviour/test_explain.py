@@ -7,7 +7,7 @@ from scipy.special import logit
 
 from features.look import look
 from ray_jobs.dataset.synthetic import chest_picture
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 from serve.inference.explain import explain
 from tests.behaviour.conftest import pixels_of, png_of
 

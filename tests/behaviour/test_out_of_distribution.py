@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.reading.errors import ImageError, NotAChestXray
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 from tests.behaviour.conftest import pixels_of, png_of
 from tests.behaviour.not_xrays import KINDS, generated, packaged
 

@@ -17,8 +17,8 @@ from notebooks.render import execute
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.upload import upload
-from registry.production import production
-from registry.promotion import history
+from registry.production.current import production
+from registry.production.promotion import history
 from registry.settings import ROOT, Settings
 from tests.e2e.test_notebook import kernel, live_webapp, notebook, pictures, shown  # noqa: F401  a fixture
 from tests.infra.support.calls import RecordingAws, refused

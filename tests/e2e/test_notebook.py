@@ -16,10 +16,10 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 
 from notebooks.render import NOTEBOOK, PAGES, execute, in_language, write_dataset, write_kernel
-from registry.production import production
-from registry.promotion import history
+from registry.model.versions import tags_of
+from registry.production.current import production
+from registry.production.promotion import history
 from registry.settings import ROOT, Settings
-from registry.versions import tags_of
 from tests.serve.support.waiting import free_port, until
 
 CLOUD = "http://mlflow.hm-mlflow.internal"

@@ -18,10 +18,10 @@ from pyarrow.fs import S3FileSystem
 
 from ray_jobs.dataset.synthetic import chest_picture
 from ray_jobs.predict import SCHEMA
-from registry.bundle import read_bundle
-from registry.promotion import promote
+from registry.model.bundle import read_bundle
+from registry.model.versions import register
+from registry.production.promotion import promote
 from registry.settings import ROOT, Settings
-from registry.versions import register
 from serve.api import create_app
 from serve.production.model import Holder, Served
 from tests.conftest import new_run

@@ -15,10 +15,10 @@ import pytest
 from mlflow.entities import Run
 
 from ray_jobs.dataset.sources import open_source
-from registry.production import production
-from registry.promotion import history
+from registry.model.versions import client, fetch, tags_of, version_of
+from registry.production.current import production
+from registry.production.promotion import history
 from registry.settings import ROOT, Settings
-from registry.versions import client, fetch, tags_of, version_of
 from serve.page.language import languages
 from serve.page.numbers import facts
 from serve.production.model import Served

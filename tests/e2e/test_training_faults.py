@@ -13,10 +13,10 @@ import ray
 
 from ray_jobs.learning.training_set import FOLDS
 from ray_jobs.tracking.runs import CANDIDATE_TAG
-from registry.production import production
-from registry.promotion import history
+from registry.model.versions import client, fetch, version_of
+from registry.production.current import production
+from registry.production.promotion import history
 from registry.settings import ROOT, Settings
-from registry.versions import client, fetch, version_of
 
 # A training in which one function kills the job, before it does anything or right after it has done it.
 DIES = """

@@ -20,10 +20,10 @@ from ray_jobs.dataset.sources import open_source
 from ray_jobs.runtime.cluster import reach_cluster, sole_owner
 from ray_jobs.tracking.runs import experiment_of
 from registry import settings as of_the_project
-from registry.reach import reach_ray, reach_tracking
+from registry.model.versions import client
+from registry.process.reach import reach_ray, reach_tracking
 from registry.settings import ROOT, Settings, load_settings
 from registry.state import open_state, space_for
-from registry.versions import client
 from serve.api import create_app
 from serve.http.hosts import allowed_hosts
 from serve.lifecycle.launch import check_port

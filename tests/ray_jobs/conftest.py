@@ -8,7 +8,7 @@ import ray
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from ray_jobs import candidates as job
-from registry.approval import Passed, wait_for_approval
-from registry.promotion import promote
+from registry.model.versions import client, version_of
+from registry.production.approval import Passed, wait_for_approval
+from registry.production.promotion import promote
 from registry.settings import Settings
-from registry.versions import client, version_of
 
 
 def test_it_lists_what_waits_with_the_reasons_and_the_next_command(

@@ -18,12 +18,12 @@ from ray_jobs.dataset.synthetic import chest_picture
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.tracking.lineage import REFERENCE_TAG
 from ray_jobs.tracking.reference import keep_reference
-from registry.bundle import read_bundle
-from registry.feedback import record_feedback
-from registry.predictions import Record, find, path_of, write
-from registry.production import production
+from registry.model.bundle import read_bundle
+from registry.model.versions import ModelVersion, client, set_tags
+from registry.production.current import production
+from registry.records.feedback import record_feedback
+from registry.records.predictions import Record, find, path_of, write
 from registry.state import open_state
-from registry.versions import ModelVersion, client, set_tags
 from tests.conftest import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
@@ -235,7 +235,7 @@ def test_a_version_without_a_reference_and_a_registry_without_production_are_nam
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    registry.promote(registry.versions[0])
+    registry.promote(registry.model.versions[0])
     remember(registry, np.repeat(registry.training_set.features, 3, axis=0))
     with pytest.raises(SystemExit, match="1"):
         job()

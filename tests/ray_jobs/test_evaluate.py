@@ -16,7 +16,7 @@ from ray_jobs.dataset.split import is_held_out
 from ray_jobs.dataset.synthetic import chest_picture
 from ray_jobs.feature_table.prepare import prepare
 from ray_jobs.learning import gate
-from registry.versions import client, set_tags
+from registry.model.versions import client, set_tags
 from tests.serve.support.models import GeneratedXrays, Registry
 
 Job = Callable[..., None]
@@ -123,7 +123,7 @@ def test_what_a_version_was_trained_on_does_not_judge_it_under_another_address_e
     monkeypatch.setitem(gate.FLOORS, "held-out", {})
     folder = elsewhere(tmp_path / "all", count=160)
     settings = registry.settings.model_copy(update={"data_uri": str(folder)})
-    set_tags(settings, registry.versions[0], prepare(settings).tags())
+    set_tags(settings, registry.model.versions[0], prepare(settings).tags())
     capsys.readouterr()
     copy = tmp_path / "copy"
     folder.rename(copy)

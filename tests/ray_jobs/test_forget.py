@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ray_jobs.forget import forget
-from registry.feedback import read_feedback, record_feedback
-from registry.forgetting import Forgotten, forget_before, forget_prediction
-from registry.prediction_ids import PredictionIds, parse_id
-from registry.predictions import PredictionSummary, Record, find, path_of, read, write
+from registry.records.feedback import read_feedback, record_feedback
+from registry.records.forgetting import Forgotten, forget_before, forget_prediction
+from registry.records.prediction_ids import PredictionIds, parse_id
+from registry.records.predictions import PredictionSummary, Record, find, path_of, read, write
 from registry.settings import ROOT
 from registry.state import open_state
 from serve.inference.recorder import PredictionRecorder

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from ray_jobs import history as job
-from registry.promotion import promote
+from registry.model.versions import client, version_of
+from registry.production.promotion import promote
 from registry.settings import Settings
-from registry.versions import client, version_of
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pydicom.uid import generate_uid
 from features.reading.decode import decode
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.predict import SCHEMA, ScoringJob, score
-from registry.bundle import Bundle
 from registry.errors import UsageError
+from registry.model.bundle import Bundle
 from registry.state import State, open_state
 from tests.behaviour.not_xrays import generated
 from tests.features.images import dicom

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ray_jobs import promote as job
-from registry.promotion import history, promote
+from registry.model.versions import client, version_of
+from registry.production.promotion import history, promote
 from registry.settings import Settings
-from registry.versions import client, version_of
 
 
 @pytest.mark.parametrize(

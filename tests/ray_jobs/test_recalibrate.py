@@ -21,14 +21,14 @@ from ray_jobs.learning.recalibrate import Recalibration, log_odds_of
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.tracking.lineage import REFERENCE_TAG
 from ray_jobs.tracking.reference import keep_reference, load_reference
-from registry.bundle import write_bundle
-from registry.feedback import record_feedback
-from registry.predictions import PredictionSummary
-from registry.production import production
-from registry.promotion import history, promote, rollback
+from registry.model.bundle import write_bundle
+from registry.model.versions import ModelVersion, client, fetch, register, tags_of
+from registry.production.current import production
+from registry.production.promotion import history, promote, rollback
+from registry.records.feedback import record_feedback
+from registry.records.predictions import PredictionSummary
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import ModelVersion, client, fetch, register, tags_of
 from tests.conftest import new_run
 from tests.serve.support.models import EVALUATION
 

@@ -13,13 +13,13 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs import retrain, scheduler
 from ray_jobs.runtime.cluster import AlreadyRunningError, sole_owner
 from ray_jobs.tracking.retraining import LastRetraining, is_due, last_retraining, note_begin, note_end
-from registry.approval import candidates
 from registry.errors import UsageError
-from registry.predictions import Record, path_of, write
-from registry.production import production
+from registry.model.versions import client
+from registry.production.approval import candidates
+from registry.production.current import production
+from registry.records.predictions import Record, path_of, write
 from registry.settings import ROOT, Settings
 from registry.state import open_state
-from registry.versions import client
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

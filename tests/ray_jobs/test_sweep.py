@@ -16,8 +16,8 @@ from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate, fit_fold
 from ray_jobs.sweep import rounds, run_sweep
 from ray_jobs.tracking.runs import CANDIDATE_TAG, parent_run
+from registry.model.versions import client
 from registry.state import open_state
-from registry.versions import client
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.to_label import order, paths_of, unjudged
 from registry.errors import UsageError
-from registry.feedback import record_feedback
-from registry.prediction_ids import PredictionIds
-from registry.predictions import Record, find, path_of, write
-from registry.promotion import promote
+from registry.model.versions import ModelVersion, register
+from registry.production.promotion import promote
+from registry.records.feedback import record_feedback
+from registry.records.prediction_ids import PredictionIds
+from registry.records.predictions import Record, find, path_of, write
 from registry.settings import ROOT
 from registry.state import open_state
-from registry.versions import ModelVersion, register
 
 VERSION = ModelVersion(
     name="pneumonia",

@@ -10,9 +10,9 @@ from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from ray_jobs import upgrade_database
-from registry import store
+from registry.model import store
+from registry.model.versions import client
 from registry.settings import Settings
-from registry.versions import client
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from registry.addresses import database_file, host_port, shown, sqlite_address
+from registry.model.versions import client
 from registry.settings import Settings
 from registry.state import local_folder, open_state
-from registry.versions import client
 
 ODD = "a b%20c#d?e=f&g+h;é"
 

@@ -17,12 +17,12 @@ from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.manifest import load_manifest
 from ray_jobs.feature_table.cache import load_shard, shard_path
-from registry.bundle import read_bundle
-from registry.feedback import read_feedback
-from registry.predictions import find, matrix, read
+from registry.model.bundle import read_bundle
+from registry.model.verified_cache import VerifiedCache, cache_folder
+from registry.records.feedback import read_feedback
+from registry.records.predictions import find, matrix, read
 from registry.settings import Settings
 from registry.state import open_state
-from registry.verified_cache import VerifiedCache, cache_folder
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
 OLD = FeatureSpec(

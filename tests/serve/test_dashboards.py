@@ -18,10 +18,10 @@ import yaml
 
 from infra.aws.watch.alarms import Watched, alarms
 from infra.topology import topology
-from registry.production import production
+from registry.model.verified_cache import VerifiedCache
+from registry.production.current import production
 from registry.settings import ROOT
 from registry.state import open_state
-from registry.verified_cache import VerifiedCache
 from serve.api import create_app
 from serve.inference.recorder import PredictionRecorder
 from serve.metrics import Metrics
@@ -162,7 +162,7 @@ def use(watch: Watch, registry: Registry) -> None:
     watch.predict(cv2.imencode(".png", np.full((300, 300), 90, np.uint8))[1].tobytes())
     registry.promote(registry.add_unchecked("broken", b"no estimator"))
     until(lambda: watch.holder.failure is not None)
-    registry.promote(registry.versions[0])
+    registry.promote(registry.model.versions[0])
     until(lambda: watch.holder.failure is None)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.log_lines import JsonLines, TextLines
+from registry.process.log_lines import JsonLines, TextLines
 from registry.settings import ROOT
 from serve.lifecycle.log_collector import LogCollector
 from serve.logs import END_OF_RECORD, LogSender

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from registry.log_lines import JsonLines
+from registry.process.log_lines import JsonLines
 from registry.settings import ROOT, Settings
 from serve.api import create_app
 from serve.http.access import log as access_log

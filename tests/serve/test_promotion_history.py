@@ -19,12 +19,12 @@ from unittest import mock
 
 import pytest
 
-from registry.history import Change
-from registry.journal import Journal
-from registry.promotion import history, promote
-from registry.record_store import RecordStore
+from registry.model.versions import ModelVersion, aliased, fetch, version_of
+from registry.production.history import Change
+from registry.production.journal import Journal
+from registry.production.promotion import history, promote
+from registry.production.record_store import RecordStore
 from registry.settings import Settings
-from registry.versions import ModelVersion, aliased, fetch, version_of
 from tests.serve.support.answers_in_order import unexplained
 from tests.serve.support.fault_proxy import MlflowServer
 from tests.serve.support.history import Event, Traffic, answers_of, violations

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from registry.promotion import history
+from registry.model.versions import version_of
+from registry.production.promotion import history
 from registry.settings import Settings
-from registry.versions import version_of
 from serve.lifecycle.refusals import SHED
 from tests.collector import above, attributes
 from tests.e2e.containers.collector import ENDPOINT, collecting_beside, received

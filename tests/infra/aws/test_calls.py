@@ -23,8 +23,8 @@ from ray_jobs.predict import BATCH, SCHEMA, ScoringJob, _batch
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.tracking.reference import keep_reference, load_reference
 from ray_jobs.upload import upload
-from registry.bundle import Bundle
-from registry.predictions import Bounds, files, prune, read
+from registry.model.bundle import Bundle
+from registry.records.predictions import Bounds, files, prune, read
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app

@@ -16,10 +16,10 @@ from ray_jobs.backups.database import database_of
 from ray_jobs.backups.places import FilePlace
 from ray_jobs.backups.saved import ARTEFACTS, STATE
 from ray_jobs.backups.store import BackupStore
-from registry.promotion import promote
+from registry.model.versions import client, register, version_of
+from registry.production.promotion import promote
 from registry.settings import Settings
 from registry.state import open_state
-from registry.versions import client, register, version_of
 from tests.conftest import new_run
 
 USER = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []  # a server of Postgres refuses to be root

@@ -20,15 +20,15 @@ from ray_jobs.backups.restore import restore
 from ray_jobs.backups.save import save
 from ray_jobs.backups.saved import BackupError
 from ray_jobs.backups.store import BackupStore
-from registry import store as databases
-from registry.feedback import read_feedback, record_feedback
-from registry.predictions import PredictionSummary
-from registry.production import production
-from registry.promotion import history, promote
-from registry.record_store import RecordStore
+from registry.model import store as databases
+from registry.model.versions import client, fetch, version_of
+from registry.production.current import production
+from registry.production.promotion import history, promote
+from registry.production.record_store import RecordStore
+from registry.records.feedback import read_feedback, record_feedback
+from registry.records.predictions import PredictionSummary
 from registry.settings import ROOT, Settings
 from registry.state import open_state
-from registry.versions import client, fetch, version_of
 from tests.promotions import promoting
 from tests.ray_jobs.backups.conftest import opened, parts_of
 

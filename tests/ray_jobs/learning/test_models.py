@@ -16,7 +16,7 @@ from ray_jobs.learning.search_space import FAMILIES, Candidate, Choice, candidat
 from ray_jobs.learning.table import FeatureTable
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import cross_validate, fit_fold, fold_from_json, fold_to_json, trial_of
-from registry.bundle import write_bundle
+from registry.model.bundle import write_bundle
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from ray_jobs.notebook.answers import (
 )
 from ray_jobs.notebook.pictures import listed
 from ray_jobs.tracking.webapp import NotAskableError
-from registry.bundle import Bundle, read_bundle
-from registry.versions import ModelVersion
+from registry.model.bundle import Bundle, read_bundle
+from registry.model.versions import ModelVersion
 from serve.api import create_app
 from serve.http.keys import read_keys
 from serve.production.model import Holder, Served

@@ -19,8 +19,8 @@ from ray_jobs.notebook.charts import (
 )
 from ray_jobs.tracking.runs import parent_run
 from registry.errors import NoSuchVersionError
+from registry.model.versions import register, set_tags
 from registry.settings import Settings
-from registry.versions import register, set_tags
 
 
 def trial(cost: float, folds: tuple[float, ...]) -> Trial:

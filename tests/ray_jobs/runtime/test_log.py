@@ -37,12 +37,12 @@ def test_as_json_every_line_is_json(tmp_path):
 
 _FAILS = """
 import logging, sys, threading, warnings
-from registry.log_lines import formatter, take_the_log
+from registry.process.log_lines import formatter, take_the_log
 handler = logging.StreamHandler()
 handler.setFormatter(formatter("json"))
 take_the_log(handler)
 import mlflow, ray
-from registry.log_lines import take_from_libraries
+from registry.process.log_lines import take_from_libraries
 take_from_libraries()
 warnings.warn("worn out")
 for name in ("mlflow", "alembic.runtime.migration", "ray._private.worker", "urllib3"):

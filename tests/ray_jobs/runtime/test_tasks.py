@@ -6,9 +6,9 @@ import sys
 import pytest
 from opentelemetry import trace
 
-from registry import traces
+from registry.process import traces
+from registry.process.traces import PARENT_VARIABLE, continued, for_worker
 from registry.settings import ROOT
-from registry.traces import PARENT_VARIABLE, continued, for_worker
 
 PARENT = {PARENT_VARIABLE: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
@@ -17,7 +17,7 @@ def test_where_no_traces_are_sent_a_task_takes_nothing_along_and_loads_nothing_f
     assert for_worker() == {}
     program = """
 import sys
-from registry.traces import continued, for_worker
+from registry.process.traces import continued, for_worker
 with continued(for_worker(), "a task"):
     pass
 sys.exit(any(name.startswith(("opentelemetry.sdk", "grpc")) for name in sys.modules))

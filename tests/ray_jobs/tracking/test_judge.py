@@ -21,13 +21,13 @@ from ray_jobs.tracking.judge import judge
 from ray_jobs.tracking.lineage import lineage_tags
 from ray_jobs.tracking.reference import keep_reference
 from ray_jobs.train import summary
-from registry.approval import candidates, promote_by_hand
-from registry.bundle import read_bundle
-from registry.production import production
-from registry.promotion import history
+from registry.model.bundle import read_bundle
+from registry.model.verified_cache import VerifiedCache, cache_folder
+from registry.model.versions import ModelVersion, client, set_tags, tags_of
+from registry.production.approval import candidates, promote_by_hand
+from registry.production.current import production
+from registry.production.promotion import history
 from registry.state import open_state
-from registry.verified_cache import VerifiedCache, cache_folder
-from registry.versions import ModelVersion, client, set_tags, tags_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 COUNT = 80

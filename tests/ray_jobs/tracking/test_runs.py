@@ -14,10 +14,10 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.trial import Trial
 from ray_jobs.sweep import rank, training_key
 from ray_jobs.tracking.runs import CANDIDATE_TAG, git_commit, parent_run
-from registry.pages import page_of_project
+from registry.model.pages import page_of_project
+from registry.model.store import StoreError
+from registry.model.versions import client
 from registry.settings import Settings
-from registry.store import StoreError
-from registry.versions import client
 
 
 def trial_of(number: int = 0, *, auc: float = 0.9) -> Trial:

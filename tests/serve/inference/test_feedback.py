@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from registry.feedback import read_feedback
-from registry.prediction_ids import PredictionIds
-from registry.predictions import Bounds, Record, files, matrix, path_of, read, write
+from registry.records.feedback import read_feedback
+from registry.records.prediction_ids import PredictionIds
+from registry.records.predictions import Bounds, Record, files, matrix, path_of, read, write
 from registry.settings import Settings
 from registry.state import State, open_state
 from serve.api import create_app

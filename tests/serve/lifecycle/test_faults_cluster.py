@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks.load import closed, paced, post
 from ray_jobs.tracking.traffic import RefusedError, bring_into_traffic
-from registry.bundle import read_bundle
-from registry.production import production
-from registry.versions import ModelVersion
+from registry.model.bundle import read_bundle
+from registry.model.versions import ModelVersion
+from registry.production.current import production
 from serve.lifecycle import launch
 from serve.lifecycle.self_check import wait_for
 from tests.serve.support.history import Traffic, answers_of, violations

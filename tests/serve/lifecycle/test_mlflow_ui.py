@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registry.pages import page_of_project
+from registry.model.pages import page_of_project
+from registry.model.versions import client
 from registry.settings import Settings
-from registry.versions import client
 from serve.lifecycle.mlflow_ui import MlflowUi
 from tests.serve.support.live import CHROMIUM, chromium
 from tests.serve.support.waiting import free_port, until

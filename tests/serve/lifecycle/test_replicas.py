@@ -15,8 +15,8 @@ import ray
 from prometheus_client.parser import text_string_to_metric_families
 
 from ray_jobs.tracking.traffic import wait_for_traffic
-from registry.bundle import read_bundle
-from registry.predictions import read
+from registry.model.bundle import read_bundle
+from registry.records.predictions import read
 from registry.settings import Settings
 from registry.state import open_state
 from serve.lifecycle import launch

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from registry.history import Change
-from registry.rollout import takes
+from registry.production.history import Change
+from registry.production.rollout import takes
 from tests.serve.support.history import Event
 
 Places = tuple[int, ...]  # the record that each replica has got to, in ascending order

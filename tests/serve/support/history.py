@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from features.reading.errors import ImageError
-from registry.bundle import Bundle
+from registry.model.bundle import Bundle
 from serve.http.problems import KINDS, MEDIA_TYPE
 from tests.tolerances import ANSWER
 

@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.synthetic import chest_picture
-from registry.bundle import digest_of, read_bundle, write_bundle
-from registry.out_of_distribution import OutOfDistributionDetector
-from registry.promotion import promote
+from registry.model.bundle import digest_of, read_bundle, write_bundle
+from registry.model.out_of_distribution import OutOfDistributionDetector
+from registry.model.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, register, version_of
+from registry.production.promotion import promote
 from registry.settings import Settings
-from registry.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, register, version_of
 from serve.production.model import Served
 from tests.conftest import detector_of
 

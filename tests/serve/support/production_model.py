@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from registry.history import Change
+from registry.production.history import Change
 from tests.serve.support.linearizability import Operation
 from tests.serve.support.promotion_worker import Done
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from registry.approval import Passed, promote_by_hand, wait_for_approval
 from registry.errors import FixableError, PromotionError
-from registry.history import Change
-from registry.production import production
-from registry.promotion import promote, rollback
-from registry.rollout import begin_rollout, end_rollout, running_rollout
+from registry.model.versions import client, version_of
+from registry.production.approval import Passed, promote_by_hand, wait_for_approval
+from registry.production.current import production
+from registry.production.history import Change
+from registry.production.promotion import promote, rollback
+from registry.production.rollout import begin_rollout, end_rollout, running_rollout
 from registry.settings import Settings
-from registry.versions import client, version_of
 from tests.serve.support import replica_process
 from tests.serve.support.linearizability import Operation
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from registry.history import Change, Rollout
-from registry.rollout import takes
+from registry.production.history import Change, Rollout
+from registry.production.rollout import takes
 from tests.serve.support.answers_in_order import unexplained
 from tests.serve.support.history import Event
 

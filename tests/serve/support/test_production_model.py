@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry.history import Change
+from registry.production.history import Change
 from tests.serve.support.linearizability import Operation, check
 from tests.serve.support.production_model import not_before, production_step, settled, standing
 from tests.serve.support.promotion_worker import Done

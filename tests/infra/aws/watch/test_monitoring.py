@@ -14,9 +14,9 @@ from infra.aws.watch import budget, monitoring
 from infra.aws.watch.alarms import Watched, alarms
 from infra.aws.watch.monitoring import key_statement
 from infra.topology import topology
-from registry.bundle import read_bundle
 from registry.errors import ArtefactError
-from registry.versions import ModelVersion
+from registry.model.bundle import read_bundle
+from registry.model.versions import ModelVersion
 from serve.logs import set_up
 from serve.production.lookout import Trouble
 from serve.production.model import Holder

@@ -1,0 +1,1 @@
+"""A version: its files, what they hold, and where they are kept."""

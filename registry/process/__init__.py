@@ -1,0 +1,1 @@
+"""What every process of ours needs: log, threads, traces, and whether others answer."""

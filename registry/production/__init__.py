@@ -1,0 +1,1 @@
+"""Which version is in Production, who changed it, and what is tried before."""

@@ -1,0 +1,1 @@
+"""What serving remembers: predictions, and people's feedback on them."""
