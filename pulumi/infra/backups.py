@@ -9,14 +9,12 @@ from pathlib import Path
 from infra import stack
 from infra.aws import commands
 from infra.local import stores
-from infra.local.running import containers_of
+from infra.local.running import LOGIN, containers_of
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]
 # What people use. The stack's own state, settings and secrets belong to the containers that were made with them.
 _DATA = ("database", "artefacts", "state")
-# Postgres's own programs, run in its container, where the password is; not every image lets them in without one.
-_LOGIN = """sh -c 'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") exec "$0" "$@"'"""
 
 
 def backup(name: str, to: str, keep: str, secrets: Path) -> int:
@@ -71,7 +69,7 @@ def _whole(name: str, secrets: Path) -> tuple[list[str], dict[str, str]]:
     user = whole.databases[0].user
     where = [
         *("--database", f"postgresql://{user}@/{user}"),
-        *("--through", f"docker exec --interactive {servers[0]} {_LOGIN}"),
+        *("--through", f"docker exec --interactive {servers[0]} {LOGIN}"),
         *("--artefacts", f"s3://{stores.bucket_name(whole, 'artefacts')}"),
         *("--endpoint", "http://localhost:9000", "--credentials", str(credentials)),
     ]

@@ -4,12 +4,14 @@ On AWS a value is a version that stands in the task definitions of its services;
 that follows what its secrets say.
 """
 
+import shlex
 import subprocess
 from pathlib import Path
 
 from infra import stack
 from infra.aws import commands
 from infra.local.lower import lower
+from infra.local.running import LOGIN
 from infra.local.secrets import derived, write_files
 from infra.secrets import GIVEN, renewed, setting
 from infra.spec import Topology
@@ -72,7 +74,8 @@ def _tell_postgres(name: str, password: str) -> None:
     """Postgres reads its password file only when it makes its database; MLflow goes on with the connections it has."""
     container = f"{project_of(name)}-{_POSTGRES}"
     user = topology().databases[0].user
-    psql = ["docker", "exec", "--interactive", container, "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"-U{user}"]
+    psql = ["docker", "exec", "--interactive", container, *shlex.split(LOGIN), "psql"]
+    psql += ["--quiet", "--set=ON_ERROR_STOP=1", f"-U{user}"]
     order = f"ALTER USER {user} PASSWORD '{password}';\n"
     try:
         done = subprocess.run(psql, input=order, text=True, capture_output=True, check=False)  # noqa: S603

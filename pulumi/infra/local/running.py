@@ -6,6 +6,10 @@ from infra.local.container import volume_of
 from infra.local.lower import lower
 from infra.topology import project_of, topology
 
+# What Postgres's own programs, run in its container, are put behind: the password is there, and not every image lets
+# them in without one.
+LOGIN = """sh -c 'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") exec "$0" "$@"'"""
+
 
 def filter_of(stack: str) -> str:
     """Docker's filter for the containers of a stack, and for none of another one, whose names may begin alike."""
