@@ -9,13 +9,14 @@ processes is not counted, nor are features, which come from the cache.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from unittest import mock
 
 import numpy as np
 from joblib import Parallel, delayed
+from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401  it makes the next import possible
 from sklearn.model_selection import HalvingRandomSearchCV
@@ -40,6 +41,9 @@ class _Unlogged:
     run_id = "benchmark"
 
     def log_trial(self, trial: Trial) -> None:
+        pass
+
+    def log_figures(self, figures: Mapping[str, Figure], folder: str) -> None:
         pass
 
 

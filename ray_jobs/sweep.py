@@ -76,6 +76,9 @@ def run_sweep(
     trials = rank([fits.trial(candidate) for candidate in left]) + given_up
     for trial in trials:
         run.log_trial(trial)
+    from ray_jobs.learning.plots import trials_figure, trials_table  # noqa: PLC0415 - brings matplotlib
+
+    run.log_figures({"candidates.png": trials_figure(trials_table(trials))}, "sweep")
     return trials
 
 

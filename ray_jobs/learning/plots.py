@@ -1,8 +1,9 @@
-"""The pictures of an evaluation: ROC curve, calibration, confusion matrix, thresholds and parts of the data."""
+"""The pictures of an evaluation and of a sweep: curves, calibration, confusion, parts of the data, candidates."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.calibration import CalibrationDisplay
@@ -12,6 +13,9 @@ from ray_jobs.learning.abstention import coverage_curve, covered
 from ray_jobs.learning.evaluate import Evaluation
 from ray_jobs.learning.learning_curve import LearningCurve
 from ray_jobs.learning.slices import Slice
+from ray_jobs.learning.trial import Trial
+
+TRIAL_COLUMNS = ["family", "folds", "AUC shifted", "AUC plain", "seconds", "parameters"]
 
 
 def plots(
@@ -48,6 +52,45 @@ def curve_plot(curve: LearningCurve) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(curve.sizes, [f"{size:,}" for size in curve.sizes])
     axes.set(xlabel="X-rays fitted on", ylabel="AUC of unseen patients, other views", title="Learning curve")
+    return figure
+
+
+def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """A sweep's candidates, best first: those tried on all folds, then the others."""
+    rows = [
+        {
+            "family": trial.candidate.family,
+            "folds": len(trial.fold_auc),
+            "AUC shifted": trial.auc,
+            "AUC plain": float(np.mean(trial.plain_auc)),
+            "seconds": trial.seconds,
+            "parameters": ", ".join(f"{name}={value}" for name, value in sorted(trial.candidate.parameters.items())),
+        }
+        for trial in trials
+    ]
+    return ranked(pd.DataFrame(rows, columns=TRIAL_COLUMNS))
+
+
+def ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of TRIAL_COLUMNS in the order of `trials_table`."""
+    return table.sort_values(["folds", "AUC shifted"], ascending=False, ignore_index=True)
+
+
+def trials_figure(table: pd.DataFrame) -> Figure:
+    """Each candidate's AUC on plain and on shifted pictures, and what it cost."""
+    figure = Figure(figsize=(9, 1.5 + 0.28 * len(table)), layout="constrained")
+    ranking, cost = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+    places = -np.arange(len(table))
+    ranking.hlines(places, table["AUC shifted"], table["AUC plain"], color="lightgrey", zorder=0)
+    ranking.plot(table["AUC plain"], places, "o", label="plain")
+    ranking.plot(table["AUC shifted"], places, "^", label="shifted, which ranks them")
+    tried = zip(table["family"], table["folds"], strict=True)
+    names = [f"{family}, {'1 fold' if folds == 1 else f'{folds} folds'}" for family, folds in tried]
+    ranking.set_yticks(places, names)
+    ranking.set(xlabel="AUC, cross-validated by patient", title="Candidates")
+    ranking.legend(fontsize=8)
+    cost.barh(places, table["seconds"], color="grey")
+    cost.set(xlabel="seconds", title="Time of their fits")
     return figure
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ray_jobs.learning.gate import FLOORS
+from ray_jobs.learning.plots import TRIAL_COLUMNS, ranked, trials_figure  # noqa: F401 - notebooks look for it here
 from registry.errors import NoSuchVersionError
 from registry.model.model_card import XRAYS
 from registry.model.versions import ModelVersion, client, tags_of, version_of
@@ -43,26 +44,7 @@ def trials(settings: Settings, version: ModelVersion) -> pd.DataFrame:
         for run in runs
         if "auc" in run.data.metrics
     ]
-    table = pd.DataFrame(rows, columns=["family", "folds", "AUC shifted", "AUC plain", "seconds", "parameters"])
-    return table.sort_values(["folds", "AUC shifted"], ascending=False, ignore_index=True)
-
-
-def trials_figure(table: pd.DataFrame) -> Figure:
-    """Each candidate's AUC on plain and on shifted pictures, and what it cost."""
-    figure = Figure(figsize=(9, 1.5 + 0.28 * len(table)), layout="constrained")
-    ranking, cost = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
-    places = -np.arange(len(table))
-    ranking.hlines(places, table["AUC shifted"], table["AUC plain"], color="lightgrey", zorder=0)
-    ranking.plot(table["AUC plain"], places, "o", label="plain")
-    ranking.plot(table["AUC shifted"], places, "^", label="shifted, which ranks them")
-    tried = zip(table["family"], table["folds"], strict=True)
-    names = [f"{family}, {'1 fold' if folds == 1 else f'{folds} folds'}" for family, folds in tried]
-    ranking.set_yticks(places, names)
-    ranking.set(xlabel="AUC, cross-validated by patient", title="Candidates")
-    ranking.legend(fontsize=8)
-    cost.barh(places, table["seconds"], color="grey")
-    cost.set(xlabel="seconds", title="Time of their fits")
-    return figure
+    return ranked(pd.DataFrame(rows, columns=TRIAL_COLUMNS))
 
 
 def evaluation_table(evaluation: Mapping[str, Any]) -> pd.DataFrame:

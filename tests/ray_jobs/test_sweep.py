@@ -42,6 +42,8 @@ def test_every_candidate_is_tried_once_and_ranked_as_in_one_process(settings, cl
         np.testing.assert_array_equal(trial.scores, alone[trial.candidate.key].scores)
     nested = client(settings).search_runs([run.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
     assert sorted(found.data.tags[CANDIDATE_TAG] for found in nested) == sorted(alone)
+    charts = {item.path for item in client(settings).list_artifacts(run.run_id, "sweep")}
+    assert charts == {"sweep/candidates.png"}
 
 
 def test_trials_of_an_interrupted_run_are_read_and_the_others_done(settings, cluster, data):

@@ -3,10 +3,12 @@
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ray_jobs.learning.evaluate import evaluate
 from ray_jobs.learning.gate import SHIFTED_AUC_FLOOR
+from ray_jobs.learning.plots import trials_table
 from ray_jobs.learning.search_space import Candidate
 from ray_jobs.learning.trial import Trial
 from ray_jobs.notebook.charts import (
@@ -46,6 +48,8 @@ def test_candidates_come_best_first_and_those_given_up_last(settings: Settings, 
     assert found["parameters"].tolist() == ["C=2.0", "C=1.0", "C=3.0"]
     assert found["folds"].tolist() == [2, 2, 1]
     assert found["AUC shifted"].tolist() == pytest.approx([0.925, 0.85, 0.99])
+    swept = [trial(3.0, (0.99,)), trial(1.0, (0.9, 0.8)), trial(2.0, (0.95, 0.9))]
+    pd.testing.assert_frame_equal(trials_table(swept), found)  # what the sweep draws of them
     ranking, cost = trials_figure(found).axes
     assert [line.get_xdata().tolist() for line in ranking.lines] == [
         pytest.approx(found[name].tolist()) for name in ("AUC plain", "AUC shifted")
