@@ -1,5 +1,6 @@
 """A real Postgres and a real S3 store as processes, which keep what they took on disk when they are killed."""
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -14,7 +15,6 @@ from pathlib import Path
 import boto3
 import httpx
 import psutil
-import psycopg2
 
 from tests.serve.support.waiting import free_port, until
 
@@ -88,6 +88,8 @@ class Postgres(Store):
         ]
 
     def ready(self) -> bool:
+        import psycopg2
+
         with suppress(psycopg2.OperationalError):
             psycopg2.connect(host="127.0.0.1", port=self.port, user="mlflow", dbname="postgres").close()
             return True
@@ -130,6 +132,8 @@ class ObjectStore(Store):
 
 def missing() -> str:
     """What this machine lacks for the two of them, empty where it lacks nothing."""
+    if importlib.util.find_spec("psycopg2") is None:
+        return "psycopg2, the driver of Postgres, is not installed"
     if _postgres("initdb") is None or _postgres("postgres") is None:
         return "no Postgres here: neither PATH nor /usr/lib/postgresql has initdb and postgres"
     if os.getuid() == 0 and _USER not in {entry.pw_name for entry in pwd.getpwall()}:
