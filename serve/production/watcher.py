@@ -157,12 +157,17 @@ class Watcher:
         self._recall()
 
     def _outdated(self, wanted: ModelVersion) -> bool:
-        """Whether Production moved on while this version was fetched: a slow replica must not go back to it."""
+        """Whether Production moved on while this version was fetched: a slow replica must not go back to it.
+
+        One that serves nothing yet takes it all the same: requests reach it once its first look ends.
+        """
         try:
             now = self._lookup()
         except (HistoryError, MlflowException, OSError, RuntimeError, ValueError):
             return False  # nothing newer is known
-        return _identity(now) != _identity(wanted) if now else self._withdrawn()
+        if now is None:
+            return self._withdrawn()
+        return self.holder.served is not None and _identity(now) != _identity(wanted)
 
     def _recall(self) -> None:
         """With nothing served yet, take the last verified copy on disk; a model that serves is never replaced by it."""

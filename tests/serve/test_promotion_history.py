@@ -232,6 +232,7 @@ def check_answers(
     assert [one for one in failed if not any(one.begun <= e and b <= one.ended for b, e in serving.kills)] == []
     if serving.replicas > 1:  # the others go on, and the one that comes in place has a model when requests reach it
         assert len(failed) <= CLIENTS * len(serving.kills)
+        assert "no-model" not in {event.body.get("code") for event in failed}
     for client in range(CLIENTS):
         own = [event for event in events if event.client == client]
         assert unexplained(own, changes, not_before=known, replicas=serving.replicas) is None

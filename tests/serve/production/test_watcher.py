@@ -264,6 +264,19 @@ def test_a_version_that_production_left_while_it_was_fetched_is_not_taken(regist
     assert version_served(watcher) == third.version
 
 
+def test_a_replica_that_serves_nothing_yet_takes_what_it_fetched_though_production_moved_on_meanwhile(
+    registry: Registry, tmp_path: Path
+) -> None:
+    first, second = registry.versions[:2]
+    answers = iter([first, second, second, second])
+    cache = VerifiedCache(registry.settings, tmp_path / "cache")
+    watcher = Watcher(Holder(), lookup=lambda: next(answers), cache=cache)
+    watcher.step()
+    assert version_served(watcher) == first.version
+    watcher.step()
+    assert version_served(watcher) == second.version
+
+
 def test_metrics_and_log_tell_of_a_failure_to_follow_and_of_its_end(
     registry: Registry, tmp_path: Path, corrupt: ModelVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
