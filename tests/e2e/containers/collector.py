@@ -25,7 +25,7 @@ def collecting_beside(container: str) -> Iterator[str]:
         wait_for(lambda: run("docker", "logs", name).stdout, "the collector")
         yield name
     finally:
-        run("docker", "rm", "--force", name)
+        run("docker", "rm", "--force", "--volumes", name)
 
 
 def received(collector: str, folder: Path) -> Collector:

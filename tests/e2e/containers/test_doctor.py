@@ -34,7 +34,7 @@ def unwell() -> Iterator[None]:
             )
         yield
     finally:
-        run("docker", "rm", "--force", *(f"{PREFIX}{name}" for name in STARTED), check=False)
+        run("docker", "rm", "--force", "--volumes", *(f"{PREFIX}{name}" for name in STARTED), check=False)
 
 
 @pytest.mark.usefixtures("unwell")
