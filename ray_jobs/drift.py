@@ -16,7 +16,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.unlabelled import unlabelled_features
-from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, agreement, compare
+from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, Stretch, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from ray_jobs.tracking.runs import experiment_of
@@ -24,7 +24,7 @@ from registry.model.versions import ModelVersion, card_of, client, fetch
 from registry.process.reach import reach_s3
 from registry.production.current import required_production
 from registry.records.feedback import read_feedback
-from registry.records.predictions import matrix, read
+from registry.records.predictions import aspects, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -38,11 +38,15 @@ _SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Today:
-    """Features (N, D) and probabilities (N,) of X-rays, what they are, and how many answers people judged."""
+    """Features (N, D), probabilities (N,) and aspects (N,) of X-rays, what they are, and what people said of answers.
+
+    Aspects are of the lungs, NaN where they are not known.
+    """
 
     xrays: str
     features: np.ndarray
     scores: np.ndarray
+    aspects: np.ndarray
     confirmed: int = 0
     judged: int = 0
 
@@ -54,23 +58,27 @@ def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
     found = unlabelled_features(open_source(uri), bundle.spec, most=MOST, ray_address=settings.ray_address)
     unread = f", {found.unread} more cannot be read" if found.unread else ""
     scores = bundle.probability(found.features) if len(found.features) else np.zeros(0)
-    return Today(xrays=f"{len(scores)} pictures of {uri}{unread}", features=found.features, scores=scores)
+    return Today(
+        xrays=f"{len(scores)} pictures of {uri}{unread}", features=found.features, scores=scores, aspects=found.aspects
+    )
 
 
 def read_served(state: State, version: ModelVersion, days: float) -> Today:
     """The records of a version and the feedback on it of some days; records of another feature spec are left out."""
     since = datetime.now(UTC) - timedelta(days=days)
-    features, scores = list[np.ndarray](), [np.zeros(0)]
+    features, scores, wide = list[np.ndarray](), [np.zeros(0)], [np.zeros(0)]
     for spec, table in read(state, since=since):
         mine = table.filter(np.asarray(table.column("version")) == version.version)
         if spec == version.spec_fingerprint and len(mine):
             features.append(matrix(mine))
             scores.append(mine.column("probability").to_numpy())
+            wide.append(aspects(mine))
     given = [item for item in read_feedback(state) if item.version == version.version and item.predicted_at >= since]
     return Today(
         xrays=f"{sum(map(len, scores))} pictures in {days:g} days",
         features=np.concatenate(features) if features else np.zeros((0, 0), np.float32),
         scores=np.concatenate(scores),
+        aspects=np.concatenate(wide),
         confirmed=sum(item.confirms for item in given),
         judged=len(given),
     )
@@ -96,9 +104,19 @@ def report(version: ModelVersion, found: Today, result: DriftResult | None, name
         *(f"            {names[index]}: {result.features.psi[index]:.2f}" for index in worst),
         f"pictures    a classifier tells them from those of the evaluation with AUC {result.separation.auc:.3f} "
         f"(p {result.separation.p:.2g}), drift from {TELLING}",
+        *_stretch_lines(result.stretch),
         f"verdict     {'drift' if result.drift else 'no drift'}",
     ]
     return "\n".join(lines)
+
+
+def _stretch_lines(stretch: Stretch | None) -> list[str]:
+    if stretch is None:
+        return []
+    return [
+        f"lungs       {stretch.factor:.2f} times as wide to their height, stability index {stretch.psi:.3f}, "
+        f"p {stretch.p:.2g}; no answer depends on it"
+    ]
 
 
 def keep(
@@ -125,6 +143,8 @@ def keep(
             "score_psi": float(result.scores.psi[0]),
             "score_p": float(result.scores.p[0]),
         }
+        if stretch := result.stretch:
+            metrics |= {"lungs_stretched": stretch.factor, "lungs_psi": stretch.psi, "lungs_p": stretch.p}
     now = get_current_time_millis()
     mlflow_client.log_batch(
         run.info.run_id,
@@ -189,7 +209,8 @@ def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined
         card = card_of(settings, version)
         names = card.feature_names
         compared = (reference.features, found.features[chosen], reference.scores, found.scores[chosen])
-        result = compare(*compared, threshold=card.threshold)
+        lungs = (reference.aspects, found.aspects[chosen])
+        result = compare(*compared, threshold=card.threshold, aspects=lungs)
         from ray_jobs.learning.drift_plots import drift_plots  # noqa: PLC0415 - brings matplotlib
 
         figures = drift_plots(*compared, result=result, names=names)

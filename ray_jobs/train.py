@@ -74,7 +74,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     del data, shared  # what follows reads other X-rays
     with span("measure"):
         measured = measure(prepared, sides, fitted, detector, run)
-    reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC)
+    reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC, measured.aspects)
     run.log(
         params={"family": best.candidate.family, **best.candidate.parameters},
         metrics=measured.metrics() | _metrics(best, fitted) | (curve.metrics() if curve else {}),

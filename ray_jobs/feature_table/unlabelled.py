@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import ray
 
-from features.extract import extract
+from features.extract import describe_normalised
+from features.look import look
+from features.reading.decode import decode
 from features.reading.errors import ImageError
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
@@ -22,9 +24,10 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UnlabelledFeatures:
-    """float32 features (N, D) of pictures, and how many more cannot be read."""
+    """float32 features (N, D) of pictures, the aspects (N,) of their lungs, and how many more cannot be read."""
 
     features: np.ndarray
+    aspects: np.ndarray
     unread: int
 
 
@@ -45,23 +48,26 @@ def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_add
     connect(ray_address)
     common = ray.put((source, spec))
     batches = [tuple(paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
-    found, unread = list[np.ndarray](), 0
+    found, aspects, unread = list[np.ndarray](), list[float](), 0
     with Progress("describing", unit="image", total=len(paths)) as progress:
-        for rows, lost in in_turn(lambda batch: _described.remote(common, batch), batches, "describing"):
+        for rows, wide, lost in in_turn(lambda batch: _described.remote(common, batch), batches, "describing"):
             found.append(rows)
+            aspects += wide
             unread += lost
             progress.update(len(rows) + lost)
-    return UnlabelledFeatures(features=np.concatenate(found), unread=unread)
+    return UnlabelledFeatures(features=np.concatenate(found), aspects=np.array(aspects), unread=unread)
 
 
 @task(span="describe a batch", max_retries=3)
-def _described(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> tuple[np.ndarray, int]:
+def _described(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> tuple[np.ndarray, list[float], int]:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, spec = common
-    rows = []
+    rows, aspects = list[np.ndarray](), list[float]()
     for path in paths:
         try:
-            rows.append(extract(source.read(path), spec))
+            looked = look(decode(source.read(path)), spec)
         except (ImageError, EntryError):
             continue
-    return np.array(rows, np.float32).reshape(len(rows), len(spec.names)), len(paths) - len(rows)
+        rows.append(describe_normalised(looked.pictures, spec))
+        aspects.append(looked.aspect)
+    return np.array(rows, np.float32).reshape(len(rows), len(spec.names)), aspects, len(paths) - len(rows)

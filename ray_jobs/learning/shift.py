@@ -59,16 +59,32 @@ class Separation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """How many times wider to their height the lungs are within predicted classes, with index and p-value."""
+
+    factor: float
+    psi: float
+    p: float
+
+    @property
+    def shifted(self) -> bool:
+        """Whether that is beyond chance and far, by the limits of a feature."""
+        return self.p < SIGNIFICANT and self.psi >= LARGE
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftResult:
     """What is said of a period: the shift of features, over all and within predicted classes, and of scores.
 
-    Over all, a change hides behind another share of ill children, and such a share looks like a change.
+    Over all, a change hides behind another share of ill children, and such a share looks like a change. `stretch` is
+    of the lungs' width to their height, None where that is not known.
     """
 
     features: Shift
     within: Shift
     scores: Shift
     separation: Separation
+    stretch: Stretch | None = None
 
     @property
     def share(self) -> float:
@@ -82,9 +98,13 @@ class DriftResult:
 
     @property
     def drift(self) -> bool:
-        """Whether enough features have shifted, or the scores have, or a classifier can tell the pictures."""
+        """Whether enough features have shifted, or the scores or the lungs have, or a classifier can tell the pictures.
+
+        No feature sees whether a picture is stretched.
+        """
         features = max(self.share, self.share_within) >= SHARE
-        return features or bool(self.scores.shifted.any()) or self.separation.shifted
+        stretched = self.stretch is not None and self.stretch.shifted
+        return features or bool(self.scores.shifted.any()) or self.separation.shifted or stretched
 
 
 def compare(
@@ -94,10 +114,12 @@ def compare(
     scores: np.ndarray,
     *,
     threshold: float,
+    aspects: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> DriftResult:
     """Compare features (M, D) and (N, D), and scores (M,) and (N,), of a reference and of a period.
 
-    The predicted class is that of a score at or above the threshold.
+    The predicted class is that of a score at or above the threshold. `aspects`, (M,) and (N,), are the widths of the
+    lungs to their heights, NaN where nobody looked.
     """
     ill = reference_scores >= threshold
     means = {kind: reference[ill == kind].mean(axis=0) for kind in (False, True) if (ill == kind).any()}
@@ -108,7 +130,21 @@ def compare(
         within=shift(before, now),
         scores=shift(reference_scores[:, None], scores[:, None]),
         separation=separation(before, now),
+        stretch=_stretch(*aspects, ill, scores >= threshold) if aspects else None,
     )
+
+
+def _stretch(reference: np.ndarray, today: np.ndarray, ill: np.ndarray, ill_today: np.ndarray) -> Stretch | None:
+    """The shift of the logarithms of aspects, (M,) and (N,); None with fewer than LEAST of either."""
+    known, known_today = np.isfinite(reference), np.isfinite(today)
+    if min(known.sum(), known_today.sum()) < LEAST:
+        return None
+    before, now = np.log(reference[known])[:, None], np.log(today[known_today])[:, None]
+    ill, ill_today = ill[known], ill_today[known_today]
+    means = {kind: before[ill == kind].mean(axis=0) for kind in (False, True) if (ill == kind).any()}
+    now = _within(now, ill_today, means)
+    found = shift(_within(before, ill, means), now)
+    return Stretch(factor=float(np.exp(np.median(now))), psi=float(found.psi[0]), p=float(found.p[0]))
 
 
 def _within(features: np.ndarray, ill: np.ndarray, means: dict[bool, np.ndarray]) -> np.ndarray:

@@ -25,10 +25,11 @@ from registry.model.out_of_distribution import OutOfDistributionDetector
 class Measured:
     """What a model was found to be: evaluations and coverages by the name of the X-rays, effects by the change's.
 
-    `scores` (N,) are its probabilities of the held-out X-rays.
+    `scores` (N,) are its probabilities of the held-out X-rays, `aspects` those of the lungs of some, by their sha256.
     """
 
     scores: np.ndarray
+    aspects: dict[str, float]
     evaluations: dict[str, Evaluation]
     abstention: dict[str, Coverage]
     changes: dict[str, ChangeEffect]
@@ -82,13 +83,14 @@ def measure(
         labels = np.repeat(held_out.labels, shifted.shape[1])
         abstention["held_out_shifted"] = covered(labels, shifted.ravel(), fitted.threshold, fitted.unsure)
     changed = sample(held_out)
-    features = changed_features(
+    made = changed_features(
         prepared.source, prepared.manifest, changed, DEFAULT_SPEC, ray_address=prepared.settings.ray_address
     )
     return Measured(
         scores=scores["held_out"],
+        aspects=dict(zip(changed.sha256.tolist(), made.aspects.tolist(), strict=True)),
         evaluations=evaluations,
         abstention=abstention,
-        changes=effects(changed.labels, view_probabilities(features, ask), fitted.threshold),
+        changes=effects(changed.labels, view_probabilities(made.features, ask), fitted.threshold),
         rates=detection_rates(detector, held_out),
     )

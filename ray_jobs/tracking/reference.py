@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -30,10 +31,14 @@ class NoReferenceError(FixableError):
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Features, float32 (M, D), and probabilities, float64 (M,), of X-rays that no fitting saw."""
+    """Features, float32 (M, D), and probabilities, float64 (M,), of X-rays that no fitting saw.
+
+    `aspects` (M,) are the widths of their lungs to the heights, NaN where nobody looked.
+    """
 
     features: np.ndarray
     scores: np.ndarray
+    aspects: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +54,13 @@ class JudgedReference(Reference):
     spec: str
 
 
-def keep_reference(state: State, held_out: Rows, scores: np.ndarray, spec: FeatureSpec) -> str:
+def keep_reference(
+    state: State, held_out: Rows, scores: np.ndarray, spec: FeatureSpec, aspects: Mapping[str, float] | None = None
+) -> str:
     """Keep held-out X-rays, and a model's scores (N,) of them, in the state under the sha256 that is returned.
 
-    Patients become numbers, and no picture and no path is kept. Of more than ten thousand X-rays, those of patients
-    drawn at random are.
+    `aspects` are of the lungs of some, by their sha256. Patients become numbers, and no picture and no path is kept. Of
+    more than ten thousand X-rays, those of patients drawn at random are.
     """
     groups = np.unique(held_out.patients, return_inverse=True)[1]
     drawn = np.random.default_rng(0).permutation(groups.max() + 1)[groups]
@@ -66,6 +73,7 @@ def keep_reference(state: State, held_out: Rows, scores: np.ndarray, spec: Featu
             "label": pa.array(held_out.labels[chosen], pa.int64()),
             "group": pa.array(groups[chosen], pa.int64()),
             "probability": pa.array(scores[chosen], pa.float64()),
+            "aspect": pa.array([(aspects or {}).get(name) for name in held_out.sha256[chosen]], pa.float64()),
             "features": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1]),
         }
     ).replace_schema_metadata({_SPEC: spec.to_json()})
@@ -107,6 +115,7 @@ def load_reference(state: State, digest: str) -> JudgedReference:
     return JudgedReference(
         features=_matrix(table),
         scores=table.column("probability").to_numpy(),
+        aspects=_aspects(table),
         sha256=np.asarray(table.column("sha256").to_pylist()),
         labels=table.column("label").to_numpy(),
         groups=table.column("group").to_numpy(),
@@ -134,12 +143,20 @@ def _of_the_run(settings: Settings, version: ModelVersion) -> Reference:
                 "train a new version."
             ) from error
         table = pq.read_table(file)
-    return Reference(features=_matrix(table), scores=table.column("probability").to_numpy())
+    scores = table.column("probability").to_numpy()
+    return Reference(features=_matrix(table), scores=scores, aspects=_aspects(table))
 
 
 def _matrix(table: pa.Table) -> np.ndarray:
     values = table.column("features").combine_chunks()
     return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
+
+
+def _aspects(table: pa.Table) -> np.ndarray:
+    """NaN in references of before they were kept."""
+    if "aspect" not in table.column_names:
+        return np.full(len(table), np.nan)
+    return np.asarray(table.column("aspect").to_pylist(), dtype=np.float64)
 
 
 def _path(state: State, digest: str) -> str:

@@ -24,7 +24,8 @@ SUMMARY = ("id", "time", "version", "probability", "label", "sha256")
 class Record:
     """One answered picture; `features` is float32 of shape (D,) by the spec of that fingerprint.
 
-    `sha256` is of the bytes that were sent, so that whoever has the picture finds it; empty in older records.
+    `sha256` is of the bytes that were sent, so that whoever has the picture finds it; empty in older records. `aspect`
+    is the width of the lungs' box to its height (`features.look.Look`), NaN in older records.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Record:
     spec: str
     features: np.ndarray
     sha256: str = ""
+    aspect: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ def write(state: State, path: str, records: Sequence[Record]) -> None:
             "probability": pa.array([record.probability for record in records], pa.float64()),
             "label": [record.label for record in records],
             "sha256": [record.sha256 for record in records],
+            "aspect": pa.array([record.aspect for record in records], pa.float64()),
             "features": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
         }
     ).replace_schema_metadata({_SPEC: spec.encode()})
@@ -123,6 +126,13 @@ def matrix(table: pa.Table) -> np.ndarray:
     """The features of rows, float32 of shape (N, D)."""
     values = table.column("features").combine_chunks()
     return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
+
+
+def aspects(table: pa.Table) -> np.ndarray:
+    """The aspects of rows, (N,); NaN in files of before they were kept."""
+    if "aspect" not in table.column_names:
+        return np.full(len(table), np.nan)
+    return np.asarray(table.column("aspect").to_numpy())
 
 
 def find(state: State, prediction_id: str) -> PredictionSummary | None:

@@ -37,7 +37,7 @@ class PictureResult:
 
     `outcome` is the label, or why there is none: `refused`, `error` or `unreadable`. An answer near the threshold has
     its label even where it is kept back. `seconds` is how long it took to compute.
-    `sha256` is of the picture's bytes.
+    `sha256` is of the picture's bytes, `aspect` the width of the lungs to their height.
     """
 
     answer: dict[str, Any] | Problem
@@ -46,6 +46,7 @@ class PictureResult:
     probability: float | None = None
     seconds: float = 0.0
     sha256: str = ""
+    aspect: float = math.nan
 
 
 class Predictor:
@@ -140,6 +141,7 @@ def answer_one(served: Served, picture: Picture, request_id: str, abstains: bool
         probability=answer.probability if finite else None,
         seconds=seconds,
         sha256="" if isinstance(fields, Problem) else hashlib.sha256(picture.data).hexdigest(),
+        aspect=answer.examined.looked.aspect,
     )
 
 

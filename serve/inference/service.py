@@ -107,11 +107,11 @@ class PredictionService:
         for warning in prediction.warnings:
             self._metrics.warnings.labels(warning.code).inc()
         if self.recorder and answered.features is not None:
-            self.recorder.offer(_record(served, prediction, answered.features, answered.sha256))
+            self.recorder.offer(_record(served, prediction, answered, answered.features))
         return prediction
 
 
-def _record(served: Served, prediction: Prediction, features: np.ndarray, sha256: str) -> Record:
+def _record(served: Served, prediction: Prediction, answered: PictureResult, features: np.ndarray) -> Record:
     known = parse_id(prediction.id)
     assert known  # noqa: S101  an id that was made just now
     return Record(
@@ -122,5 +122,6 @@ def _record(served: Served, prediction: Prediction, features: np.ndarray, sha256
         label=prediction.label,
         spec=served.version.spec_fingerprint,
         features=features,
-        sha256=sha256,
+        sha256=answered.sha256,
+        aspect=answered.aspect,
     )

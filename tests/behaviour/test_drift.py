@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from features.acquisition import sharpened
-from features.extract import describe
+from features.extract import describe_normalised
+from features.look import look
 from ray_jobs.dataset.layout import patient_of
-from ray_jobs.learning.changes import compressed, exposed
+from ray_jobs.learning.changes import compressed, exposed, rescaled
 from ray_jobs.learning.shift import DriftResult, compare
 from tests.behaviour.conftest import pixels_of
 
+Seen = tuple[np.ndarray, np.ndarray]
 BEFORE, TODAY = 150, 50  # X-rays of each class
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gamma 0.6": lambda pixels: exposed(pixels, 0.6),
@@ -38,14 +40,22 @@ def pictures(real_xrays: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def before(pictures: tuple[list[np.ndarray], list[np.ndarray]]) -> np.ndarray:
-    return np.stack([describe(pixels) for pixels in pictures[0]])
+def before(pictures: tuple[list[np.ndarray], list[np.ndarray]]) -> Seen:
+    return seen(pictures[0])
 
 
-def compared(before: np.ndarray, today: list[np.ndarray]) -> DriftResult:
+def seen(pictures: list[np.ndarray]) -> Seen:
+    """Features (N, D) of pictures, and the aspects (N,) of their lungs."""
+    looks = [look(pixels) for pixels in pictures]
+    features = np.stack([describe_normalised(looked.pictures) for looked in looks])
+    return features, np.array([looked.aspect for looked in looks])
+
+
+def compared(before: Seen, today: list[np.ndarray]) -> DriftResult:
     """As if every answer were right."""
     scores = (np.repeat([0.1, 0.9], count) for count in (BEFORE, TODAY))
-    return compare(before, np.stack([describe(pixels) for pixels in today]), *scores, threshold=0.5)
+    features, aspects = seen(today)
+    return compare(before[0], features, *scores, threshold=0.5, aspects=(before[1], aspects))
 
 
 def test_x_rays_of_the_same_place_are_no_drift(pictures, before) -> None:
@@ -57,3 +67,12 @@ def test_x_rays_that_were_taken_or_sent_otherwise_are_drift(pictures, before, na
     found = compared(before, [CHANGES[name](pixels) for pixels in pictures[1]])
     assert found.drift
     assert found.separation.shifted  # whatever share of the features has shifted
+
+
+def test_x_rays_that_were_stretched_are_drift_by_their_lungs_which_no_feature_shows(pictures, before) -> None:
+    found = compared(before, [rescaled(pixels, 1.2, 1.0) for pixels in pictures[1]])
+    assert found.drift
+    assert found.stretch
+    assert found.stretch.shifted
+    assert found.stretch.factor == pytest.approx(1.2, abs=0.06)  # the median of 100 whose own deviation is a tenth
+    assert not found.separation.shifted

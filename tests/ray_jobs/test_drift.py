@@ -1,5 +1,6 @@
 """The drift job over a real registry and real records: drift or none, too little to say, nothing to compare with."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.look import look
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs import drift
 from ray_jobs.dataset.synthetic import chest_picture
@@ -93,7 +95,9 @@ def job(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     return run
 
 
-def remember(registry: Registry, features: np.ndarray, *, days_ago: float = 1.0, spec: str | None = None) -> None:
+def remember(
+    registry: Registry, features: np.ndarray, *, days_ago: float = 1.0, spec: str | None = None, aspect: float = np.nan
+) -> None:
     version = production(registry.settings)
     assert version
     bundle = read_bundle(registry.files_of(version), digest=version.digest)
@@ -108,6 +112,7 @@ def remember(registry: Registry, features: np.ndarray, *, days_ago: float = 1.0,
             label=bundle.label(score),
             spec=spec or version.spec_fingerprint,
             features=row,
+            aspect=aspect * (1 + index % 10 / 100),
         )
         for index, (row, score) in enumerate(zip(features, bundle.probability(features), strict=True))
     ]
@@ -151,6 +156,63 @@ def test_pictures_unlike_those_it_was_judged_by_are_drift_and_exit_with_3(
     run = runs(registry)[0]
     assert run.data.metrics["drift"] == 1
     assert run.data.metrics["features_shifted"] > 0.5
+
+
+def judged_with_lungs(registry: Registry, reference: np.ndarray, aspects: np.ndarray) -> None:
+    """Keep what the version in Production was judged by, with the aspects of the lungs."""
+    version = production(registry.settings)
+    assert version
+    table = FeatureTable(
+        features=reference,
+        views=np.zeros((120, 0, reference.shape[1]), np.float32),
+        judged=np.zeros((120, 0, reference.shape[1]), np.float32),
+        sha256=np.arange(120).astype(str),
+        labels=np.arange(120) % 2,
+        patients=np.arange(120).astype(str),
+        roles=np.full(120, "train"),
+    )
+    state, wide = open_state(registry.settings.state_uri), dict(zip(table.sha256, aspects, strict=True))
+    kept = keep_reference(state, table, scores_of(registry, version, reference), DEFAULT_SPEC, wide)
+    set_tags(registry.settings, version, {REFERENCE_TAG: kept})
+
+
+@pytest.mark.parametrize(("factor", "drifts"), [(1.0, False), (1.2, True)])
+def test_answers_to_stretched_x_rays_are_drift_by_the_lungs_though_their_features_are_the_same(
+    registry: Registry,
+    reference: np.ndarray,
+    job: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    factor: float,
+    drifts: bool,
+) -> None:
+    champion = registry.add(1.0)
+    registry.promote(champion)
+    judged_with_lungs(registry, reference, 1.1 * (1 + np.arange(120) % 10 / 100))
+    remember(registry, reference[::2], aspect=1.1 * factor)
+    with pytest.raises(SystemExit, match="3") if drifts else contextlib.nullcontext():
+        job()
+    told = capsys.readouterr().out
+    assert f"lungs       {factor:.2f} times as wide to their height" in told
+    assert f"verdict     {'drift' if drifts else 'no drift'}" in told
+    assert runs(registry)[0].data.metrics["lungs_stretched"] == pytest.approx(factor, abs=0.01)
+
+
+def test_a_folder_of_stretched_x_rays_is_drift_by_the_lungs(
+    cluster: None, registry: Registry, reference: np.ndarray, job: Callable[..., None], tmp_path: Path, capsys
+) -> None:
+    registry.promote(registry.add(1.0))
+    folder, aspects = tmp_path / "stretched", list[float]()
+    folder.mkdir()
+    for patient in range(2000, 2060):
+        data = chest_picture(patient=patient, picture=0, label="PNEUMONIA" if patient % 2 else "NORMAL")
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        aspects.append(look(pixels).aspect)
+        cv2.imwrite(str(folder / f"{patient}.png"), cv2.resize(pixels, None, fx=1.2, fy=1.0))
+    judged_with_lungs(registry, reference, np.tile(aspects, 2))
+    with pytest.raises(SystemExit, match="3"):
+        job("--data", str(folder))
+    factor = float(capsys.readouterr().out.split("lungs ")[1].split()[0])
+    assert factor == pytest.approx(1.2, abs=0.05)  # the locator's boxes are good to some hundredths of a side
 
 
 def test_a_folder_without_labels_is_compared_and_the_report_has_pictures(

@@ -81,6 +81,27 @@ def test_another_share_of_ill_children_shifts_features_over_all_and_none_within_
     assert not found.separation.shifted
 
 
+def test_lungs_that_are_wider_to_their_height_are_drift_within_the_classes_and_nothing_without_enough_of_them() -> None:
+    random = np.random.default_rng(12)
+    reference, today = random.normal(size=(300, 5)), random.normal(size=(100, 5))
+    scores, said = (np.arange(300) % 2).astype(float), (np.arange(100) % 10 == 0).astype(float)
+    # The healthy ones are wider, and today more are healthy.
+    aspects, now = (np.exp(random.normal(0.2 * (1 - ill), 0.1)) for ill in (scores, said))
+
+    def stretched(wide: np.ndarray, known: int = 300) -> DriftResult:
+        before = np.where(np.arange(300) < known, aspects, np.nan)
+        return compare(reference, today, scores, said, threshold=0.5, aspects=(before, wide))
+
+    same, found = stretched(now), stretched(1.2 * now)
+    assert same.stretch
+    assert found.stretch
+    assert (same.stretch.shifted, found.stretch.shifted) == (False, True)
+    assert found.stretch.factor == pytest.approx(1.2, abs=0.04)  # the mean of 100 whose deviation is 0.1
+    assert found.drift
+    assert stretched(1.2 * now, known=49).stretch is None
+    assert stretched(np.where(np.arange(100) < 49, now, np.nan)).stretch is None
+
+
 def test_a_class_that_the_reference_lacks_is_compared_with_the_other_one() -> None:
     random = np.random.default_rng(10)
     reference, today = random.normal(size=(200, 5)), random.normal(size=(60, 5))

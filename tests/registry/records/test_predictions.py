@@ -10,7 +10,7 @@ import pytest
 
 from registry.records.feedback import find_feedback, read_feedback, record_feedback
 from registry.records.prediction_ids import PredictionIds, parse_id
-from registry.records.predictions import Bounds, Record, files, find, matrix, path_of, prune, read, write
+from registry.records.predictions import Bounds, Record, aspects, files, find, matrix, path_of, prune, read, write
 from registry.state import State
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -48,6 +48,13 @@ def test_records_are_read_back_with_their_features_and_their_spec_from_a_time_on
     assert len(list(read(state, since=NOON - timedelta(days=4)))) == 2
     ((_, later),) = read(state, since=NOON + timedelta(seconds=30))
     assert later.column("id").to_pylist() == ["r.3"]
+
+
+def test_the_aspects_of_lungs_are_read_back_and_unknown_in_files_of_before(state: State) -> None:
+    write(state, path_of(state, NOON, "w"), [replace(record(1), aspect=1.25), record(2)])
+    ((_, table),) = read(state, since=NOON)
+    np.testing.assert_array_equal(aspects(table), [1.25, np.nan])
+    np.testing.assert_array_equal(aspects(table.drop_columns("aspect")), [np.nan, np.nan])
 
 
 def test_a_file_written_again_takes_its_own_place(state: State) -> None:

@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from features.look import look
 from registry.records.feedback import read_feedback
 from registry.records.prediction_ids import PredictionIds
 from registry.records.predictions import Bounds, Record, files, matrix, path_of, read, write
@@ -79,7 +81,9 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
     assert spec == model.version.spec_fingerprint
     rows = table.drop_columns("features").to_pylist()
     assert [rows[0]["id"], rows[1]["id"]] == [results[0]["id"], results[2]["id"]]
-    assert rows[0].keys() == {"id", "time", "version", "probability", "label", "sha256"}
+    assert rows[0].keys() == {"id", "time", "version", "probability", "label", "sha256", "aspect"}
+    pixels = cv2.imdecode(np.frombuffer(training_set.images[0], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert rows[0]["aspect"] == look(pixels).aspect
     assert rows[1]["probability"] == results[2]["probability"]
     assert model.bundle.probability(matrix(table)) == pytest.approx(table.column("probability").to_numpy(), abs=ANSWER)
     assert b"Jane" not in Path(files(state)[0].path).read_bytes()
