@@ -297,7 +297,7 @@ def test_a_version_without_a_reference_and_a_registry_without_production_are_nam
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    registry.promote(registry.model.versions[0])
+    registry.promote(registry.versions[0])
     remember(registry, np.repeat(registry.training_set.features, 3, axis=0))
     with pytest.raises(SystemExit, match="1"):
         job()

@@ -123,7 +123,7 @@ def test_what_a_version_was_trained_on_does_not_judge_it_under_another_address_e
     monkeypatch.setitem(gate.FLOORS, "held-out", {})
     folder = elsewhere(tmp_path / "all", count=160)
     settings = registry.settings.model_copy(update={"data_uri": str(folder)})
-    set_tags(settings, registry.model.versions[0], prepare(settings).tags())
+    set_tags(settings, registry.versions[0], prepare(settings).tags())
     capsys.readouterr()
     copy = tmp_path / "copy"
     folder.rename(copy)

@@ -162,7 +162,7 @@ def use(watch: Watch, registry: Registry) -> None:
     watch.predict(cv2.imencode(".png", np.full((300, 300), 90, np.uint8))[1].tobytes())
     registry.promote(registry.add_unchecked("broken", b"no estimator"))
     until(lambda: watch.holder.failure is not None)
-    registry.promote(registry.model.versions[0])
+    registry.promote(registry.versions[0])
     until(lambda: watch.holder.failure is None)
 
 

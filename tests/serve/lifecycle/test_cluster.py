@@ -59,13 +59,13 @@ def private_memory(process: psutil.Process) -> int:
 
 
 def in_production(client: httpx.Client, registry: Registry, index: int) -> None:
-    registry.promote(registry.model.versions[index])
-    until(lambda: client.get("/model").json()["version"] == registry.model.versions[index].version)
+    registry.promote(registry.versions[index])
+    until(lambda: client.get("/model").json()["version"] == registry.versions[index].version)
 
 
 def test_it_answers_a_picture_through_haproxy(client: httpx.Client, registry: Registry) -> None:
     in_production(client, registry, 0)
-    version = registry.model.versions[0]
+    version = registry.versions[0]
     bundle = read_bundle(registry.files_of(version), digest=version.digest)
     image = registry.training_set.images[1]
     answer = client.post("/predict", files={"file": ("a.jpeg", image)}, headers={"X-Request-ID": "mine-1"})
@@ -80,7 +80,7 @@ def test_versions_change_under_load_with_no_request_lost_and_each_answer_by_the_
 ) -> None:
     in_production(client, registry, 0)
     image = registry.training_set.images[2]
-    bundles = {v.version: read_bundle(registry.files_of(v), digest=v.digest) for v in registry.model.versions[:3]}
+    bundles = {v.version: read_bundle(registry.files_of(v), digest=v.digest) for v in registry.versions[:3]}
     expected = {version: float(bundle.predict_unchecked([image])[0]) for version, bundle in bundles.items()}
     assert len({round(probability, 6) for probability in expected.values()}) == 3
     answers: list[list[tuple[int, int, float]]] = [[], [], [], []]
@@ -123,7 +123,7 @@ def test_a_corrupt_version_in_production_leaves_the_old_one_answering_and_the_mo
     registry.promote(version)
     until(lambda: client.get("/model").json()["failure"])
     card = client.get("/model").json()
-    assert card["version"] == registry.model.versions[1].version
+    assert card["version"] == registry.versions[1].version
     assert (card["failure"]["code"], card["failure"]["version"]) == ("refused", version.version)
     in_production(client, registry, 0)
     until(lambda: client.get("/model").json()["failure"] is None)

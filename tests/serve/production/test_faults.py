@@ -72,7 +72,7 @@ def test_promotions_and_rollbacks_reach_traffic_in_their_order_and_lose_nothing(
     registry: Registry, tmp_path: Path
 ) -> None:
     order = random.Random(SEED)
-    versions = registry.model.versions[:3]
+    versions = registry.versions[:3]
     answers = expected(registry, versions)
     with following(registry.settings, tmp_path / "cache") as (url, watcher):
         until(lambda: serves(watcher, versions[0]))
@@ -108,7 +108,7 @@ class _Bomb:
 def test_a_truncated_a_wrong_shape_and_a_pickled_model_never_answer_and_the_pickle_never_runs(
     registry: Registry, tmp_path: Path, training_set: GeneratedXrays
 ) -> None:
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     narrow = LogisticRegression(C=0.01).fit(training_set.features[:, :7], training_set.labels)
     sound = (registry.files_of(first) / "estimator.skops").read_bytes()
     broken = [
@@ -204,7 +204,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_with_a_full_disk_the_old_version_answers_and_the_new_one_once_there_is_room(
     registry: Registry, small_disk: Path
 ) -> None:
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     answers = expected(registry, [first, second])
     with following(registry.settings, small_disk / "cache") as (url, watcher):
         until(lambda: serves(watcher, first))
@@ -231,7 +231,7 @@ def test_with_a_full_disk_the_old_version_answers_and_the_new_one_once_there_is_
 def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_told_that_they_are_slow(
     registry: Registry, tmp_path: Path
 ) -> None:
-    answers = expected(registry, registry.model.versions[:1])
+    answers = expected(registry, registry.versions[:1])
     image = registry.training_set.images[0]
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
     head += f"Content-Length: {len(image)}\r\n\r\n".encode()
@@ -258,7 +258,7 @@ def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_told_that_they_are
 def test_ten_times_more_than_it_takes_on_is_turned_away_with_a_time_to_come_back_and_the_rest_is_answered(
     registry: Registry, tmp_path: Path
 ) -> None:
-    answers = expected(registry, registry.model.versions[:1])
+    answers = expected(registry, registry.versions[:1])
     with (
         following(registry.settings, tmp_path / "cache", RequestLimits(in_work=4)) as (url, _),
         Traffic(url, registry.training_set.images, clients=40, seed=SEED) as traffic,

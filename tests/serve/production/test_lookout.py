@@ -44,8 +44,8 @@ class Server:
 def registry(registry_template: Registry, tmp_path: Path) -> Registry:
     """Version 2 in Production, after version 1, in a copy of the database that is this test's alone."""
     registry = registry_template.copied(tmp_path)
-    promote(registry.settings, registry.model.versions[0], why="first")
-    promote(registry.settings, registry.model.versions[1], why="second")
+    promote(registry.settings, registry.versions[0], why="first")
+    promote(registry.settings, registry.versions[1], why="second")
     return registry
 
 
@@ -90,7 +90,7 @@ def test_with_report_the_alias_is_left_where_it_is_and_told_until_it_is_back(reg
     assert "put back" not in told["failure"]["detail"]
     assert aliased(settings).version == 3
     assert "hm_following_production 0.0" in server.metrics.render().decode()
-    promote(settings, registry.model.versions[2], why="on record")
+    promote(settings, registry.versions[2], why="on record")
     told = server.look(2)
     assert (told["version"], told["failure"]) == (3, None)
 
@@ -99,7 +99,7 @@ def test_an_older_database_is_told_and_the_newest_record_served(registry: Regist
     settings, database = registry.settings, tmp_path / "mlflow.db"
     server = Server(settings, tmp_path / "cache")
     backup = database.read_bytes()
-    promote(settings, registry.model.versions[2], why="third")
+    promote(settings, registry.versions[2], why="third")
     assert server.look()["version"] == 3
     database.write_bytes(backup)
     told = server.look(2)
@@ -119,4 +119,4 @@ def test_a_history_that_says_nothing_any_more_leaves_what_serves(registry: Regis
     told = server.look(2)
     assert (told["version"], told["failure"]["code"]) == (2, "history-damaged")
     with pytest.raises(HistoryError, match=f"record {number} was altered in MLflow"):
-        promote(settings, registry.model.versions[2], why="too early")
+        promote(settings, registry.versions[2], why="too early")

@@ -37,7 +37,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 def registry(registry_template: Registry, tmp_path: Path) -> Registry:
     """Version 1 in Production, in a copy of the database that is this test's alone."""
     registry = registry_template.copied(tmp_path, promoted_by="Ana Souza")
-    promote(registry.settings, registry.model.versions[0], why="first")
+    promote(registry.settings, registry.versions[0], why="first")
     return registry
 
 
@@ -119,7 +119,7 @@ def test_a_candidate_is_asked_nothing_more_once_its_end_is_known_even_while_its_
     settings, holder = registry.settings, Holder()
     lookout = Lookout(settings)
     Watcher(holder, lookup=lookout.wanted, cache=VerifiedCache(settings, tmp_path / "serve")).step()
-    record = begin_rollout(settings, registry.model.versions[1], share=0.5, lasts=HOUR, why="a test")
+    record = begin_rollout(settings, registry.versions[1], share=0.5, lasts=HOUR, why="a test")
     lookout = Lookout(settings)
     lookout.wanted()
     follower = RolloutFollower(holder, lookup=lambda: lookout.rollout, settings=settings, cache=tmp_path / "candidate")
@@ -137,7 +137,7 @@ def test_a_canary_answers_its_share_the_same_for_one_id_at_both_replicas_and_acr
     registry: Registry, tmp_path: Path
 ) -> None:
     settings, image = registry.settings, registry.training_set.images[0]
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     ids = [f"patient-{number}" for number in range(40)]
     with replica(settings, tmp_path / "a") as a, ExitStack() as stack:
         b = stack.enter_context(replica(settings, tmp_path / "b"))
@@ -172,7 +172,7 @@ def test_a_canary_answers_its_share_the_same_for_one_id_at_both_replicas_and_acr
 
 
 def test_a_shadow_is_asked_the_same_pictures_and_nobody_sees_its_answers(registry: Registry, tmp_path: Path) -> None:
-    settings, second = registry.settings, registry.model.versions[1]
+    settings, second = registry.settings, registry.versions[1]
     with replica(settings, tmp_path / "a") as one:
         shadow = begin_rollout(settings, second, share=0, lasts=HOUR, why="a test")
         until(lambda: one.has_candidate)
@@ -200,7 +200,7 @@ def test_a_shadow_is_asked_the_same_pictures_and_nobody_sees_its_answers(registr
 
 
 def test_a_canary_that_breaks_is_taken_back_and_no_client_misses_an_answer(registry: Registry, tmp_path: Path) -> None:
-    settings, second, image = registry.settings, registry.model.versions[1], registry.training_set.images[0]
+    settings, second, image = registry.settings, registry.versions[1], registry.training_set.images[0]
     with replica(settings, tmp_path / "a") as one:
         canary = begin_rollout(settings, second, share=0.5, lasts=HOUR, why="a test")
         until(lambda: one.has_candidate)
@@ -221,7 +221,7 @@ def test_a_canary_that_breaks_is_taken_back_and_no_client_misses_an_answer(regis
 def test_a_job_beside_a_canary_that_calls_everybody_ill_ends_with_code_3_and_the_reason(
     registry: Registry, tmp_path: Path
 ) -> None:
-    settings, second = registry.settings, registry.model.versions[1]
+    settings, second = registry.settings, registry.versions[1]
     raised: list[TakenBackError] = []
 
     def job(version: ModelVersion) -> None:
@@ -266,7 +266,7 @@ def test_a_candidate_that_serving_cannot_load_is_taken_back_with_the_reason(
 
 
 def test_the_end_of_its_time_is_recorded_by_serving_though_no_job_runs(registry: Registry, tmp_path: Path) -> None:
-    settings, second = registry.settings, registry.model.versions[1]
+    settings, second = registry.settings, registry.versions[1]
     with replica(settings, tmp_path / "a") as a, replica(settings, tmp_path / "b"):
         shadow = begin_rollout(settings, second, share=0, lasts=timedelta(seconds=2), why="a test")
         until(lambda: ending_of(settings, shadow))
@@ -279,7 +279,7 @@ def test_the_end_of_its_time_is_recorded_by_serving_though_no_job_runs(registry:
 def test_a_candidate_that_becomes_production_or_is_overtaken_answers_nothing_as_a_canary_any_more(
     registry: Registry, tmp_path: Path
 ) -> None:
-    settings, (_, second, third) = registry.settings, registry.model.versions[:3]
+    settings, (_, second, third) = registry.settings, registry.versions[:3]
     image = registry.training_set.images[0]
     with replica(settings, tmp_path / "a") as one:
         canary = begin_rollout(settings, second, share=0.5, lasts=HOUR, why="a test")
@@ -300,7 +300,7 @@ def test_copies_beyond_the_bound_are_dropped_and_counted_while_requests_are_in_w
     from serve.inference.shadow import Shadow
     from serve.load import Load
 
-    settings, second = registry.settings, registry.model.versions[1]
+    settings, second = registry.settings, registry.versions[1]
     shadow = begin_rollout(settings, second, share=0, lasts=HOUR, why="a test")
     bundle = VerifiedCache(settings, tmp_path / "cache").obtain(second)
     served = Served(version=version_of(settings, 2), bundle=bundle, since=datetime.now(UTC), source="registry")

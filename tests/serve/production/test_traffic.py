@@ -60,7 +60,7 @@ def bundle_of(registry: Registry, version: ModelVersion) -> Bundle:
 
 
 def test_a_promotion_ends_once_the_server_answers_with_it(registry: Registry, asking: Settings) -> None:
-    second = registry.model.versions[1]
+    second = registry.versions[1]
     registry.promote(second)
     told = bring_into_traffic(asking, second, bundle_of(registry, second))
     assert told.startswith(f"{second} answers at {asking.webapp_uri}; replicas: 1, ")
@@ -70,7 +70,7 @@ def test_a_promotion_ends_once_the_server_answers_with_it(registry: Registry, as
 def test_a_rollback_ends_once_the_server_answers_with_the_version_of_before(
     registry: Registry, asking: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     registry.promote(second)
     wait_for_traffic(asking, second, bundle_of(registry, second))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", asking.tracking_uri)
@@ -83,7 +83,7 @@ def test_a_rollback_ends_once_the_server_answers_with_the_version_of_before(
 
 
 def test_a_version_that_serving_refuses_is_taken_back_with_the_reason(registry: Registry, asking: Settings) -> None:
-    first = registry.model.versions[0]
+    first = registry.versions[0]
     broken = registry.add_unchecked("refused-by-serving", b"no estimator")
     registry.promote(broken)
     with pytest.raises(RefusedError, match=rf"refuses {broken}: .*version {first.version} is in Production again") as e:
@@ -120,9 +120,9 @@ def test_a_first_version_that_serving_refuses_is_taken_back_too_and_a_sound_one_
 def test_a_golden_picture_that_is_answered_otherwise_is_told_and_nothing_is_taken_back(
     registry: Registry, asking: Settings
 ) -> None:
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     bundle = bundle_of(registry, first)
-    other = replace(bundle, estimator=bundle_of(registry, registry.model.versions[2]).estimator)
+    other = replace(bundle, estimator=bundle_of(registry, registry.versions[2]).estimator)
     with pytest.raises(NotServedError, match="answers a golden picture with 0") as late:
         wait_for_traffic(asking, first, other, seconds=0)
     assert not isinstance(late.value, RefusedError)
@@ -132,7 +132,7 @@ def test_a_golden_picture_that_is_answered_otherwise_is_told_and_nothing_is_take
 
 
 def test_where_nothing_serves_it_says_so_and_does_not_wait(registry: Registry) -> None:
-    first = registry.model.versions[0]
+    first = registry.versions[0]
     settings = registry.settings.model_copy(update={"http_port": free_port()})
     told = wait_for_traffic(settings, first, bundle_of(registry, first))
     assert (

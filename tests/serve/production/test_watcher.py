@@ -37,7 +37,7 @@ def version_served(watcher: Watcher) -> int | None:
 
 
 def test_a_promotion_and_a_rollback_reach_a_running_watcher(registry: Registry, watcher: Watcher) -> None:
-    first, second, third = registry.model.versions[:3]
+    first, second, third = registry.versions[:3]
     assert not watcher.wait(0)
     watcher.start()
     assert watcher.wait(60)
@@ -86,9 +86,9 @@ def test_a_corrupt_version_is_refused_by_name_and_the_old_one_stays(
     assert (failure.code, failure.version) == ("refused", corrupt.version)
     assert "digest" in failure.detail
     assert "rollback" in failure.remedy
-    registry.promote(registry.model.versions[1])
+    registry.promote(registry.versions[1])
     watcher.step()
-    assert version_served(watcher) == registry.model.versions[1].version
+    assert version_served(watcher) == registry.versions[1].version
     assert watcher.holder.failure is None
 
 
@@ -99,7 +99,7 @@ def test_a_cold_start_on_a_corrupt_production_takes_the_last_verified_model(
     registry.promote(corrupt)
     cold = watcher_of(registry.settings, tmp_path / "cache")
     cold.step()
-    assert version_served(cold) == registry.model.versions[0].version
+    assert version_served(cold) == registry.versions[0].version
     assert cold.holder.served
     assert cold.holder.served.source == "disk"
     assert cold.holder.failure
@@ -125,7 +125,7 @@ def test_a_version_whose_files_are_away_is_served_once_they_are_back(registry: R
     files.rename(files.with_suffix(".away"))
     registry.promote(version)
     watcher.step()
-    assert version_served(watcher) == registry.model.versions[0].version
+    assert version_served(watcher) == registry.versions[0].version
     assert watcher.holder.failure
     assert watcher.holder.failure.version == version.version
     files.with_suffix(".away").rename(files)
@@ -165,17 +165,17 @@ def test_the_copy_on_disk_is_verified_again_and_a_damaged_one_is_not_served(regi
     assert cold.holder.served is None
     mended = watcher_of(registry.settings, cache)
     mended.step()
-    assert version_served(mended) == registry.model.versions[0].version
+    assert version_served(mended) == registry.versions[0].version
 
 
 def test_a_sound_copy_on_disk_spares_the_download(registry: Registry, tmp_path: Path) -> None:
     watcher_of(registry.settings, tmp_path / "cache").step()
-    files = registry.files_of(registry.model.versions[0])
+    files = registry.files_of(registry.versions[0])
     shutil.move(files, tmp_path / "elsewhere")
     try:
         warm = watcher_of(registry.settings, tmp_path / "cache")
         warm.step()
-        assert version_served(warm) == registry.model.versions[0].version
+        assert version_served(warm) == registry.versions[0].version
         assert warm.holder.failure is None
     finally:
         shutil.move(tmp_path / "elsewhere", files)
@@ -191,16 +191,16 @@ def test_a_registry_that_goes_away_leaves_the_model_serving_and_a_cold_start_tak
         remote = registry.settings.model_copy(update={"mlflow_tracking_uri": server.url})
         watcher = watcher_of(remote, tmp_path / "cache")
         watcher.step()
-        assert version_served(watcher) == registry.model.versions[0].version
+        assert version_served(watcher) == registry.versions[0].version
     finally:
         server.stop()
     watcher.step()
-    assert version_served(watcher) == registry.model.versions[0].version
+    assert version_served(watcher) == registry.versions[0].version
     assert watcher.holder.failure
     assert watcher.holder.failure.code == "registry-unreachable"
     cold = watcher_of(remote, tmp_path / "cache")
     cold.step()
-    assert version_served(cold) == registry.model.versions[0].version
+    assert version_served(cold) == registry.versions[0].version
     assert cold.holder.served
     assert cold.holder.served.source == "disk"
     stranger = watcher_of(remote.model_copy(update={"model_name": "another"}), tmp_path / "cache")
@@ -211,7 +211,7 @@ def test_a_registry_that_goes_away_leaves_the_model_serving_and_a_cold_start_tak
 def test_a_first_look_that_takes_too_long_leaves_the_last_verified_model_to_answer_until_it_ends(
     registry: Registry, tmp_path: Path
 ) -> None:
-    first, second = registry.model.versions[:2]
+    first, second = registry.versions[:2]
     watcher_of(registry.settings, tmp_path / "cache").step()
     look = threading.Event()
 
@@ -236,7 +236,7 @@ def test_a_first_look_that_takes_too_long_leaves_the_last_verified_model_to_answ
 def test_the_last_verified_model_does_not_replace_what_the_look_has_brought_while_it_was_read(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    second = registry.model.versions[1]
+    second = registry.versions[1]
     watcher_of(registry.settings, tmp_path / "cache").step()
     cache = VerifiedCache(registry.settings, tmp_path / "cache")
     cold = Watcher(Holder(), lookup=lambda: second, cache=cache)
@@ -252,7 +252,7 @@ def test_the_last_verified_model_does_not_replace_what_the_look_has_brought_whil
 
 
 def test_a_version_that_production_left_while_it_was_fetched_is_not_taken(registry: Registry, tmp_path: Path) -> None:
-    first, second, third = registry.model.versions[:3]
+    first, second, third = registry.versions[:3]
     answers = iter([first, first, second, third, third, third])
     cache = VerifiedCache(registry.settings, tmp_path / "cache")
     watcher = Watcher(Holder(), lookup=lambda: next(answers), cache=cache)
@@ -289,8 +289,8 @@ def test_metrics_and_log_tell_of_a_failure_to_follow_and_of_its_end(
     text = metrics.render().decode()
     assert 'hm_swap_failures_total{code="refused"} 1.0' in text
     assert "hm_following_production 0.0" in text
-    assert f"hm_serving_version {float(registry.model.versions[0].version)}" in text
-    registry.promote(registry.model.versions[0])
+    assert f"hm_serving_version {float(registry.versions[0].version)}" in text
+    registry.promote(registry.versions[0])
     watcher.step()
     text = metrics.render().decode()
     assert "hm_following_production 1.0" in text
