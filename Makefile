@@ -72,7 +72,7 @@ down: ## Stop the stack and keep its data (to delete them: `pulumi config set ke
 	@$(INFRA) tidy $(STACK)
 
 cost: setup ## Show what STACK=aws costs a month, before anything is created
-	@PYTHONPATH=pulumi $(RUN) -m infra.cost $(STACK)
+	@PYTHONPATH=pulumi $(RUN) -m infra.commands.cost $(STACK)
 
 sleep: setup ## Stop what STACK=aws pays by the hour, and keep its data: containers and database
 	@$(INFRA) sleep $(STACK)

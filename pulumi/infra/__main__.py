@@ -9,16 +9,18 @@ from pathlib import Path
 
 import yaml
 
-from infra import backups, machine, rotation, stack
-from infra.aws import commands, sleep
-from infra.keys import wrong_keys
+from infra import machine, stack
+from infra.aws import sleep
+from infra.aws.account import commands
+from infra.commands import backups, rotation
+from infra.commands.keys import wrong_keys
+from infra.commands.supply import audit, image_names, list_parts
 from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
 from infra.local.running import containers_of, filter_of, volumes_with_data
 from infra.secrets import first_key
 from infra.settings import SettingError
-from infra.supply import audit, image_names, list_parts
 from infra.topology import on_aws, project_of, topology
 
 ROOT = Path(__file__).resolve().parents[2]

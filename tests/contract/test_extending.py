@@ -21,7 +21,7 @@ FILES = ("tests/__init__.py", "pyproject.toml", "requirements.lock", "Pulumi.yam
 LOOK = """
 import json
 
-from infra.aws import commands
+from infra.aws.account import commands
 from infra.aws.network import certificate
 from infra.aws.estimate import estimate
 from infra.aws.environment import DEV

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import backups, stack
-from infra.aws import commands
+from infra import stack
+from infra.aws.account import commands
+from infra.commands import backups
 from infra.settings import ROOT
 
 AWS = {

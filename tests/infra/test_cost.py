@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import cost
 from infra.aws import estimate as estimates
 from infra.aws.environment import DEV, PROD, on_arm
 from infra.aws.estimate import HOURS, Use, asleep, estimate, hourly, monthly, training
-from infra.cost import Estimated, table
+from infra.commands import cost
+from infra.commands.cost import Estimated, table
 from infra.spec import Service
 from infra.stack import settings_of
 from tests.infra.support.graph import defaults, record, recorded
@@ -208,7 +208,7 @@ def test_the_vcpus_are_those_that_the_program_declares(environment):
 )
 def test_nothing_is_estimated_of_a_setting_that_cannot_be(setting: dict[str, str], said: str, monkeypatch):
     monkeypatch.setattr(cost, "settings_of", lambda _: defaults() | setting)
-    monkeypatch.setattr("sys.argv", ["infra.cost", "aws"])
+    monkeypatch.setattr("sys.argv", ["infra.commands.cost", "aws"])
     with pytest.raises(SystemExit, match=said):
         cost.main()
 

@@ -6,7 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from infra import keys, stack
+from infra import stack
+from infra.commands import keys
 from infra.local.lower import lower
 from infra.options import Options
 from infra.secrets import GIVEN, first_key, generate, renewed

@@ -6,8 +6,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra import rotation, stack
-from infra.aws import commands
+from infra import stack
+from infra.aws.account import commands
+from infra.commands import rotation
 from infra.stack import StackError
 from tests.infra.support.recorded import SECRETS, record
 

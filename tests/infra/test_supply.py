@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import supply
+from infra.commands import supply
 from infra.local.lower import lower
 from infra.settings import ROOT
 from infra.topology import topology

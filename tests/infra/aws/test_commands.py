@@ -8,8 +8,8 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 
 from infra import stack
 from infra.__main__ import main
-from infra.aws import commands
-from infra.aws.commands import differences
+from infra.aws.account import commands
+from infra.aws.account.commands import differences
 from infra.aws.network import certificate
 
 DEPLOYED = ("mlflow", "webapp")

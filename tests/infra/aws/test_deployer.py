@@ -12,8 +12,8 @@ import pytest
 
 from infra import stack
 from infra.__main__ import main
-from infra.aws import commands
-from infra.aws.deployer import BY_HAND, COMMANDS, MOST_CHARACTERS, TYPES, documents, permissions, statements
+from infra.aws.account import commands
+from infra.aws.account.deployer import BY_HAND, COMMANDS, MOST_CHARACTERS, TYPES, documents, permissions, statements
 from infra.aws.imagined import graph_of
 from infra.aws.names import Names
 from infra.settings import SettingError

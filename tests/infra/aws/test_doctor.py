@@ -13,10 +13,10 @@ import pytest
 from botocore.config import Config
 
 from infra import stack
-from infra.aws import commands, deployer
-from infra.aws.doctor import examine
-from infra.aws.leftovers import leftovers
-from infra.aws.permits import permits
+from infra.aws.account import commands, deployer
+from infra.aws.account.doctor import examine
+from infra.aws.account.leftovers import leftovers
+from infra.aws.account.permits import permits
 from infra.aws.rules.every import broken
 from tests.infra.support.graph import defaults
 from tests.infra.support.mutations import asked, mutations
@@ -338,7 +338,7 @@ def test_what_an_interrupted_make_up_has_made_is_not_left_over(aws_server: str, 
     settings = defaults() | {"aws:region": "sa-east-1", "allowedCidrs": '["203.0.113.7/32"]'}
     urn = "urn:pulumi:aws::hm-mlflow::hm-mlflow:index:Service$aws:cloudwatch/logGroup:LogGroup::mlflow"
     state: dict[str, Any] = {"deployment": {}}
-    monkeypatch.setattr("infra.aws.permits.permits", lambda *_: [])  # which the simulation cannot say
+    monkeypatch.setattr("infra.aws.account.permits.permits", lambda *_: [])  # which the simulation cannot say
     monkeypatch.setattr(stack, "run_pulumi", lambda *_, **__: SimpleNamespace(stdout=json.dumps(state)))
 
     def found() -> list[str]:

@@ -7,7 +7,8 @@ import boto3
 import pytest
 
 from infra import stack as stacks
-from infra.aws import commands, sleep
+from infra.aws import sleep
+from infra.aws.account import commands
 from infra.aws.sleep import NotReadyError, Stack
 
 CLUSTER = "hm-mlflow-cluster"

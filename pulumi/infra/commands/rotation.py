@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from infra import stack
-from infra.aws import commands
+from infra.aws.account import commands
 from infra.local.lower import lower
 from infra.local.running import LOGIN
 from infra.local.secrets import derived, write_files

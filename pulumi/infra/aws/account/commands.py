@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from infra import stack
-from infra.aws import doctor, sleep
+from infra.aws import sleep
+from infra.aws.account import doctor
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import DATABASE, Names
@@ -136,7 +137,8 @@ def examine(name: str) -> list[Finding]:
 
 def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, data: str) -> list[Finding]:
     """What only the whole graph tells: names that are taken, permissions that lack, and rules that break."""
-    from infra.aws import deployer, imagined, leftovers, permits  # noqa: PLC0415  heavy: the whole program
+    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
+    from infra.aws.account import deployer, leftovers, permits  # noqa: PLC0415  heavy: the whole program
     from infra.aws.rules.every import broken  # noqa: PLC0415
 
     try:
@@ -174,7 +176,8 @@ def _made(name: str) -> set[tuple[str, str]]:
 
 def policy(name: str) -> list[Path]:
     """Write the policies that somebody needs to deploy a stack, one a file; SettingError where a setting is wrong."""
-    from infra.aws import deployer, imagined  # noqa: PLC0415  heavy: the whole program
+    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
+    from infra.aws.account import deployer  # noqa: PLC0415  heavy: the whole program
 
     settings = stack.settings_of(name)
     kinds = {one.kind for one in imagined.graph_of(name, settings).resources}

@@ -145,7 +145,9 @@ def needed(kinds: Iterable[str]) -> set[str]:
 def permissions(kind: str) -> set[str]:
     """The actions that AWS names for a kind of resource; LookupError where it is in neither table."""
     if kind not in TYPES and kind not in BY_HAND:
-        raise LookupError(f"Nothing says which actions {kind} takes; add it to the tables in infra/aws/deployer.py.")
+        raise LookupError(
+            f"Nothing says which actions {kind} takes; add it to the tables in infra/aws/account/deployer.py."
+        )
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # noqa: PLC0415  heavy
 
     found = set(BY_HAND.get(kind, ()))

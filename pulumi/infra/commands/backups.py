@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra import stack
-from infra.aws import commands
+from infra.aws.account import commands
 from infra.local import stores
 from infra.local.running import LOGIN, containers_of
+from infra.settings import ROOT
 from infra.topology import on_aws, project_of, topology
 
-ROOT = Path(__file__).resolve().parents[2]
 # What people use. The stack's own state, settings and secrets belong to the containers that were made with them.
 _DATA = ("database", "artefacts", "state")
 

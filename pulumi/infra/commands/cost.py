@@ -1,4 +1,4 @@
-"""What a stack on AWS costs a month, before anything is created: `python -m infra.cost STACK`, or `make cost`.
+"""What a stack on AWS costs a month, before anything is created: `python -m infra.commands.cost STACK`, or `make cost`.
 
 Prices are AWS's public on-demand prices of one region, in US dollars without tax; they change, and elsewhere they are
 others, mostly higher.
@@ -122,7 +122,7 @@ def _wrong(stack: str, settings: Mapping[str, Any]) -> str:
 def main() -> None:
     """Print the estimate."""
     parser = argparse.ArgumentParser(
-        prog="python -m infra.cost", description=__doc__.splitlines()[0] if __doc__ else ""
+        prog="python -m infra.commands.cost", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("stack", nargs="?", default="aws")
     parser.add_argument("--environment", choices=sorted(ENVIRONMENTS), help="instead of the stack's own")

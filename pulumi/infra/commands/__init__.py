@@ -1,0 +1,1 @@
+"""What `make` does with a stack, on any platform, beside Pulumi itself."""
