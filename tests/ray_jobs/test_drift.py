@@ -195,9 +195,7 @@ def test_answers_to_stretched_x_rays_are_drift_by_the_lungs_though_their_feature
     assert f"lungs       {factor:.2f} times as wide to their height" in told
     assert f"verdict     {'drift' if drifts else 'no drift'}" in told
     # widths go in steps of 1 %
-    assert runs(registry)[0].data.metrics["lungs_stretched"] == pytest.approx(
-        factor, abs=0.01
-    )
+    assert runs(registry)[0].data.metrics["lungs_stretched"] == pytest.approx(factor, abs=0.01)
 
 
 def test_a_folder_of_stretched_x_rays_is_drift_by_the_lungs(
