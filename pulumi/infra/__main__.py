@@ -62,8 +62,8 @@ def main() -> None:
     upload = subparsers.add_parser("upload", help="copy a dataset into a stack's bucket")
     upload.add_argument("stack")
     upload.add_argument("data")
-    for command, told in {"backup": "back a stack up", "restore": "put a backup of a stack back"}.items():
-        saving = subparsers.add_parser(command, help=told)
+    for command, help_text in {"backup": "back a stack up", "restore": "put a backup of a stack back"}.items():
+        saving = subparsers.add_parser(command, help=help_text)
         for argument in ("stack", "place", "which", "parts")[: 3 if command == "backup" else 4]:
             saving.add_argument(argument)
     options = parser.parse_args()

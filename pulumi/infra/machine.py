@@ -38,17 +38,17 @@ def docker(*, platform: str = "", memory: bool = False) -> Iterator[Finding]:
         return
     asked = run("docker", "info", "--format", "{{json .}}")
     if asked is None or asked.returncode:
-        said = (asked.stderr.strip().splitlines() or ["no answer"])[-1] if asked else f"no answer within {_WAIT_S} s"
+        reason = (asked.stderr.strip().splitlines() or ["no answer"])[-1] if asked else f"no answer within {_WAIT_S} s"
         yield Finding(
-            what=f"Docker does not answer: {said}",
+            what=f"Docker does not answer: {reason}",
             remedy="start Docker Desktop, or: sudo systemctl start docker && sudo usermod -aG docker $USER, then "
             "log in again",
         )
         return
-    told = json.loads(asked.stdout)
-    if memory and told.get("MemTotal", 0) < (DOCKER_GIB - 1) * _GIB:  # of 8 GiB a machine shows a little less
+    info = json.loads(asked.stdout)
+    if memory and info.get("MemTotal", 0) < (DOCKER_GIB - 1) * _GIB:  # of 8 GiB a machine shows a little less
         yield Finding(
-            what=f"Docker has {told.get('MemTotal', 0) / _GIB:.1f} GiB of memory; the stack needs about {DOCKER_GIB}.",
+            what=f"Docker has {info.get('MemTotal', 0) / _GIB:.1f} GiB of memory; the stack needs about {DOCKER_GIB}.",
             remedy="Docker Desktop: Settings, Resources, Memory; WSL: memory=8GB below [wsl2] in .wslconfig",
             stops=False,
         )

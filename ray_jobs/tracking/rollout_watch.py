@@ -83,15 +83,15 @@ def _last(settings: Settings, record: Change) -> Change:
 
 
 def _watch(settings: Settings, version: ModelVersion, record: Change, look_s: float) -> Change:
-    told = -_TELL_S
+    reported_at = -_TELL_S
     away = ""
     while True:
         try:
             if ended := ending_of(settings, record):
                 return ended
             counts = counts_of(settings, record)
-            if time.monotonic() - told >= _TELL_S:
-                told = time.monotonic()
+            if time.monotonic() - reported_at >= _TELL_S:
+                reported_at = time.monotonic()
                 _tell(settings, version, record, counts)
             _decide(settings, record, counts)
             away = ""

@@ -97,9 +97,9 @@ def _is_inverted(header: Header) -> bool:
     photometric = header.text("PhotometricInterpretation").replace(" ", "")
     if photometric not in _GREY:
         known = header.text("PhotometricInterpretation")
-        said = f"is {known}" if known in _COLOURED else "is missing or unknown"
+        found = f"is {known}" if known in _COLOURED else "is missing or unknown"
         raise UnsupportedImage(
-            f"the DICOM's {label('PhotometricInterpretation')} {said}; only {' and '.join(_GREY)} are taken; "
+            f"the DICOM's {label('PhotometricInterpretation')} {found}; only {' and '.join(_GREY)} are taken; "
             "export the image in grey"
         )
     samples = header.whole("SamplesPerPixel")

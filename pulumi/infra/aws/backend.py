@@ -62,7 +62,9 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
     schedule.build(whole, names, settings, groups, network=net, compute=compute)
     scaling.build(whole, names, settings, groups, compute=compute)
     own_key = key.build(names, settings, groups, others=[monitoring.key_statement(names)]).arn
-    told = monitoring.build(whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key)
+    monitored = monitoring.build(
+        whole, names, settings, groups, stores=stores, edge=way_in, compute=compute, key=own_key
+    )
     if settings.sleep_after:
         sleeper.build(
             whole,
@@ -72,7 +74,7 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
             stores=stores,
             edge=way_in,
             compute=compute,
-            topic=told.arn,
+            topic=monitored.arn,
             key=own_key,
         )
     audit.build(names, settings, groups, network=net, logs=logs)

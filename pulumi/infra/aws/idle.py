@@ -47,9 +47,9 @@ def look(stack: Stack, idle: Idle, clients: Clients, now: datetime) -> str:
         sleep(stack, clients)
     except NotReadyError as error:
         return f"It is idle and stays awake for now: {error}"
-    told = f"No request and no job for {idle.hours} hours: {stack.cluster} sleeps. To use it again: {idle.wake}"
-    clients("sns").publish(TopicArn=idle.topic, Subject=f"{stack.cluster} sleeps", Message=told)
-    return told
+    message = f"No request and no job for {idle.hours} hours: {stack.cluster} sleeps. To use it again: {idle.wake}"
+    clients("sns").publish(TopicArn=idle.topic, Subject=f"{stack.cluster} sleeps", Message=message)
+    return message
 
 
 def _in_use(idle: Idle, clients: Clients, now: datetime) -> str | None:
@@ -106,6 +106,6 @@ def handler(_event: Any, _context: Any) -> str:
 
     config = json.loads(os.environ[CONFIG])
     sdk: Any = boto3
-    said = look(Stack(**config["stack"]), Idle(**config["idle"]), sdk.client, datetime.now(UTC))
-    print(said)
-    return said
+    outcome = look(Stack(**config["stack"]), Idle(**config["idle"]), sdk.client, datetime.now(UTC))
+    print(outcome)
+    return outcome

@@ -48,14 +48,14 @@ def restore(name: str, source: str, chosen: str, parts: str, secrets: Path) -> i
 def _whole(name: str, secrets: Path) -> tuple[list[str], dict[str, str]]:
     """The arguments and variables that say where a stack has everything."""
     if on_aws(name):
-        said = commands.outputs(name)
-        if not {"database", "artefacts", "state"} <= said.keys():
+        exported = commands.outputs(name)
+        if not {"database", "artefacts", "state"} <= exported.keys():
             raise stack.StackError(
                 f"{name} is not up, or was last brought up by an older version: make up STACK={name}"
             )
         region = stack.read_setting("aws:region", name) or ""
-        where = ["--database", f"rds:{said['database']}", "--artefacts", said["artefacts"]]
-        return where + _own(name, None), {"STATE_URI": said["state"], "AWS_DEFAULT_REGION": region}
+        where = ["--database", f"rds:{exported['database']}", "--artefacts", exported["artefacts"]]
+        return where + _own(name, None), {"STATE_URI": exported["state"], "AWS_DEFAULT_REGION": region}
     credentials, whole, project = secrets / stores.CREDENTIALS, topology(stack=name), project_of(name)
     if not credentials.exists():
         raise stack.StackError("compose/secrets/ has no credentials of the object store; `make stack` makes them.")

@@ -86,9 +86,9 @@ def _of_budget(asked: Estimated, total: float) -> str:
     if not dollars:
         return "There is no budget, so nobody is told what is spent."
     sums = ", ".join(str(warning) for warning in warnings(dollars))
-    told = f"Mails come when the account has spent {sums} dollars in a month, and when it is about to spend {dollars}."
+    text = f"Mails come when the account has spent {sums} dollars in a month, and when it is about to spend {dollars}."
     below = f" That is less than it costs: pulumi config set --stack {asked.stack} monthlyBudget {own}"
-    return told + (below if dollars < total else "")
+    return text + (below if dollars < total else "")
 
 
 def _of_quota(environment: Environment, workers: int) -> str:
@@ -98,12 +98,12 @@ def _of_quota(environment: Environment, workers: int) -> str:
         most = most_vcpus(environment, quota, workers=workers)
         if not most:
             continue
-        said = f"It runs at most {most:g} vCPUs at once on Fargate {quota.name}"
+        text = f"It runs at most {most:g} vCPUs at once on Fargate {quota.name}"
         if most <= NEW_ACCOUNT_VCPUS:
-            lines.append(f"{said}, and a new account has {NEW_ACCOUNT_VCPUS} or more.")
+            lines.append(f"{text}, and a new account has {NEW_ACCOUNT_VCPUS} or more.")
         else:
             asking = request_for(most, quota)
-            lines.append(f"{said}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: {asking}")
+            lines.append(f"{text}. A new account may have {NEW_ACCOUNT_VCPUS}; ask for more before `make up`: {asking}")
     return "\n".join(lines)
 
 

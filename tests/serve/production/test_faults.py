@@ -228,7 +228,7 @@ def test_with_a_full_disk_the_old_version_answers_and_the_new_one_once_there_is_
     assert record["version"] == second.version
 
 
-def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_told_that_they_are_slow(
+def test_two_hundred_slow_clients_are_told_that_they_are_slow_while_others_are_answered(
     registry: Registry, tmp_path: Path
 ) -> None:
     answers = expected(registry, registry.versions[:1])

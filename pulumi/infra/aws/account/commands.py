@@ -87,10 +87,10 @@ def outputs(name: str) -> dict[str, Any]:
 
 def _of_one_that_is_up(name: str) -> dict[str, Any]:
     """The outputs of a stack; StackError where it has none."""
-    said = outputs(name)
-    if "deployed" not in said:
+    exported = outputs(name)
+    if "deployed" not in exported:
         raise stack.StackError(f"{name} is not up: make up STACK={name}")
-    return said
+    return exported
 
 
 @contextmanager
@@ -122,12 +122,12 @@ def examine(name: str) -> list[Finding]:
 
     settings = stack.settings_of(name)
     try:
-        said = outputs(name)
+        exported = outputs(name)
     except stack.StackError:
-        said = {}  # it has not been up
-    data = said.get("data", "")
+        exported = {}  # it has not been up
+    data = exported.get("data", "")
     found = doctor.examine(name, settings, client, data=data)
-    if database := said.get("database"):
+    if database := exported.get("database"):
         found += doctor.asked(
             "Whether the stack sleeps",
             lambda: doctor.asleep(name, database, client("rds", settings.get("aws:region", ""))),
@@ -217,8 +217,8 @@ def tidy(name: str) -> list[str]:
 
 def stoppable(name: str) -> sleep.Stack:
     """What of a stack `make sleep` stops; StackError where it is not up."""
-    said = outputs(name)
-    if "database" not in said:
+    exported = outputs(name)
+    if "database" not in exported:
         raise stack.StackError(
             f"{name} is not up, or was last brought up before it could be put to sleep: make up STACK={name}"
         )
@@ -228,10 +228,10 @@ def stoppable(name: str) -> sleep.Stack:
     )
     services = [one for one in whole.in_order() if one.name != NOTEBOOK and not one.once]
     return sleep.Stack(
-        cluster=said["cluster"],
+        cluster=exported["cluster"],
         services={names.of(service.name): service.replicas for service in services},
         scaled=[names.of(service.name) for service in services if service.scaling],
-        database=said["database"],
+        database=exported["database"],
         alarms=names.of(""),
     )
 
@@ -263,9 +263,9 @@ def status(name: str) -> list[str]:
 
 def _described(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The task definition that each service of a stack was given, and what ECS says of the services."""
-    said = _of_one_that_is_up(name)
-    deployed = {_names(name).of(service): arn for service, arn in said["deployed"].items()}
-    described = regional(name)("ecs").describe_services(cluster=said["cluster"], services=list(deployed))
+    exported = _of_one_that_is_up(name)
+    deployed = {_names(name).of(service): arn for service, arn in exported["deployed"].items()}
+    described = regional(name)("ecs").describe_services(cluster=exported["cluster"], services=list(deployed))
     return deployed, described["services"]
 
 

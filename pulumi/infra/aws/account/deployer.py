@@ -181,7 +181,7 @@ def _known() -> Mapping[str, Any]:
     from cfnlint.helpers import load_resource  # noqa: PLC0415
 
     listed = load_resource(AdditionalSpecs, "Policies.json")
-    return {service: told["Actions"] for service, told in listed.items()}
+    return {service: entry["Actions"] for service, entry in listed.items()}
 
 
 def _is_known(action: str) -> bool:

@@ -76,10 +76,10 @@ def asked(about: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
 
 def _clock(caller: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether this machine's clock is AWS's, by the date of an answer."""
-    said = caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    if not said:
+    date = caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if not date:
         return
-    late = (datetime.datetime.now(datetime.UTC) - parsedate_to_datetime(said)).total_seconds()
+    late = (datetime.datetime.now(datetime.UTC) - parsedate_to_datetime(date)).total_seconds()
     where = "ahead of" if late > 0 else "behind"
     if abs(late) > _MOST_SKEW_S:
         yield Finding(

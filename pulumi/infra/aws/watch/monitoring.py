@@ -85,8 +85,8 @@ def build(
 
 def _filters(alarm: LogAlarm, service: str, names: Names, groups: Groups, compute: Compute) -> None:
     """A measure that the line which raises an alarm sets to 0, and the one which ends it to 1."""
-    for (name, said), value in ((alarm.ended_by, "1"), (alarm.raised_by, "0")):
-        fields = {"logger": alarm.logger, **said}
+    for (name, event), value in ((alarm.ended_by, "1"), (alarm.raised_by, "0")):
+        fields = {"logger": alarm.logger, **event}
         aws.cloudwatch.LogMetricFilter(
             name,
             name=names.of(name),
