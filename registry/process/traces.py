@@ -85,7 +85,7 @@ def continued(carried: Mapping[str, str], name: str) -> Iterator[None]:
         return
     # Where this machine has a collector of its own, it is nearer.
     variables = {one: os.environ.get(one) or carried[one] for one in _OF_A_SENDER if one in carried}
-    flush = _start(variables, parts=False)
+    flush = _start(variables)
     parent = extract({"traceparent": carried[PARENT_VARIABLE]})
     try:
         where: dict[str, AttributeValue] = {"host.name": socket.gethostname(), "process.pid": os.getpid()}
@@ -124,6 +124,7 @@ def traced(settings: Settings, name: str) -> Iterator[None]:
         yield
         return
     flush = _start(environment(settings, "jobs"))
+    _sending.set()
     parent = os.environ.get(PARENT_VARIABLE)
     token = context.attach(extract({"traceparent": parent})) if parent else None
     try:
@@ -148,15 +149,14 @@ def _processor() -> "SpanProcessor":
     return BatchSpanProcessor(OTLPSpanExporter())
 
 
-def _start(variables: dict[str, str], *, parts: bool = True) -> Callable[[], object]:
-    """Send spans from now on, with `parts` those of `span` too; gives what sends those that wait."""
+def _start(variables: dict[str, str]) -> Callable[[], object]:
+    """Send spans from now on; gives what sends those that wait."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - half a second
 
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         os.environ.update(variables)
         provider = TracerProvider()
-        for processor in span_processors() if parts else [_processor()]:
-            provider.add_span_processor(processor)
+        provider.add_span_processor(_processor())
         trace.set_tracer_provider(provider)
     return lambda: provider.force_flush(_FLUSH_MS)
