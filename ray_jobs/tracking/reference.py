@@ -17,6 +17,7 @@ from ray_jobs.learning.table import Rows
 from ray_jobs.tracking.lineage import lineage_of
 from registry.errors import FixableError
 from registry.model.versions import ModelVersion, client
+from registry.records.predictions import aspects, matrix
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -113,9 +114,9 @@ def load_reference(state: State, digest: str) -> JudgedReference:
         raise NoReferenceError(f"{path} has sha256 {actual}, so it was changed; bring back the file, or train again.")
     table = pq.read_table(BytesIO(content))
     return JudgedReference(
-        features=_matrix(table),
+        features=matrix(table),
         scores=table.column("probability").to_numpy(),
-        aspects=_aspects(table),
+        aspects=aspects(table),
         sha256=np.asarray(table.column("sha256").to_pylist()),
         labels=table.column("label").to_numpy(),
         groups=table.column("group").to_numpy(),
@@ -144,19 +145,7 @@ def _of_the_run(settings: Settings, version: ModelVersion) -> Reference:
             ) from error
         table = pq.read_table(file)
     scores = table.column("probability").to_numpy()
-    return Reference(features=_matrix(table), scores=scores, aspects=_aspects(table))
-
-
-def _matrix(table: pa.Table) -> np.ndarray:
-    values = table.column("features").combine_chunks()
-    return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
-
-
-def _aspects(table: pa.Table) -> np.ndarray:
-    """NaN in references of before they were kept."""
-    if "aspect" not in table.column_names:
-        return np.full(len(table), np.nan)
-    return np.asarray(table.column("aspect").to_pylist(), dtype=np.float64)
+    return Reference(features=matrix(table), scores=scores, aspects=aspects(table))
 
 
 def _path(state: State, digest: str) -> str:
