@@ -5,25 +5,23 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext, suppress
-from pathlib import Path
 
 import yaml
 
 from infra import machine, stack
 from infra.aws import sleep
-from infra.aws.account import commands
+from infra.aws.account import commands, examination
 from infra.commands import backups, rotation
 from infra.commands.keys import wrong_keys
 from infra.commands.supply import audit, image_names, list_parts
 from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.local.running import containers_of, filter_of, volumes_with_data
+from infra.local.running import containers_of, filter_of, possible_services, volumes_with_data
 from infra.secrets import first_key
-from infra.settings import SettingError
+from infra.settings import ROOT, SettingError
 from infra.topology import on_aws, project_of, topology
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 BILLS = ROOT / ".local" / "sbom"
 # Compose has no settings but variables; where this one is empty, no traces are sent.
@@ -134,7 +132,7 @@ def _doctor(name: str) -> None:
         plugins = ("aws", "docker")
         platform = "linux/arm64" if stack.settings_of(name)["architecture"] == "arm64" else "linux/amd64"
         found = [*machine.disk(ROOT), *machine.docker(platform=platform), *machine.pulumi(plugins), *machine.aws()]
-        found += [*machine.proxies(), *commands.examine(name)]
+        found += [*machine.proxies(), *examination.examine(name)]
     else:
         found = doctor.examine(name, doctor.Here(root=ROOT, secrets=secrets.FOLDER, ports={}))
     print("\n".join(map(str, found)) or f"Nothing is wrong, and {name} has all that it needs.")
@@ -147,7 +145,7 @@ def _policy(name: str) -> None:
     if not on_aws(name):
         sys.exit(f"{name} needs no account: make policy STACK=aws")
     try:
-        files = commands.policy(name)
+        files = examination.policy(name)
     except SettingError as error:
         sys.exit(str(error))
     called = f"{project_of(name)}-deployer"
@@ -215,7 +213,7 @@ def _status(name: str) -> None:
 def _logs(name: str, service: str) -> None:
     """Show the last of a service's log and follow it until Ctrl-C."""
     groups = commands.log_groups(name) if on_aws(name) else {}
-    known = list(groups) or [one.name for one in lower(topology(dashboards=True, retrain="weekly")).services]
+    known = list(groups) or [one.name for one in possible_services(name)]
     if service not in known:
         sys.exit(
             f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"

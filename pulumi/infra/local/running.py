@@ -4,6 +4,7 @@ import subprocess
 
 from infra.local.container import volume_of
 from infra.local.lower import lower
+from infra.spec import Service
 from infra.topology import project_of, topology
 
 # What Postgres's own programs, run in its container, are put behind: the password is there, and not every image lets
@@ -11,15 +12,20 @@ from infra.topology import project_of, topology
 LOGIN = """sh -c 'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE") exec "$0" "$@"'"""
 
 
+def possible_services(stack: str) -> tuple[Service, ...]:
+    """Every service that a stack can have, whatever its settings turn on."""
+    return lower(topology(stack=stack, dashboards=True, retrain="weekly")).services
+
+
 def filter_of(stack: str) -> str:
     """Docker's filter for the containers of a stack, and for none of another one, whose names may begin alike."""
-    services = [one.name for one in lower(topology(dashboards=True, retrain="weekly")).services]
+    services = [one.name for one in possible_services(stack)]
     return f"name=^{project_of(stack)}-({'|'.join([*services, 'secrets'])})(-[0-9]+)?$"
 
 
 def volumes_with_data(stack: str) -> list[str]:
     """Those volumes of a stack that outlive it, as far as they are there."""
-    services = lower(topology(stack=stack, dashboards=True, retrain="weekly")).services
+    services = possible_services(stack)
     known = {f"{project_of(stack)}-{volume_of(service, path)}" for service in services for path in service.kept}
     listing = ["docker", "volume", "ls", "--quiet"]
     there = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from infra import stack
-from infra.aws.account import commands, deployer
+from infra.aws.account import commands, deployer, examination
 from infra.aws.account.doctor import examine
 from infra.aws.account.leftovers import leftovers
 from infra.aws.account.permits import permits
@@ -342,7 +342,7 @@ def test_what_an_interrupted_make_up_has_made_is_not_left_over(aws_server: str, 
     monkeypatch.setattr(stack, "run_pulumi", lambda *_, **__: SimpleNamespace(stdout=json.dumps(state)))
 
     def found() -> list[str]:
-        return [one.what for one in commands._as_declared("aws", settings, client, "") if one.what.startswith(group)]
+        return [one.what for one in examination._as_declared("aws", settings, client, "") if one.what.startswith(group)]
 
     assert found() == [f"{group} is there already, from an earlier stack or somebody else's: cloudwatch.LogGroup."]
     state["deployment"]["resources"] = [
@@ -358,9 +358,9 @@ def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, mon
     monkeypatch.setattr(stack, "settings_of", lambda _: settings)
     monkeypatch.setattr(commands, "outputs", lambda _: said)
     monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
-    assert [one for one in commands.examine("aws") if one.stops] == []
+    assert [one for one in examination.examine("aws") if one.stops] == []
     account.database = "stopped"
-    [found] = [one for one in commands.examine("aws") if one.stops]
+    [found] = [one for one in examination.examine("aws") if one.stops]
     assert (found.what, found.remedy) == ("aws sleeps: its database is stopped.", "make wake STACK=aws")
 
 
@@ -370,11 +370,11 @@ def test_make_doctor_judges_what_would_be_declared(account: Account, monkeypatch
     monkeypatch.setattr(stack, "settings_of", lambda _: settings)
     monkeypatch.setattr(commands, "outputs", lambda _: {"data": "s3://hm-mlflow-data-123456789012-eu-west-1"})
     monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
-    [found] = [one for one in commands.examine("aws") if one.stops]
+    [found] = [one for one in examination.examine("aws") if one.stops]
     assert "may not do ecs:CreateService" in found.what
     worse = next(mutation for mutation in mutations() if mutation.rule == "buckets_keep_versions")
     monkeypatch.setattr("infra.aws.imagined.graph_of", lambda *_: worse.of(asked("dev")))
-    [rule] = [one for one in commands.examine("aws") if one.what.startswith("A rule breaks")]
+    [rule] = [one for one in examination.examine("aws") if one.what.startswith("A rule breaks")]
     assert rule.what == f"A rule breaks: {broken(worse.of(asked('dev')))[0]}"
 
 

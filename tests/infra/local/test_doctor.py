@@ -104,7 +104,7 @@ def test_the_command_aws_is_looked_for(commands: Path):
 @pytest.mark.parametrize(("architecture", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
 def test_aws_asks_docker_for_the_processors_that_are_set(architecture: str, platform: str, monkeypatch, capsys):
     monkeypatch.setattr(stack, "settings_of", lambda _: {"architecture": architecture})
-    monkeypatch.setattr("infra.aws.account.commands.examine", lambda _: [])
+    monkeypatch.setattr("infra.aws.account.examination.examine", lambda _: [])
     asked = []
     monkeypatch.setattr(machine, "docker", lambda **given: asked.append(given["platform"]) or ())
     monkeypatch.setattr(machine, "pulumi", lambda _: ())

@@ -4,20 +4,16 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from infra import stack
 from infra.aws import sleep
-from infra.aws.account import doctor
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import DATABASE, Names
 from infra.aws.network import certificate
-from infra.findings import Finding
 from infra.secrets import first_key
-from infra.settings import ROOT, SettingError
+from infra.settings import ROOT
 from infra.spec import Topology
 from infra.topology import project_of, topology
 
@@ -34,7 +30,7 @@ _HAVE_TO_BE_SET = {
 
 def prepare(name: str) -> tuple[list[str], list[str]]:
     """Make secrets and certificate of a stack; gives what was made, and by example what has yet to be set."""
-    lowered, names = with_every_secret(name), _names(name)
+    lowered, names = with_every_secret(name), names_of(name)
     made = stack.prepare(name, lowered.secrets)
     if _egress_of_before(name):
         stack.run_pulumi("config", "set", "egress", "--stack", name, "nat")
@@ -111,86 +107,6 @@ def upload_target(name: str) -> tuple[str, dict[str, str]]:
     return _of_one_that_is_up(name)["data"], {"AWS_DEFAULT_REGION": stack.read_setting("aws:region", name) or ""}
 
 
-def examine(name: str) -> list[Finding]:
-    """What the account that the credentials belong to refuses a stack, and what of the stack breaks a rule."""
-    import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
-
-    sdk: Any = boto3  # its types know a service by the literal name alone
-
-    def client(service: str, region: str) -> Any:
-        return sdk.client(service, region_name=region)
-
-    settings = stack.settings_of(name)
-    try:
-        exported = outputs(name)
-    except stack.StackError:
-        exported = {}  # it has not been up
-    data = exported.get("data", "")
-    found = doctor.examine(name, settings, client, data=data)
-    if database := exported.get("database"):
-        found += doctor.asked(
-            "Whether the stack sleeps",
-            lambda: doctor.asleep(name, database, client("rds", settings.get("aws:region", ""))),
-        )
-    return found if any(one.stops for one in found) else [*found, *_as_declared(name, settings, client, data)]
-
-
-def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, data: str) -> list[Finding]:
-    """What only the whole graph tells: names that are taken, permissions that lack, and rules that break."""
-    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
-    from infra.aws.account import deployer, leftovers, permits  # noqa: PLC0415  heavy: the whole program
-    from infra.aws.rules.every import broken  # noqa: PLC0415
-
-    try:
-        graph = imagined.graph_of(name, settings)
-    except SettingError as error:
-        return [Finding(what=str(error), remedy="pulumi config set, as it says")]
-    remedy = "pulumi/infra/aws/rules has each rule; undo what you changed, or change the rule with its reason"
-    found = [Finding(what=f"A rule breaks: {line}", remedy=remedy) for line in broken(graph)]
-    caller = client("sts", graph.names.region).get_caller_identity()
-    kinds = {one.kind for one in graph.resources}
-
-    def regional(service: str) -> Any:
-        return client(service, graph.names.region)
-
-    if not data:
-        found += doctor.asked(
-            "Whether names are left over from an earlier stack",
-            lambda: leftovers.leftovers(graph, regional, caller["Account"], _made(name)),
-        )
-    return found + doctor.asked(
-        "Whether your credentials may do all that deploying takes",
-        lambda: permits.permits(name, caller, deployer.statements(kinds, graph.names), regional("iam")),
-    )
-
-
-def _made(name: str) -> set[tuple[str, str]]:
-    """Kind and name of what a stack has made; of one that was interrupted, no output says it."""
-    from infra.aws.graph import kind_of  # noqa: PLC0415  heavy
-
-    try:
-        return {(kind_of(token), made) for token, made in stack.resources_of(name)}
-    except stack.StackError:
-        return set()  # there is no such stack yet
-
-
-def policy(name: str) -> list[Path]:
-    """Write the policies that somebody needs to deploy a stack, one a file; SettingError where a setting is wrong."""
-    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
-    from infra.aws.account import deployer  # noqa: PLC0415  heavy: the whole program
-
-    settings = stack.settings_of(name)
-    kinds = {one.kind for one in imagined.graph_of(name, settings).resources}
-    region = settings.get("aws:region") or imagined.REGION
-    found = deployer.documents(deployer.statements(kinds, replace(_names(name), region=region)))
-    folder = FILES / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = [folder / f"policy-{number}.json" for number, _ in enumerate(found, start=1)]
-    for file, text in zip(files, found, strict=True):
-        file.write_text(text)
-    return files
-
-
 def check(name: str) -> list[str]:
     """Whether AWS runs what the stack says; gives a line for each service that runs something else."""
     deployed, described = _described(name)
@@ -204,7 +120,7 @@ def tidy(name: str) -> list[str]:
     """
     if outputs(name):
         return []
-    names = _names(name)
+    names = names_of(name)
     logs = regional(name)("logs")
     removed = []
     for begin in (f"/aws/rds/instance/{names.of(DATABASE)}-", f"/aws/ecs/containerinsights/{names.of('cluster')}/"):
@@ -222,7 +138,7 @@ def stoppable(name: str) -> sleep.Stack:
         raise stack.StackError(
             f"{name} is not up, or was last brought up before it could be put to sleep: make up STACK={name}"
         )
-    environment, names = ENVIRONMENTS[stack.settings_of(name)["environment"]], _names(name)
+    environment, names = ENVIRONMENTS[stack.settings_of(name)["environment"]], names_of(name)
     whole = lower(
         topology(workers=environment.idle_workers, login=True, stack=name), names=names, replicas=environment.replicas
     )
@@ -247,7 +163,7 @@ def regional(name: str) -> sleep.Clients:
 
 def log_groups(name: str) -> dict[str, str]:
     """The log group of each service of a stack, and of the training task."""
-    names = _names(name)
+    names = names_of(name)
     services = (service.name for service in with_every_secret(name).services if service.name != NOTEBOOK)
     return {service: names.log_group(service) for service in services}
 
@@ -264,7 +180,7 @@ def status(name: str) -> list[str]:
 def _described(name: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
     """The task definition that each service of a stack was given, and what ECS says of the services."""
     exported = _of_one_that_is_up(name)
-    deployed = {_names(name).of(service): arn for service, arn in exported["deployed"].items()}
+    deployed = {names_of(name).of(service): arn for service, arn in exported["deployed"].items()}
     described = regional(name)("ecs").describe_services(cluster=exported["cluster"], services=list(deployed))
     return deployed, described["services"]
 
@@ -310,10 +226,10 @@ def forget_certificate(name: str) -> None:
 
 def with_every_secret(name: str) -> Topology:
     """The topology of a stack with every secret that `make stack` makes, whatever the settings say today."""
-    return lower(topology(login=True, keys=True, stack=name), names=_names(name), replicas=1)
+    return lower(topology(login=True, keys=True, stack=name), names=names_of(name), replicas=1)
 
 
-def _names(name: str) -> Names:
+def names_of(name: str) -> Names:
     """The names of a stack, as far as they need no account."""
     own_domain = stack.read_setting("domain", name) or ""
     return Names(project=project_of(name), stack=name, environment="", account="", region="", own_domain=own_domain)
