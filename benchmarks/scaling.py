@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ray_jobs.dataset.ahead import THREADS
+from ray_jobs.dataset.key_ranges import REQUESTS
 from ray_jobs.dataset.manifest import SHARD
 from registry.settings import Settings
 
@@ -39,6 +40,7 @@ class Costs:
     svm_row_squared: float = 1e-7  # what a trial of the SVM takes beyond that, a training row squared
     read_latency: float = 30e-3  # assumed: first byte of S3 to a client in its region
     list_page: float = 0.15  # assumed: a thousand keys
+    list_read: float = 13e-3  # reading such a page, on the driver
     get_price: float = 0.0004 / 1000
     list_price: float = 0.005 / 1000
 
@@ -67,6 +69,7 @@ class Design:
     retries: int = 5
     training_rows: int | None = None  # at most so many images are fitted on; None is all
     reads_ahead: int = 1  # pictures that a worker reads while it describes one
+    list_requests: int = 1  # at once
 
     @classmethod
     def of(cls, images: int) -> "Design":
@@ -75,7 +78,9 @@ class Design:
         while images > SHARD * 16**digits:
             digits += 1
         most = Settings.model_fields["training_sample"].default
-        return cls(shards=16**digits, hash_on_workers=True, training_rows=most, reads_ahead=THREADS)
+        return cls(
+            shards=16**digits, hash_on_workers=True, training_rows=most, reads_ahead=THREADS, list_requests=REQUESTS
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +185,7 @@ def estimate(
     squared = costs.svm_row_squared * rows**2  # of one family in four
     all_trials = trials * costs.trial_row * rows + trials / 4 * squared
     seconds = {
-        "list": math.ceil(images / 1000) * costs.list_page,
+        "list": math.ceil(images / 1000) * max(costs.list_page / design.list_requests, costs.list_read),
         "hash": hashing,
         "manifest": images * costs.manifest_row,
         "extract": max(extracted.seconds, driver),

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "docs/contributing.md", ROOT / "docs/contributing.pt-BR.md")
 _DIFF = re.compile(r"^<!-- (?P<name>[a-z ]+) -->\n```diff\n(?P<diff>.*?)^```$", re.MULTILINE | re.DOTALL)
-_ROOMS = ("features", "registry", "ray_jobs", "serve", "pulumi", "compose", "tests")
+_ROOMS = ("features", "registry", "ray_jobs", "serve", "pulumi", "compose", "notebooks", "benchmarks", "tests")
 
 
 def diffs(page: Path) -> dict[str, str]:

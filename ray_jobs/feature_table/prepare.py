@@ -45,8 +45,15 @@ class Prepared:
         """
         done = self.extract(spec)
         write_line(str(done))
-        most = self.settings.training_sample
-        sides = stored_sides(self.manifest, self.state, spec, without=done.without, most=most, seed=seed)
+        sides = stored_sides(
+            self.manifest,
+            self.state,
+            spec,
+            without=done.without,
+            most=self.settings.training_sample,
+            seed=seed,
+            ray_address=self.settings.ray_address,
+        )
         if not len(sides.train) + len(sides.held_out) + len(sides.test):
             raise no_features(self.manifest)
         if sides.left_out:
@@ -60,7 +67,8 @@ class Prepared:
         """All X-rays, on whatever side, with features of a spec, which are extracted where they are missing."""
         done = self.extract(spec)
         write_line(str(done))
-        return stored_rows(self.manifest, self.state, spec, without=done.without)
+        address = self.settings.ray_address
+        return stored_rows(self.manifest, self.state, spec, without=done.without, ray_address=address)
 
 
 def prepare(settings: Settings, *, minimum: Minimum | None = FOR_TRAINING) -> Prepared:

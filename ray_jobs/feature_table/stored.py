@@ -1,11 +1,12 @@
 """The features of a manifest's rows, read from the cache shard by shard, and its sides, of which few are in memory."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
 
 from features.spec import FeatureSpec
 from ray_jobs.dataset.errors import DatasetError
@@ -13,15 +14,30 @@ from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.split import is_held_out
 from ray_jobs.feature_table.cache import CacheError, load_shard
 from ray_jobs.learning.sample import choose, key_of, order_of_shards
-from ray_jobs.learning.table import FeatureTable, Sides, StoredFeatures
+from ray_jobs.learning.table import Ask, FeatureTable, Sides, StoredFeatures
+from ray_jobs.runtime.cluster import connect
+from ray_jobs.runtime.patience import in_turn
+from ray_jobs.runtime.progress import Progress
+from ray_jobs.runtime.tasks import task
 from registry.state import State
 
 PIECE = 2048  # rows that are in memory at least, so that a dataset of thousands is scored at once
+FEW = 10_000  # rows are answered about here, in seconds; more of them on the workers
 _TRAIN, _HELD_OUT, _TEST, _LOST = range(4)
+
+Shard = tuple[str, pa.Table]
+"""A prefix of sha256, and rows of the manifest that begin with it."""
 
 
 def stored_sides(
-    manifest: Manifest, state: State, spec: FeatureSpec, *, without: Set[str], most: int, seed: int
+    manifest: Manifest,
+    state: State,
+    spec: FeatureSpec,
+    *,
+    without: Set[str],
+    most: int,
+    seed: int,
+    ray_address: str | None = None,
 ) -> Sides:
     """The sides of a manifest; `without` are the sha256 of rows that have no features.
 
@@ -32,7 +48,7 @@ def stored_sides(
     sampled = train[choose(labels[train], patients[train], turns[train], most=most)]
 
     def stored(places: np.ndarray) -> StoredFeatures:
-        return stored_features(manifest, state, spec, places)
+        return stored_features(manifest, state, spec, places, ray_address=ray_address)
 
     return Sides(
         train=stored(sampled),
@@ -60,13 +76,18 @@ class _LeftOut:
 
 
 def stored_rows(
-    manifest: Manifest, state: State, spec: FeatureSpec, *, without: Set[str] = frozenset()
+    manifest: Manifest,
+    state: State,
+    spec: FeatureSpec,
+    *,
+    without: Set[str] = frozenset(),
+    ray_address: str | None = None,
 ) -> StoredFeatures:
     """All rows of a manifest but `without`, given by sha256, which have no features; raises CacheError if none has."""
     side = _surveyed(manifest, without, seed=0)[0]
     if (side == _LOST).all():
         raise no_features(manifest)
-    return stored_features(manifest, state, spec, np.flatnonzero(side != _LOST))
+    return stored_features(manifest, state, spec, np.flatnonzero(side != _LOST), ray_address=ray_address)
 
 
 def no_features(manifest: Manifest) -> CacheError:
@@ -74,31 +95,30 @@ def no_features(manifest: Manifest) -> CacheError:
     return CacheError(f"None of the {manifest.rows} images of {manifest.uri} has features; see the quarantine report.")
 
 
-def stored_features(manifest: Manifest, state: State, spec: FeatureSpec, places: np.ndarray) -> StoredFeatures:
+def stored_features(
+    manifest: Manifest, state: State, spec: FeatureSpec, places: np.ndarray, *, ray_address: str | None = None
+) -> StoredFeatures:
     """The rows of a manifest at some places, ascending (N,), all of which have features in the cache."""
-    names, labels, patients, roles = list[str](), list[np.ndarray](), list[str](), list[str]()
-    for rows in _at(manifest, places):
-        roles += rows.column("role").to_pylist()
-        names += rows.column("sha256").to_pylist()
-        labels.append(_labels(rows))
-        patients += rows.column("patient").to_pylist()
+    rows = list(_at(manifest, places, ["sha256", "label", "patient", "role"]))
+    sha256, patients, roles = (_texts(rows, name) for name in ("sha256", "patient", "role"))
     return StoredFeatures(
-        sha256=np.asarray(names, str),
-        labels=np.concatenate([np.zeros(0, np.int64), *labels]),
-        patients=np.asarray(patients, str),
-        roles=np.asarray(roles, str),
+        sha256=sha256,
+        labels=np.concatenate([np.zeros(0, np.int64), *map(_labels, rows)]),
+        patients=patients,
+        roles=roles,
         places=places,
-        pieces=Reader(manifest, state, spec),
+        pieces=Reader(manifest, state, spec, ray_address),
     )
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads features of rows of a manifest piece by piece."""
+    """Reads features of rows of a manifest piece by piece: here, or on the workers of the Ray at an address."""
 
     manifest: Manifest
     state: State
     spec: FeatureSpec
+    ray_address: str | None
 
     def __call__(self, places: np.ndarray) -> Iterator[FeatureTable]:
         """The rows at some places, ascending, in their order; a piece is some whole shards, at least PIECE rows.
@@ -108,25 +128,38 @@ class Reader:
         DatasetError
             If a row has no features.
         """
-        matrices, tables, count = list[np.ndarray](), list[pa.Table](), 0
+        return (read_piece(self.state, self.spec, shards) for shards in self._pieces(places))
+
+    def answers(self, places: np.ndarray, ask: Ask) -> Iterator[np.ndarray]:
+        """What `ask` answers about each piece, in their order; where there are more than FEW rows, on the workers.
+
+        Raises
+        ------
+        DatasetError
+            If a row has no features.
+        """
+        if len(places) <= FEW:
+            yield from map(ask, self(places))
+            return
+        connect(self.ray_address)
+        common = ray.put((self.state, self.spec, ask))
+        with Progress("scoring", unit="image", total=len(places)) as progress:
+            for answer in in_turn(lambda shards: _answer.remote(common, shards), self._pieces(places), "scoring"):
+                yield answer
+                progress.update(len(answer))
+
+    def _pieces(self, places: np.ndarray) -> Iterator[list[Shard]]:
+        shards, count = list[Shard](), 0
         for prefix, rows in self._shards(places):
-            images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
-            matrix, usable = load_shard(self.state, self.spec, prefix, images)
-            if not usable.all():
-                raise DatasetError(
-                    f"{(~usable).sum()} images have lost their features to another job that wrote to the same cache "
-                    "meanwhile; run this job again, and only they will be extracted"
-                )
-            matrices.append(matrix)
-            tables.append(rows)
+            shards.append((prefix, rows))
             count += len(rows)
             if count >= PIECE:
-                yield self._piece(matrices, tables)
-                matrices, tables, count = [], [], 0
-        if tables or not len(places):
-            yield self._piece(matrices, tables)
+                yield shards
+                shards, count = [], 0
+        if shards or not len(places):
+            yield shards
 
-    def _shards(self, places: np.ndarray) -> Iterator[tuple[str, pa.Table]]:
+    def _shards(self, places: np.ndarray) -> Iterator[Shard]:
         start = 0
         for prefix, shard in self.manifest.shards():
             first, end = np.searchsorted(places, [start, start + len(shard)])
@@ -134,23 +167,40 @@ class Reader:
                 yield prefix, shard.take(pa.array(places[first:end] - start))
             start += len(shard)
 
-    def _piece(self, matrices: list[np.ndarray], tables: list[pa.Table]) -> FeatureTable:
-        nothing = np.zeros((0, self.spec.rows.count, len(self.spec.names)), np.float32)
-        matrix = np.concatenate([*matrices, nothing]) if len(matrices) != 1 else matrices[0]
-        fitted = 1 + self.spec.rows.fitted
-        names, patients, roles = (
-            np.asarray([text for rows in tables for text in rows.column(name).to_pylist()], str)
-            for name in ("sha256", "patient", "role")
-        )
-        return FeatureTable(
-            features=matrix[:, 0],
-            views=matrix[:, 1:fitted],
-            judged=matrix[:, fitted:],
-            sha256=names,
-            labels=np.concatenate([np.zeros(0, np.int64), *map(_labels, tables)]),
-            patients=patients,
-            roles=roles,
-        )
+
+@task(span="score a piece", max_retries=5)
+def _answer(common: tuple[State, FeatureSpec, Ask], shards: list[Shard]) -> np.ndarray:
+    state, spec, ask = common
+    return ask(read_piece(state, spec, shards))
+
+
+def read_piece(state: State, spec: FeatureSpec, shards: list[Shard]) -> FeatureTable:
+    """Some rows of some shards with their features, in memory; raises DatasetError where a row has none."""
+    matrices, fitted = list[np.ndarray](), 1 + spec.rows.fitted
+    for prefix, rows in shards:
+        images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+        matrix, usable = load_shard(state, spec, prefix, images)
+        if not usable.all():
+            raise DatasetError(
+                f"{(~usable).sum()} images have lost their features to another job that wrote to the same cache "
+                "meanwhile; run this job again, and only they will be extracted"
+            )
+        matrices.append(matrix)
+    nothing = np.zeros((0, spec.rows.count, len(spec.names)), np.float32)
+    matrix = np.concatenate([*matrices, nothing]) if len(matrices) != 1 else matrices[0]
+    names, patients, roles = (
+        np.asarray([text for _, rows in shards for text in rows.column(name).to_pylist()], str)
+        for name in ("sha256", "patient", "role")
+    )
+    return FeatureTable(
+        features=matrix[:, 0],
+        views=matrix[:, 1:fitted],
+        judged=matrix[:, fitted:],
+        sha256=names,
+        labels=np.concatenate([np.zeros(0, np.int64), *(_labels(rows) for _, rows in shards)]),
+        patients=patients,
+        roles=roles,
+    )
 
 
 def named_rows(manifest: Manifest, sha256: Set[str], *columns: str) -> pa.Table:
@@ -191,12 +241,18 @@ def _numbered(manifest: Manifest) -> Iterator[tuple[int, pa.RecordBatch]]:
         start += len(batch)
 
 
-def _at(manifest: Manifest, places: np.ndarray) -> Iterator[pa.RecordBatch]:
-    """The rows at some places, ascending."""
+def _at(manifest: Manifest, places: np.ndarray, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of the rows at some places, ascending."""
     for start, batch in _numbered(manifest):
         first, end = np.searchsorted(places, [start, start + len(batch)])
         if end > first:
-            yield batch.take(pa.array(places[first:end] - start))
+            yield batch.select(columns).take(pa.array(places[first:end] - start))
+
+
+def _texts(rows: Sequence[pa.RecordBatch], name: str) -> np.ndarray:
+    """A column, (N,), of texts that each take what they need: NumPy's own kind would take four times as much."""
+    kind = np.dtypes.StringDType()
+    return np.concatenate([np.array(batch.column(name).to_pylist(), kind) for batch in rows] or [np.array([], kind)])
 
 
 def _labels(rows: pa.RecordBatch | pa.Table) -> np.ndarray:

@@ -8,7 +8,20 @@ import numpy as np
 
 from ray_jobs.dataset.split import sides
 
-Pieces = Callable[[np.ndarray], "Iterator[FeatureTable]"]
+Ask = Callable[["FeatureTable"], np.ndarray]
+"""What answers about the rows of a table, of shape (N, …)."""
+
+
+class Pieces(Protocol):
+    """Stored features, which are read piece by piece."""
+
+    def __call__(self, places: np.ndarray) -> "Iterator[FeatureTable]":
+        """The rows at some places, ascending (N,), in their order."""
+        ...
+
+    def answers(self, places: np.ndarray, ask: Ask) -> Iterator[np.ndarray]:
+        """What `ask` answers about each piece of them, in their order; it may be asked in another process."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +51,7 @@ class FeatureTable:
         """All of it in memory, as it is already."""
         return self
 
-    def each(self, ask: Callable[["FeatureTable"], np.ndarray]) -> np.ndarray:
+    def each(self, ask: Ask) -> np.ndarray:
         """What `ask` answers about the rows, (N, …)."""
         return ask(self)
 
@@ -81,9 +94,9 @@ class StoredFeatures:
             start += len(piece)
         return FeatureTable(**matrices, **{name: np.concatenate(parts) for name, parts in columns.items()})
 
-    def each(self, ask: Callable[[FeatureTable], np.ndarray]) -> np.ndarray:
-        """What `ask` answers about the rows, (N, …), one piece after the other; only one is in memory."""
-        return np.concatenate([ask(piece) for piece in self.pieces(self.places)])
+    def each(self, ask: Ask) -> np.ndarray:
+        """What `ask` answers about the rows, (N, …), piece by piece; only a few are in memory."""
+        return np.concatenate(list(self.pieces.answers(self.places, ask)))
 
 
 Rows = FeatureTable | StoredFeatures

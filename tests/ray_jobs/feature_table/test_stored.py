@@ -67,6 +67,23 @@ def test_what_is_read_piece_by_piece_is_what_is_read_at_once(prepared, monkeypat
     same(found.held_out.only(odd).read(), expected.held_out.only(odd))
 
 
+def test_many_rows_are_answered_about_on_the_workers_with_the_same_numbers(prepared, cluster, monkeypatch):
+    monkeypatch.setattr("ray_jobs.feature_table.stored.PIECE", 16)
+    held_out, asked_here = sides_of(prepared, most=COUNT).held_out, list[int]()
+    model = np.linspace(-1, 1, len(QUICK.names))
+
+    def ask(piece: FeatureTable) -> np.ndarray:
+        asked_here.append(len(piece))
+        return view_probabilities(piece.judged, lambda features: features @ model)
+
+    here = held_out.each(ask)
+    assert sum(asked_here) == len(held_out)
+    asked_here.clear()
+    monkeypatch.setattr("ray_jobs.feature_table.stored.FEW", len(held_out) - 1)
+    np.testing.assert_array_equal(held_out.each(ask), here)
+    assert not asked_here
+
+
 def test_a_sample_of_the_training_side_leaves_the_others_as_they_are(prepared):
     whole, sampled = (sides_of(prepared, most=most) for most in (COUNT, 60))
     assert len(sampled.train) == 60
@@ -91,7 +108,7 @@ def test_rows_are_found_by_name(prepared):
     assert named_rows(prepared.manifest, {"absent"}, "path").to_pylist() == []
 
 
-def test_features_that_another_job_replaced_are_missed_by_name(prepared):
+def test_features_that_another_job_replaced_are_missed_by_name(prepared, cluster, monkeypatch):
     prefix, rows = next(prepared.manifest.shards())
     path = Path(shard_path(prepared.state, QUICK, prefix))
     content = path.read_bytes()
@@ -99,6 +116,9 @@ def test_features_that_another_job_replaced_are_missed_by_name(prepared):
     extract_shard(prepared.source, prepared.state, QUICK, prefix, [])
     with pytest.raises(DatasetError, match=f"{len(rows)} images have lost their features .* run this job again"):
         stored_rows(prepared.manifest, prepared.state, QUICK).read()
+    monkeypatch.setattr("ray_jobs.feature_table.stored.FEW", 1)
+    with pytest.raises(DatasetError, match="have lost their features"):
+        stored_rows(prepared.manifest, prepared.state, QUICK).each(lambda piece: piece.labels)
     path.write_bytes(content)
 
 
