@@ -15,6 +15,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from registry.settings import ROOT
 
+# What is done for each picture of a request.
+OF_A_PICTURE = {"decode", "find the lungs", "describe", "compare with the training side", "score"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Collector:

@@ -6,13 +6,12 @@ import httpx
 
 from serve.lifecycle import launch
 from serve.lifecycle.self_check import wait_for
-from tests.collector import above, attributes, collecting
+from tests.collector import OF_A_PICTURE, above, attributes, collecting
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CLOCKS_NS = 1_000_000_000  # HAProxy tells milliseconds by a clock of its own, which it puts right from time to time
-OF_A_PICTURE = {"decode", "find the lungs", "describe", "compare with the training side", "score"}
 
 
 def test_a_request_is_followed_from_its_caller_through_serve_to_the_descriptors(

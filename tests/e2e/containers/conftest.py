@@ -1,4 +1,4 @@
-"""One stack for all tests of containers, theirs alone, and taken down after them."""
+"""One stack for the tests of what a user starts, theirs alone, and taken down after them."""
 
 import threading
 import time
@@ -10,12 +10,15 @@ import httpx
 import pytest
 
 from ray_jobs.dataset.sources import open_source
+from registry.settings import Settings
 from tests.e2e.containers import stack as whole
+from tests.e2e.containers.jobs import submit
 
 APP = "http://localhost:8080"
+FIRST = "synthetic:300"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[whole.Compose | whole.Pulumi]:
     """The stack, up and healthy, with no data in it at first."""
     if reason := whole.missing():
@@ -83,3 +86,22 @@ def load() -> Load:
     source = open_source("synthetic:40")
     path = min(entry.path for entry in source.entries())
     return Load(source.read(path))
+
+
+@pytest.fixture
+def answering(stack: whole.Compose | whole.Pulumi, load: Load) -> int:
+    """The version that the page answers with, beside X-rays in the bucket, whichever test comes first."""
+    if not whole.object_store().list_objects_v2(Bucket=whole.bucket(stack, "data"))["KeyCount"]:
+        whole.run(*stack.upload, f"DATA={FIRST}")
+    if load.ask().status != 200:
+        submit("python", "-m", "ray_jobs.train")
+    return whole.wait_for(lambda: load.ask().version, "an answer")
+
+
+@pytest.fixture
+def registry(stack: whole.Compose | whole.Pulumi, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The stack's registry and state, as a person reaches them on this machine."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # what is away is told at once, and asked again
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(whole.SECRETS / "object-store-credentials"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://localhost:9000")
+    return Settings(mlflow_tracking_uri="http://localhost:5000", state_uri=f"s3://{whole.bucket(stack, 'state')}")

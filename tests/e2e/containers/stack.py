@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "e2e"
 PROJECT = f"hm-mlflow-{NAME}"
@@ -156,6 +159,20 @@ def healthy(container: str) -> bool:
     """Whether a container runs and its health check passes."""
     state = inspect(container)["State"]
     return state["Running"] and state.get("Health", {}).get("Status") == "healthy"
+
+
+def object_store() -> Any:
+    """A client of the stack's object store."""
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(SECRETS / "object-store-credentials")
+    session = boto3.session.Session()
+    return session.client(
+        "s3", endpoint_url="http://localhost:9000", region_name="us-east-1", config=Config(retries={"max_attempts": 8})
+    )
+
+
+def bucket(stack: Compose | Pulumi, name: str) -> str:
+    """What a bucket of the topology is called in a stack."""
+    return f"{PROJECT if isinstance(stack, Pulumi) else 'hm-mlflow'}-{name}"
 
 
 def kill_main_process(container: str) -> None:

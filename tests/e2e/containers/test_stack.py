@@ -2,18 +2,14 @@
 
 import asyncio
 import json
-import os
 import re
 import subprocess
-import sys
 import urllib.request
 from functools import partial
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
-from botocore.config import Config
 
 from registry.model.versions import version_of
 from registry.production.promotion import history
@@ -21,18 +17,18 @@ from registry.settings import Settings
 from serve.lifecycle.refusals import SHED
 from tests.collector import above, attributes
 from tests.e2e.containers.collector import ENDPOINT, collecting_beside, received
-from tests.e2e.containers.conftest import APP, Load
+from tests.e2e.containers.conftest import APP, FIRST, Load
+from tests.e2e.containers.jobs import JOBS, begin, info, submit
 from tests.e2e.containers.notebook import executed, token_of
 from tests.e2e.containers.stack import (
-    PROJECT,
     SECRETS,
-    TOKEN,
-    Compose,
     Pulumi,
+    bucket,
     containers,
     healthy,
     inspect,
     kill_main_process,
+    object_store,
     run,
     volumes,
     wait_for,
@@ -42,35 +38,13 @@ from tests.promotions import promoting
 
 pytestmark = pytest.mark.timeout(2400)
 
-FIRST, SECOND = "synthetic:300", "synthetic:800"
+SECOND = "synthetic:800"
 KEPT_RUNNING = ("postgres", "minio", "mlflow", "ray-head", "ray-worker", "webapp")
-RAY = str(Path(sys.executable).parent / "ray")
-JOBS = "http://localhost:8265"
-
-
-def submit(*command: str, **variables: str) -> str:
-    """Run a job on the cluster to its end, as a person would; gives what it printed."""
-    environment = json.dumps({"env_vars": variables})
-    return run(
-        *(RAY, "job", "submit", "--address", JOBS, "--runtime-env-json", environment, "--", *command), **TOKEN
-    ).stdout
 
 
 def served_version() -> int | None:
     response = httpx.get(f"{APP}/model", timeout=15)
     return response.json()["version"] if response.status_code == 200 else None
-
-
-def object_store():
-    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(SECRETS / "object-store-credentials")
-    session = boto3.session.Session()
-    return session.client(
-        "s3", endpoint_url="http://localhost:9000", region_name="us-east-1", config=Config(retries={"max_attempts": 8})
-    )
-
-
-def bucket(stack: Compose | Pulumi, name: str) -> str:
-    return f"{PROJECT if isinstance(stack, Pulumi) else 'hm-mlflow'}-{name}"
 
 
 def test_every_service_is_healthy_and_a_second_up_changes_nothing(stack):
@@ -187,16 +161,6 @@ def test_an_upload_goes_on_where_it_stopped(stack):
     assert "3 sent, 797 there already" in said
 
 
-@pytest.fixture
-def answering(stack, load: Load) -> int:
-    """The version that the page answers with, beside X-rays in the bucket, whichever test comes first."""
-    if not object_store().list_objects_v2(Bucket=bucket(stack, "data"))["KeyCount"]:
-        run(*stack.upload, f"DATA={FIRST}")
-    if load.ask().status != 200:
-        submit("python", "-m", "ray_jobs.train")
-    return wait_for(lambda: load.ask().version, "an answer")
-
-
 def test_the_notebook_of_the_stack_ends_with_an_answer_of_its_page(stack, answering: int):
     with stack.with_optional("jupyter"):
         jupyter = stack.container("jupyter")
@@ -249,28 +213,14 @@ def test_a_worker_killed_during_extraction_changes_no_byte_of_the_features(stack
     assert len(before) > 100
     for key in before:
         store.delete_object(Bucket=state, Key=key)
-    job = run(
-        *(RAY, "job", "submit", "--no-wait", "--address", JOBS, "--", "python", "-m", "ray_jobs.extract_features"),
-        **TOKEN,
-    ).stdout
-    name = next(word.strip("'") for word in job.split() if word.strip("'").startswith("raysubmit_"))
+    job = begin("python", "-m", "ray_jobs.extract_features")
     wait_for(lambda: len(features()) > 10, "the first features")
     assert len(features()) < len(before)
 
     kill_main_process(stack.container("ray-worker"))
 
-    status = (RAY, "job", "status", "--address", JOBS, name)
-    wait_for(lambda: "SUCCEEDED" in run(*status, check=False, **TOKEN).stdout.upper(), "the job's end", seconds=300)
+    wait_for(lambda: info(job).get("status") == "SUCCEEDED", "the job's end", seconds=300)
     assert features() == before
-
-
-@pytest.fixture
-def registry(stack, monkeypatch) -> Settings:
-    """The stack's registry and state, as a person reaches them on this machine."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # what is away is told at once, and asked again
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(SECRETS / "object-store-credentials"))
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://localhost:9000")
-    return Settings(mlflow_tracking_uri="http://localhost:5000", state_uri=f"s3://{bucket(stack, 'state')}")
 
 
 @pytest.mark.parametrize("service", KEPT_RUNNING)
@@ -376,11 +326,7 @@ def test_work_spreads_over_more_workers_and_taking_one_away_loses_nothing(stack,
     for page in store.get_paginator("list_objects_v2").paginate(Bucket=state, Prefix="features/"):
         for item in page["Contents"]:
             store.delete_object(Bucket=state, Key=item["Key"])
-    job = run(
-        *(RAY, "job", "submit", "--no-wait", "--address", JOBS, "--", "python", "-m", "ray_jobs.extract_features"),
-        **TOKEN,
-    ).stdout
-    name = next(word.strip("'") for word in job.split() if word.strip("'").startswith("raysubmit_"))
+    job = begin("python", "-m", "ray_jobs.extract_features")
     # A worker that waits for work is called ray::IDLE; the kernel keeps 15 letters of a name.
     busy = "grep -l '^ray::_extract' /proc/[0-9]*/comm 2>/dev/null | wc -l"
     worked = set[str]()
@@ -393,8 +339,7 @@ def test_work_spreads_over_more_workers_and_taking_one_away_loses_nothing(stack,
 
     stack.up(workers=1)
 
-    status = (RAY, "job", "status", "--address", JOBS, name)
-    wait_for(lambda: "SUCCEEDED" in run(*status, check=False, **TOKEN).stdout.upper(), "the job's end", seconds=300)
+    wait_for(lambda: info(job).get("status") == "SUCCEEDED", "the job's end", seconds=300)
     said = submit("python", "-m", "ray_jobs.extract_features")
     assert "0 images extracted, 800 found in the cache" in said
     assert len([name for name in containers() if "ray-worker" in name]) == 1
