@@ -15,11 +15,12 @@ import ray
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
-from ray_jobs.learning.evaluate import Evaluation, description
+from ray_jobs.learning.evaluate import description
 from ray_jobs.learning.fit import Fitted, fit
 from ray_jobs.learning.learning_curve import PARTS, LearningCurve, fit_part, learning_curve
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
+from ray_jobs.learning.summary import measured_lines
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import FoldScores, Trial
@@ -175,15 +176,9 @@ def _origin(prepared: Prepared, best: Trial) -> dict[str, Any]:
 
 def summary(settings: Settings, result: TrainingResult) -> str:
     """What a person wants to know at the end: how good the new version is, which version serves now, and why."""
-    held_out, serves = result.evaluation, result.production
+    serves = result.production
     lines = [
-        *_test_lines(result.test),
-        f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
-        f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
-        f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
-        f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
-        *_shifted_lines(result.shifted),
-        *_sample_lines(result.bundle.evaluation.get("sample")),
+        *measured_lines(result.evaluation, test=result.test, shifted=result.shifted, card=result.bundle.evaluation),
         f"registered  {result.version}, run {result.version.run_id}",
         f"gate        {result.verdict}",
         f"production  {serves if serves else 'nothing'}",
@@ -197,32 +192,6 @@ def _next_step(settings: Settings, result: TrainingResult) -> str:
         return f"approve it with python -m ray_jobs.promote {result.version.version}; ray_jobs.candidates lists all"
     serving = "the webapp follows by itself" if settings.ray_address else "make serve"
     return f"{serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback"
-
-
-def _test_lines(test: Evaluation | None) -> list[str]:
-    if test is None:
-        return []
-    return [
-        f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
-        f"            AUC {test.auc}, accuracy {test.accuracy},",
-        f"            sensitivity {test.sensitivity}, specificity {test.specificity}",
-    ]
-
-
-def _shifted_lines(shifted: Evaluation | None) -> list[str]:
-    if shifted is None:
-        return []
-    return [
-        "shifted     the same as another place might have framed, exposed and processed them:",
-        f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
-        f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
-    ]
-
-
-def _sample_lines(sample: dict[str, Any] | None) -> list[str]:
-    if sample is None:
-        return []
-    return [f"sample      fitted on {sample['images']:,} of {sample['of']:,} X-rays; {sample['advice']}"]
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ray_jobs.learning.changes import CHANGES, bordered, exposed, letterboxed, turned
+from ray_jobs.learning.changes import CHANGES, bordered, exposed, letterboxed, turned, turns_many
 
 
 def test_a_border_of_a_tenth_surrounds_the_picture():
@@ -34,3 +34,14 @@ def test_every_change_gives_grey_bytes_of_some_size(name):
     changed = CHANGES[name](np.random.default_rng(0).integers(0, 256, (60, 50)).astype(np.uint8))
     assert changed.dtype == np.uint8
     assert changed.ndim == 2
+
+
+def test_changes_that_turn_many_answers_are_named_worst_first_but_not_by_a_handful_of_x_rays():
+    found = {
+        "few": {"images": 200, "turned": 0.03, "auc": 0.99},
+        "some": {"images": 200, "turned": 0.04, "auc": 0.99},
+        "many": {"images": 200, "turned": 0.2, "auc": 0.9},
+        "a handful": {"images": 20, "turned": 0.5, "auc": 0.9},
+    }
+    assert turns_many(found) == "many 20.0 %, some 4.0 %"
+    assert turns_many({}) == ""

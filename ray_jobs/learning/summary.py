@@ -1,0 +1,58 @@
+"""How good a trained model is, in words for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray_jobs.learning.changes import MOST_TURNED, turns_many
+from ray_jobs.learning.evaluate import Evaluation
+
+
+def measured_lines(
+    held_out: Evaluation, *, test: Evaluation | None, shifted: Evaluation | None, card: Mapping[str, Any]
+) -> list[str]:
+    """What was measured on each kind of X-rays, and what of the rest in a version's card a person should know."""
+    return [
+        *_test_lines(test),
+        f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
+        f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
+        f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
+        f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
+        *_shifted_lines(shifted),
+        *_changes_lines(turns_many(card.get("changes", {}))),
+        *_sample_lines(card.get("sample")),
+    ]
+
+
+def _test_lines(test: Evaluation | None) -> list[str]:
+    if test is None:
+        return []
+    return [
+        f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
+        f"            AUC {test.auc}, accuracy {test.accuracy},",
+        f"            sensitivity {test.sensitivity}, specificity {test.specificity}",
+    ]
+
+
+def _shifted_lines(shifted: Evaluation | None) -> list[str]:
+    if shifted is None:
+        return []
+    return [
+        "shifted     the same as another place might have framed, exposed and processed them:",
+        f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
+        f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
+    ]
+
+
+def _changes_lines(turning: str) -> list[str]:
+    if not turning:
+        return []
+    return [
+        f"warning     more than {100 * MOST_TURNED:g} % of the answers turn by a change that shows the same lungs:",
+        f"            {turning}",
+    ]
+
+
+def _sample_lines(sample: Mapping[str, Any] | None) -> list[str]:
+    if sample is None:
+        return []
+    return [f"sample      fitted on {sample['images']:,} of {sample['of']:,} X-rays; {sample['advice']}"]
