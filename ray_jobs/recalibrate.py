@@ -16,7 +16,15 @@ from sklearn.base import BaseEstimator
 
 from ray_jobs.learning.evaluate import Evaluation, description, evaluate
 from ray_jobs.learning.gate import Champion, Comparison, Footprint, decide
-from ray_jobs.learning.recalibrate import Gain, Recalibration, gain, log_odds_of, recalibrate, resample
+from ray_jobs.learning.recalibrate import (
+    THRESHOLD_RULE,
+    Gain,
+    Recalibration,
+    gain,
+    log_odds_of,
+    recalibrate,
+    resample,
+)
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.runtime.progress import write_line
@@ -110,6 +118,7 @@ def _card(site: Site, result: RecalibrationResult) -> dict[str, Any]:
     still_true = ("scope", "cross_validation", "model", "data")
     kept = {name: value for name, value in site.bundle.evaluation.items() if name in still_true}
     return kept | {
+        "threshold_rule": THRESHOLD_RULE,
         "site": asdict(result.after),
         "recalibration": {
             "of_version": site.version.version,
@@ -154,7 +163,7 @@ def _new_version(settings: Settings, site: Site, result: RecalibrationResult, ru
             settings,
             run_id=run.run_id,
             bundle_folder=folder,
-            description=description(evaluations),
+            description=description(evaluations, threshold=found.threshold, rule=THRESHOLD_RULE),
             tags=tags | {"recalibrated.of": str(version.version), "recalibrated.labels": site.name},
         )
 

@@ -16,7 +16,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import description
-from ray_jobs.learning.fit import Fitted, fit
+from ray_jobs.learning.fit import THRESHOLD_RULE, Fitted, fit
 from ray_jobs.learning.learning_curve import PARTS, LearningCurve, fit_part, learning_curve
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
@@ -100,7 +100,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             prepared.settings,
             run_id=run.run_id,
             bundle_folder=folder,
-            description=description(measured.evaluations),
+            description=description(measured.evaluations, threshold=fitted.threshold, rule=THRESHOLD_RULE),
             tags=lineage_tags(prepared, reference=reference),
         )
 
@@ -165,6 +165,7 @@ def _origin(prepared: Prepared, best: Trial) -> dict[str, Any]:
             "folds": FOLDS,
         },
         "model": str(best.candidate),
+        "threshold_rule": THRESHOLD_RULE,
         "data": {
             "kind": kind_of(prepared.manifest.uri),
             "digest": prepared.manifest.digest,

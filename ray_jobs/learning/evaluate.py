@@ -11,6 +11,8 @@ from registry.model.model_card import XRAYS
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 CALIBRATION_BINS = 10
+COSTS = "as if a missed pneumonia cost as much as a false alarm and both classes were equally frequent"
+"""What every threshold assumes that is chosen here: by sensitivity + specificity, or with classes of equal weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +60,18 @@ class Evaluation:
         return flat
 
 
-def description(evaluations: Mapping[str, Evaluation]) -> str:
-    """How good a model is, in lines for MLflow's pages, by evaluations of the names in XRAYS; with 95 % intervals."""
-    return "\n\n".join(
+def description(evaluations: Mapping[str, Evaluation], *, threshold: float, rule: str) -> str:
+    """How good a model is, in lines for MLflow's pages, by evaluations of the names in XRAYS; with 95 % intervals.
+
+    `rule` says how the threshold was chosen.
+    """
+    lines = [
         f"{evaluations[name].images} {xrays}: AUC {evaluations[name].auc}, accuracy {evaluations[name].accuracy}, "
         f"sensitivity {evaluations[name].sensitivity}, specificity {evaluations[name].specificity}."
         for name, xrays in XRAYS.items()
         if name in evaluations
-    )
+    ]
+    return "\n\n".join([*lines, f"Threshold {threshold:.3f}, {rule}."])
 
 
 METRICS = ("auc", "accuracy", "sensitivity", "specificity", "brier", "calibration_error")

@@ -8,11 +8,12 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ray_jobs.learning.evaluate import CONFIDENCE, Estimate, patient_weights
+from ray_jobs.learning.evaluate import CONFIDENCE, COSTS, Estimate, patient_weights
 from registry.process.threads import one_thread
 
 LEAST = 30  # X-rays of each class; with fewer the interval of what is gained is as wide as the gain
 FOLDS, REPEATS = 5, 20
+THRESHOLD_RULE = f"chosen on the site's labels, {COSTS}"
 _SUREST = 1e-9  # of a probability: nearer to 0 and 1 the log-odds are infinite
 _FLATTEST = 1e-3  # a line that falls would call the healthier one ill
 

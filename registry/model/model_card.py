@@ -72,6 +72,8 @@ def _what(
     yield f"- Model: {evaluation.get('model', 'a scikit-learn classifier')}, calibrated by a sigmoid (Platt, 1999)"
     yield f"- Sees: {features} OpenCV descriptors of the box around the lungs"
     yield f"- Says: the probability of pneumonia; PNEUMONIA from {threshold:.3f}"
+    if "threshold_rule" in evaluation:
+        yield f"- Threshold: {evaluation['threshold_rule']}"
     if unsure:
         yield f"- Unsure: from {unsure[0]:.3f} to {unsure[1]:.3f}"
     if "recalibration" in evaluation:

@@ -119,6 +119,9 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     assert (tmp_path / "bundle" / "card.md").read_text() == bundle.card
     for told in ("Generated pictures", "| turned 5 degrees left |", "accuracy of these", f"{bundle.threshold:.3f}"):
         assert told in bundle.card
+    registered = mlflow_client.get_model_version(settings.model_name, str(version.version))
+    for text in (bundle.card, registered.description):
+        assert "as if a missed pneumonia cost as much as a false alarm" in text
 
 
 @pytest.mark.long

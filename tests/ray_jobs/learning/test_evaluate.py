@@ -96,10 +96,12 @@ def test_the_best_threshold_lies_between_the_two_probabilities_that_it_separates
 
 def test_the_description_of_a_version_begins_with_what_says_most_of_x_rays_from_elsewhere():
     found = evaluate(LABELS, PROBABILITIES, OWN_PATIENTS, threshold=0.65)
-    text = description({"held_out": found, "held_out_shifted": found, "test": found})
-    first, second, third = text.split("\n\n")
+    told = {"held_out": found, "held_out_shifted": found, "test": found}
+    text = description(told, threshold=0.65, rule="chosen by lot")
+    first, second, third, last = text.split("\n\n")
     assert first.startswith(f"{found.images} X-rays in test/")
     assert f"AUC {found.auc}, accuracy {found.accuracy}, sensitivity {found.sensitivity}" in first
     assert "of held-out patients: AUC" in second
     assert "another place" in third
-    assert description({"held_out": found}) == second
+    assert last == "Threshold 0.650, chosen by lot."
+    assert description({"held_out": found}, threshold=0.65, rule="chosen by lot") == f"{second}\n\n{last}"

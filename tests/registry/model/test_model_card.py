@@ -17,6 +17,7 @@ WHOLE = {
     "changes": {"JPEG 40": CHANGE},
     "scope": {"held_out": {"refused": SHARE, "doubtful": SHARE}},
     "model": "support vector machine",
+    "threshold_rule": "chosen as if both errors cost the same",
     "data": {
         "kind": "kaggle",
         "digest": "abc",
@@ -30,6 +31,7 @@ def test_a_card_tells_what_a_version_is_and_every_number_that_it_carries():
     card = model_card(WHOLE, threshold=0.8187, unsure=(0.7, 0.9), features=1234)
     for told in (
         *("support vector machine", "1234 OpenCV", "from 0.819", "not a medical device", "CC BY 4.0", "`abc`"),
+        "- Threshold: chosen as if both errors cost the same",
         *("| train | 400 | 300 | 290 |", "| AUC | 0.973 | (0.961 to 0.984) |", "refuses 1.2 %", "from 0.700 to 0.900"),
         *("| JPEG 40 | 1.9 % | 0.996 |", "| X-rays of held-out patients | 93.0 % | 0.987 |"),
     ):
