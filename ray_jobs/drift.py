@@ -52,12 +52,13 @@ class Today:
 
 
 def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
-    """The pictures below an address, whatever their labels, as a version sees them."""
+    """The pictures below an address, whatever their labels, as a version sees them; raises where they are too few."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
-    found = unlabelled_features(open_source(uri), bundle.spec, most=MOST, ray_address=settings.ray_address)
+    source = open_source(uri)
+    found = unlabelled_features(source, bundle.spec, least=LEAST, most=MOST, ray_address=settings.ray_address)
     unread = f", {found.unread} more cannot be read" if found.unread else ""
-    scores = bundle.probability(found.features) if len(found.features) else np.zeros(0)
+    scores = bundle.probability(found.features)
     return Today(
         xrays=f"{len(scores)} pictures of {uri}{unread}", features=found.features, scores=scores, aspects=found.aspects
     )

@@ -12,7 +12,7 @@ from features.reading.decode import decode
 from features.reading.errors import ImageError
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.errors import EntryError
+from ray_jobs.dataset.errors import EntryError, TooLittleData
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
@@ -31,17 +31,22 @@ class UnlabelledFeatures:
     unread: int
 
 
-def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_address: str | None) -> UnlabelledFeatures:
+def unlabelled_features(
+    source: Source, spec: FeatureSpec, *, least: int, most: int, ray_address: str | None
+) -> UnlabelledFeatures:
     """Describe a source's pictures, or, of more than `most`, that many drawn evenly, the same ones each time.
 
     Raises
     ------
     UsageError
         If the source holds no file.
+    TooLittleData
+        If it holds fewer than `least` files, or fewer of them can be read as pictures.
     """
     paths = sorted(entry.path for entry in source.entries())
     if not paths:
         raise UsageError(f"{source.uri} holds no pictures, so there is nothing to compare; name another with --data")
+    _enough(len(paths), source, least)
     if len(paths) > most:
         chosen = np.random.default_rng(0).choice(len(paths), most, replace=False)
         paths = [paths[index] for index in np.sort(chosen)]
@@ -55,7 +60,18 @@ def unlabelled_features(source: Source, spec: FeatureSpec, *, most: int, ray_add
             aspects += wide
             unread += lost
             progress.update(len(rows) + lost)
+    _enough(len(aspects), source, least, unread=unread)
     return UnlabelledFeatures(features=np.concatenate(found), aspects=np.array(aspects), unread=unread)
+
+
+def _enough(count: int, source: Source, least: int, *, unread: int = 0) -> None:
+    if count >= least:
+        return
+    others = f", {unread} more cannot be read" if unread else ""
+    raise TooLittleData(
+        f"too little data in {source.uri} for a comparison: {count} pictures{others}; at least {least} are needed. "
+        "Add X-rays, or name other data with --data"
+    )
 
 
 @task(span="describe a batch", max_retries=3)

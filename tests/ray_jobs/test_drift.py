@@ -242,16 +242,39 @@ def test_a_folder_without_labels_is_compared_and_the_report_has_pictures(
     assert kept == {"drift.txt", "scores.png", "features.png", "descriptors.png"}
 
 
-def test_a_folder_of_nothing_and_one_that_is_not_there_are_one_sentence(
+def test_a_folder_of_nothing_of_three_x_rays_and_one_that_is_not_there_are_one_sentence_and_no_run(
     registry: Registry, job: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = len(runs(registry))
     (tmp_path / "empty").mkdir()
-    for name, code, said in (("empty", 2, "holds no pictures"), ("missing", 1, "missing")):
+    (tmp_path / "three").mkdir()
+    for patient in range(3):
+        image = chest_picture(patient=patient, picture=0, label="NORMAL")
+        (tmp_path / "three" / f"{patient}.jpeg").write_bytes(image)
+    for name, code, said in (
+        ("empty", 2, "holds no pictures"),
+        ("three", 1, "3 pictures; at least 50 are needed"),
+        ("missing", 1, "missing"),
+    ):
         with pytest.raises(SystemExit, match=str(code)):
             job("--data", str(tmp_path / name))
         told = capsys.readouterr().err
         assert said in told
         assert len(told.strip().splitlines()) == 1
+    assert len(runs(registry)) == before
+
+
+def test_files_that_are_no_pictures_do_not_make_up_the_number(
+    cluster: None, registry: Registry, job: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = len(runs(registry))
+    for patient in range(50):
+        image = chest_picture(patient=patient, picture=0, label="NORMAL") if patient < 3 else b"no picture"
+        (tmp_path / f"{patient}.jpeg").write_bytes(image)
+    with pytest.raises(SystemExit, match="1"):
+        job("--data", str(tmp_path))
+    assert "3 pictures, 47 more cannot be read; at least 50 are needed" in capsys.readouterr().err
+    assert len(runs(registry)) == before
 
 
 def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_recorded(

@@ -214,3 +214,35 @@ def test_a_source_that_cannot_be_meant_is_one_sentence(champion: ModelVersion, j
     told = capsys.readouterr().err
     assert said in told
     assert "Traceback" not in told
+
+
+def kept(settings: Settings) -> tuple[int, int]:
+    """How many runs and versions the registry has."""
+    mlflow_client = client(settings)
+    experiments = [found.experiment_id for found in mlflow_client.search_experiments()]
+    versions = mlflow_client.search_model_versions(f"name='{settings.model_name}'")
+    return len(mlflow_client.search_runs(experiments)), len(versions)
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"NORMAL": 3}, "holds no pictures in a folder PNEUMONIA"),
+        ({"": 3}, "holds no pictures in a folder NORMAL nor PNEUMONIA"),
+        ({"benign": 3, "malignant": 3}, "other folders there: 'benign', 'malignant'"),
+        ({"NORMAL": 2, "PNEUMONIA": 1}, "at least 30 of 15 patients are needed of each"),
+    ],
+)
+def test_data_that_cannot_recalibrate_are_one_sentence_and_leave_nothing(
+    settings: Settings, champion: ModelVersion, job: Job, tmp_path: Path, capsys, held, said
+):
+    before = kept(settings)
+    for folder, count in held.items():
+        (tmp_path / "labelled" / folder).mkdir(parents=True)
+        for patient in range(count):
+            image = chest_picture(patient=len(folder) * 10 + patient, picture=0, label="NORMAL")
+            (tmp_path / "labelled" / folder / f"{folder}{patient}.jpeg").write_bytes(image)
+    assert job("--data", str(tmp_path / "labelled")) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stopped:" in line]
+    assert said in line
+    assert kept(settings) == before
