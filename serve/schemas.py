@@ -27,7 +27,7 @@ class ModelReference(ApiModel):
 class PredictionWarning(ApiModel):
     """Why an answer should be taken with caution."""
 
-    code: Literal["unlike-training", "coloured", "generated-model", "near-threshold"]
+    code: Literal["unlike-training", "coloured", "lungs-at-border", "generated-model", "near-threshold"]
     detail: str
 
 

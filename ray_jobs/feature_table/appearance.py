@@ -23,7 +23,7 @@ from ray_jobs.feature_table.cache import load_shard
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
-from registry.model.out_of_distribution import OutOfDistributionDetector
+from registry.model.out_of_distribution import JUDGING_VERSION, OutOfDistributionDetector
 from registry.state import State
 
 _SCHEMA = pa.schema(
@@ -64,8 +64,9 @@ class Looking:
     digest: str
 
     def path(self, prefix: str) -> str:
-        """The file that keeps what was seen of a shard; another model or decoder has another."""
-        return self.state.path("appearance", f"{self.digest[:16]}-{READING_VERSION}", f"{prefix}.parquet")
+        """The file that keeps what was seen of a shard; another model, decoder or judge has another."""
+        seen_by = f"{self.digest[:16]}-{READING_VERSION}-{JUDGING_VERSION}"
+        return self.state.path("appearance", seen_by, f"{prefix}.parquet")
 
     def seen(self, prefix: str) -> pa.Table:
         """What is kept of a shard."""

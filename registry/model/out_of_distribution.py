@@ -30,6 +30,8 @@ _FIXES = {
     "sideways": "turned on its side; turn it upright",
     "upside-down": "upside down; turn it upright",
 }
+JUDGING_VERSION = 2
+"""Raised when the same picture gets other doubts from the same model, so that what was kept of them is not read."""
 _ARRAYS = ("mean", "scale", "components", "normal", "limits")
 
 
@@ -37,7 +39,7 @@ _ARRAYS = ("mean", "scale", "components", "normal", "limits")
 class Doubt:
     """Why an answer should be taken with caution."""
 
-    code: Literal["unlike-training", "coloured", "generated-model", "near-threshold"]
+    code: Literal["unlike-training", "coloured", "lungs-at-border", "generated-model", "near-threshold"]
     detail: str
 
 
@@ -109,7 +111,7 @@ class OutOfDistributionDetector:
                 "whole, upright and without a frame",
                 "unlike-training",
             )
-        return tuple(self._doubts(distance, colour))
+        return tuple(self._doubts(distance, colour, looked))
 
     def _refuse_what_one_change_fixes(self, pixels: np.ndarray, spec: FeatureSpec) -> None:
         """Raise NotAChestXray with the one simple change that would make a usual chest X-ray of the picture."""
@@ -125,7 +127,7 @@ class OutOfDistributionDetector:
             reason = changes[min(fixed, key=lambda index: float(distances[index]))][0]
             raise NotAChestXray(f"the picture looks like a chest X-ray {_FIXES[reason]}", reason)
 
-    def _doubts(self, distance: float, colour: float) -> list[Doubt]:
+    def _doubts(self, distance: float, colour: float, looked: Look) -> list[Doubt]:
         doubts = list[Doubt]()
         if distance > self.doubtful:
             detail = (
@@ -136,6 +138,12 @@ class OutOfDistributionDetector:
         if colour > SOME_COLOUR:
             detail = "The picture has some colour, and radiographs are grey. Send the file that the detector wrote."
             doubts.append(Doubt(code="coloured", detail=detail))
+        if looked.lungs_at_border:
+            detail = (
+                "The lungs reach a border of one grey, which may lie over a part of them or over what is beside them. "
+                "The answer may be about the border. Send the X-ray whole, without a border."
+            )
+            doubts.append(Doubt(code="lungs-at-border", detail=detail))
         return doubts
 
 

@@ -114,6 +114,9 @@ WORDS: dict[str, str] = {
     "warning.near-threshold": (
         "The answer is close to the threshold. Taken another way, the same X-ray might get the other answer."
     ),
+    "warning.lungs-at-border": (
+        "The lungs reach a border, which may cover them. Send the whole X-ray, without a border."
+    ),
     "warning.coloured": "The picture has some colour, and X-rays are grey. Treat the answer with caution.",
     "failure.registry-unreachable": "The model registry does not answer. This version stays in use.",
     "failure.no-production-version": "No version is in Production at the moment. This version stays in use.",

@@ -116,6 +116,9 @@ WORDS: dict[str, str] = {
     "warning.near-threshold": (
         "A resposta está perto do limiar. Feita de outra forma, a mesma radiografia poderia receber a outra."
     ),
+    "warning.lungs-at-border": (
+        "Os pulmões chegam a uma borda, que pode cobri-los. Envie a radiografia inteira, sem borda."
+    ),
     "warning.coloured": "A imagem tem alguma cor, e radiografias são cinzentas. Tenha cautela com a resposta.",
     "failure.registry-unreachable": "O registro de modelos não responde. Esta versão continua em uso.",
     "failure.no-production-version": "Nenhuma versão está em Production no momento. Esta versão continua em uso.",

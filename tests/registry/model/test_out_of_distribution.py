@@ -100,6 +100,24 @@ def test_a_stained_picture_is_doubtful_and_a_coloured_one_refused(bundle, xrays)
         bundle.score(cv2.imencode(".png", red)[1].tobytes())
 
 
+def test_lungs_that_reach_a_border_are_doubtful_and_a_border_beside_them_is_not(bundle, xrays):
+    pixels = seen(xrays[0][0])
+    looked = look(pixels, DEFAULT_SPEC)
+    features, box = describe_normalised(looked.pictures, DEFAULT_SPEC), looked.lungs.box
+
+    def doubts(**ends: float) -> list[str]:
+        framed = replace(looked, shown=looked.shown._replace(**ends))
+        return [doubt.code for doubt in bundle.detector.judge(pixels, framed, features, 0.0, DEFAULT_SPEC)]
+
+    assert doubts() == []
+    for side, outwards in (("left", -1), ("top", -1), ("right", 1), ("bottom", 1)):
+        end = getattr(box, side)
+        assert doubts(**{side: end}) == ["lungs-at-border"], side
+        assert doubts(**{side: end + 0.03 * outwards}) == [], side
+    touching = replace(looked, lungs=replace(looked.lungs, box=box._replace(left=0.0)))
+    assert not touching.lungs_at_border  # without a border, they only reach the rim of the picture
+
+
 def test_a_scope_comes_back_from_its_file(tmp_path):
     write_detector(flat(), tmp_path / "scope.npz")
     found = read_detector(tmp_path / "scope.npz", features=4)
