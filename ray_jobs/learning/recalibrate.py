@@ -84,6 +84,10 @@ def recalibrate(labels: np.ndarray, log_odds: np.ndarray) -> Recalibration:
     Probabilities follow the share of pneumonia among these X-rays. The threshold is where a second sigmoid, in which
     both classes weigh the same, says one half: a healthy child called ill and an ill one missed count the same, as if
     both were equally many. A threshold that is best on few X-rays would follow single ones of them.
+
+    Of thresholds by kernel estimates, two normal distributions, medians, weights near the threshold, and shrinkage to
+    the old one, none had a mean balanced accuracy more than 0.0003 above this one's, by 50 real X-rays of each class
+    under 19 changes.
     """
     column = log_odds[:, None]
     plain = LogisticRegression().fit(column, labels)
