@@ -1,13 +1,16 @@
 """The model that answers now, a candidate beside it, the last failure, and the one place where all are kept."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from features.reading.errors import ImageError
 from registry.model.bundle import Bundle
 from registry.model.versions import ModelVersion
+from registry.process.traces import span
 from registry.production.history import Change
 from registry.production.rollout import is_over, takes
 from registry.production.rollout_counts import Arm, Pairs, RolloutCounts
@@ -144,3 +147,13 @@ class Holder:
     served: Served | None = field(default=None)
     failure: SwapFailure | None = field(default=None)
     candidate: ServedCandidate | None = field(default=None)
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Answer a golden image as a request is answered.
+
+    The rest of what a request needs is in use since the golden answers were checked. A model of real X-rays may refuse
+    the picture, which is generated.
+    """
+    with span("warm up"), contextlib.suppress(ImageError):
+        bundle.score(bundle.golden[0].image)

@@ -25,8 +25,8 @@ from registry.settings import Settings
 from registry.state import State, open_state
 from serve.metrics import Metrics
 from serve.production.memory import check_memory
-from serve.production.model import Holder, Served, ServedCandidate
-from serve.production.watcher import POLL_S, warm_up
+from serve.production.model import Holder, Served, ServedCandidate, warm_up
+from serve.production.watcher import POLL_S
 
 log = logging.getLogger(__name__)
 

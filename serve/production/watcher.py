@@ -15,13 +15,12 @@ from registry.model.versions import ModelVersion
 from registry.settings import Settings
 from serve.metrics import Metrics
 from serve.production.lookout import Lookout, Trouble
-from serve.production.model import Holder, Served, SwapFailure
+from serve.production.model import Holder, Served, SwapFailure, warm_up
 
 log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 _LONGEST_PAUSE_S = 60.0
-_WARM_UPS = 2
 
 
 class Watcher:
@@ -236,12 +235,6 @@ _REMEDIES = {
     "history-newer": "`python -m ray_jobs.history --verify` shows what MLflow's database lacks, `--repair` writes it.",
     "not-fetched": "Check the artefact store and the disk's free space. The server tries again within a minute.",
 }
-
-
-def warm_up(bundle: Bundle) -> None:
-    """Answer the golden images, so that the first request finds every code path and buffer in use already."""
-    for _ in range(_WARM_UPS):
-        bundle.predict_unchecked([golden.image for golden in bundle.golden])
 
 
 def watch(holder: Holder, lookout: Lookout, settings: Settings, metrics: Metrics) -> Watcher:

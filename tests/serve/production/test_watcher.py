@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.model.bundle import read_bundle
+from features.reading.errors import NotAChestXray
+from registry.model.bundle import Bundle, read_bundle
 from registry.model.verified_cache import VerifiedCache
 from registry.model.versions import ModelVersion
 from registry.production.current import production
@@ -61,6 +62,25 @@ def test_what_is_served_is_the_model_of_the_version_and_answers_as_it_did_when_t
     folder = registry.files_of(served.version)
     again = read_bundle(folder, digest=served.version.digest)
     assert served.bundle.predict_unchecked([image]) == again.predict_unchecked([image])
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"), [(NotAChestXray("a generated one", "unlike-training"), True), (MemoryError("too much"), False)]
+)
+def test_a_version_that_breaks_as_a_request_asks_it_is_not_taken_and_one_that_refuses_the_generated_picture_is(
+    registry: Registry, watcher: Watcher, monkeypatch: pytest.MonkeyPatch, answer: Exception, taken: bool
+) -> None:
+    watcher.step()
+    first, second = registry.versions[:2]
+
+    def score(bundle: Bundle, image: bytes):
+        raise answer
+
+    monkeypatch.setattr(Bundle, "score", score)
+    registry.promote(second)
+    watcher.step()
+    assert version_served(watcher) == (second if taken else first).version
+    assert (watcher.holder.failure is None) == taken
 
 
 @pytest.fixture
