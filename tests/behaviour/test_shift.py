@@ -9,10 +9,11 @@ from ray_jobs.dataset.layout import patient_of
 from ray_jobs.learning.changes import CHANGES
 from tests.behaviour.conftest import labels_of, pixels_of, png_of
 
-LOOKED_AT = 40  # of each class
-# Of the labels, at most. A model that learnt from all X-rays flips 0.03 (docs/ablation.md), this small one some more;
-# what is cut off before anything is measured flips none.
-FLIPPED, OF_BORDERS = 0.08, 0.0
+LOOKED_AT = 100  # of each class
+# Of the labels, at most. A model that learnt from all X-rays flips 0.03, as `test_trained.py` has it. This small one
+# flips as many but by a marker, 0.045, and two more of the 200 are allowed it. What is cut off flips none.
+FLIPPED, BY_A_MARKER, BY_A_BORDER = 0.04, 0.055, 0.0
+LEAST_AUC = 0.98
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,9 @@ def plain(real_model, unseen) -> np.ndarray:
 def test_a_change_that_shows_nothing_else_flips_few_labels(real_model, unseen, plain, name):
     pixels, labels = unseen
     changed = real_model.predict_unchecked([png_of(CHANGES[name](each)) for each in pixels])
-    assert np.mean((changed >= real_model.threshold) != (plain >= real_model.threshold)) <= (
-        OF_BORDERS if name.startswith("border") else FLIPPED
-    )
-    assert roc_auc_score(labels, changed) >= roc_auc_score(labels, plain) - 0.015
+    most = BY_A_BORDER if name.startswith("border") else BY_A_MARKER if name == "marker" else FLIPPED
+    assert np.mean((changed >= real_model.threshold) != (plain >= real_model.threshold)) <= most
+    assert roc_auc_score(labels, changed) >= LEAST_AUC
 
 
 def test_what_surrounds_the_lungs_does_not_matter(real_model, unseen, plain):
