@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from features.lungs import CANVAS, NUMBERS, Lungs, canvas_of, locate
-from ray_jobs.dataset.errors import TooLittleData
+from ray_jobs.dataset.errors import SourceError, TooLittleData
 from ray_jobs.dataset.layout import patient_of
 from ray_jobs.dataset.split import is_held_out
 from ray_jobs.learning.lungs import COARSE, Masked, box_of, fit_lungs, outline_of, overlap
@@ -48,6 +48,9 @@ def masked_of(picture: Path, mask: Path) -> tuple[np.ndarray, Masked] | None:
 def run(images: Path, masks: Path, *, out: Path, rounds: int, seed: int) -> str:
     """Fit, write the numbers, and say how well they find the lungs of patients whom the fit has not seen."""
     OutputFile(name=str(out)).try_out()
+    for option, folder in (("--images", images), ("--masks", masks)):
+        if not folder.is_dir():
+            raise SourceError(f"{option} is {folder}, which is no folder; name one that exists")
     train, held_out = list[Masked](), list[tuple[np.ndarray, Masked]]()
     for picture, mask in tqdm(pairs_of(images, masks), desc="pictures", unit="image", mininterval=1):
         read = masked_of(picture, mask)
