@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.others.model import IDLE
+from features.look import WHOLE, Look
+from features.normalise import Normalised
 from registry.model.answer import ExaminedImage, ScoredImage
 from registry.model.bundle import Bundle
 from serve.app import Webapp
@@ -43,7 +45,9 @@ def do_nothing() -> None:
 
     def score(self: Bundle, image: bytes) -> ScoredImage:  # noqa: ARG001
         features = np.zeros(len(self.spec.names), np.float32)
-        examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), looked=None, features=features, doubts=())  # type: ignore[arg-type]
+        black = np.zeros((1, 1), np.float32)
+        looked = Look(pictures=Normalised(plain=black, local=black), frame=WHOLE, lungs=None, aspect=1.0)
+        examined = ExaminedImage(pixels=np.zeros((1, 1), np.uint8), looked=looked, features=features, doubts=())
         return ScoredImage(**IDLE, examined=examined)
 
     Bundle.score = score  # type: ignore[method-assign]
