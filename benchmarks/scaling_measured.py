@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ from ray_jobs.dataset.folder_source import FolderSource
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
+from ray_jobs.feature_table.hashing import FEW
 from ray_jobs.feature_table.stored import stored_rows
 from ray_jobs.learning.search_space import Candidate, candidates
 from ray_jobs.learning.table import FeatureTable, Sides
@@ -168,10 +170,8 @@ def generated(counts: list[int], *, wide: bool) -> None:
     """Run each size, print what it took, and how much each phase grew with the dataset since the size before."""
     before: tuple[int, dict[str, dict[str, float]]] | None = None
     for count in counts:
-        command = [sys.executable, "-m", "benchmarks.scaling_run", str(count), *(["--wide"] if wide else [])]
-        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found = json.loads(answer.stdout.splitlines()[-1])
-        told = found.pop("auc")
+        found = run(count, *(["--wide"] if wide else []))
+        told, _ = found.pop("auc"), found.pop("digest")
         print(f"{count:,} images; fitted on {told['fitted']:,}, AUC {told['value']:.3f} of {told['judged']:,} held out")
         for name, phase in found.items():
             grown = ""
@@ -183,6 +183,22 @@ def generated(counts: list[int], *, wide: bool) -> None:
             peaks = f"peak of the driver {phase['driver']:,.0f} MiB, of a worker {phase['worker']:,.0f} MiB"
             print(f"  {name:<20} {phase['seconds']:>7.1f} s, {peaks}{grown}", flush=True)
         before = count, found
+    same(2 * FEW)
+
+
+def run(count: int, *options: str) -> dict[str, Any]:
+    """What `benchmarks.scaling_run` prints."""
+    command = [sys.executable, "-m", "benchmarks.scaling_run", str(count), *options]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def same(count: int) -> None:
+    """Whether manifest, cache and scores are the same with one worker and with two, and with workers that are lost."""
+    ways = {"1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
+    ways["2 workers, one killed each second"] = ["--workers", "2", "--kill", "1"]
+    for name, options in ways.items():
+        print(f"{count:,} images, {name}: sha256 of all results {run(count, *options)['digest']}", flush=True)
 
 
 def measure(source: Source) -> None:

@@ -2,16 +2,20 @@
 
 ``python -m benchmarks.scaling_run COUNT [--wide]`` prints JSON; `benchmarks.scaling_measured --generated` starts it.
 Pictures of 64 pixels are read and hashed as any other. Features are drawn, since to compute them would only take time:
-few of them, or, with ``--wide``, as many as real X-rays have.
+few of them, or, with ``--wide``, as many as real X-rays have. ``--workers N`` starts Ray with so many cores, and
+``--kill SECONDS`` kills a worker that often, as spot capacity is taken away; ``digest``, of manifest, cache and scores,
+says whether the results are the same.
 """
 
 import argparse
+import hashlib
 import json
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +106,7 @@ class Run:
     def __init__(self, count: int, spec: FeatureSpec, folder: str) -> None:
         self.source, self.spec, self.state = Pictures(count), spec, open_state(folder)
         self.found: dict[str, dict[str, float]] = {}
+        self.results = hashlib.sha256()
 
     def phase(self, name: str, started: float) -> None:
         """Note a phase that ends now."""
@@ -136,10 +141,11 @@ class Run:
         model = candidate.build(len(chosen)).fit(data.features[chosen].astype(np.float64), data.labels[chosen])
         del data, shared
         scores = sides.held_out.each(lambda piece: decision(model, piece.features.astype(np.float64)))
+        self.results.update(np.round(scores, 9).tobytes())
         probabilities = 1 / (1 + np.exp(-scores))
         return evaluate(sides.held_out.labels, probabilities, sides.held_out.patients, threshold=0.5).auc.value
 
-    def all(self) -> dict[str, dict[str, float]]:
+    def all(self) -> None:
         """Every phase in turn."""
         started = time.perf_counter()
         manifest = self.manifest()
@@ -149,6 +155,9 @@ class Run:
         self.phase("features drawn", started)
         started = time.perf_counter()
         again = self.manifest()
+        self.results.update(Path(again.path).read_bytes())
+        for shard in sorted(Path(self.state.path("features")).rglob("*.parquet")):
+            self.results.update(shard.read_bytes())
         done = extract_features(self.source, again, self.state, self.spec)
         assert (again.hashed, done.extracted, done.cached) == (0, 0, manifest.rows)
         self.phase("second run", started)
@@ -157,7 +166,26 @@ class Run:
         sides = stored_sides(again, self.state, self.spec, without=done.without, most=most, seed=0)
         self.found["auc"] = {"value": self.train(sides), "fitted": len(sides.train), "judged": len(sides.held_out)}
         self.phase("fit and evaluation", started)
-        return self.found
+
+
+@contextmanager
+def losses(every: float | None) -> Iterator[None]:
+    """Kill one of this process's workers of Ray, the oldest that works, every so many seconds until the block ends."""
+    over = threading.Event()
+
+    def lose() -> None:
+        while every and not over.wait(every):
+            for child in psutil.Process().children(recursive=True):
+                if re.match(r"ray::_", name_of(child)):
+                    with suppress(psutil.Error):
+                        child.kill()
+                    break
+
+    thread = threading.Thread(target=lose, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 def peak_of(pid: int) -> float:
@@ -179,10 +207,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("count", type=int)
     parser.add_argument("--wide", action="store_true", help="as many features as real X-rays have")
+    parser.add_argument("--workers", type=int, help="cores that Ray may use (default: all)")
+    parser.add_argument("--kill", type=float, metavar="SECONDS", help="kill a worker that often")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if options.workers:
+            ray.init(num_cpus=options.workers, include_dashboard=False, log_to_driver=False)
         connect(None)
-        print(json.dumps(Run(options.count, DEFAULT_SPEC if options.wide else TINY, folder).all()))
+        run = Run(options.count, DEFAULT_SPEC if options.wide else TINY, folder)
+        with losses(options.kill):
+            run.all()
+        print(json.dumps({**run.found, "digest": run.results.hexdigest()}))
 
 
 if __name__ == "__main__":
