@@ -148,6 +148,9 @@ def _prepare_environment(settings: Settings, folder: RunFolder) -> None:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     # To wait for a replica that stands still would keep those whose requests it holds waiting as well.
     os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
+    # Ray gives its workers the priority of batch work, 15. These answer people, so other programs, a training among
+    # them, do not go before them.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     keep_private()
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
@@ -74,6 +75,15 @@ def samples(client: httpx.Client, name: str) -> dict[tuple[tuple[str, str], ...]
         for sample in family.samples
         if sample.name == name
     }
+
+
+def test_replicas_and_what_passes_requests_to_them_give_way_to_no_other_program(
+    running: launch.RunningApplication,
+) -> None:
+    mine = psutil.Process()
+    passing_on = [child for child in mine.children(recursive=True) if child.name() == "haproxy"]
+    assert len(replicas()) == REPLICAS
+    assert {process.nice() for process in [*replicas(), *passing_on]} == {mine.nice()}
 
 
 def test_a_promotion_ends_once_both_replicas_answer_with_it(
