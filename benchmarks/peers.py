@@ -52,12 +52,17 @@ class Peer:
 
 
 @contextmanager
-def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[str, Peer]]:
-    """Every contestant over the version in Production, until the block ends; prints which are left out, and why."""
+def started(settings: Settings, scratch: Path, *, idle: bool, only: str = "") -> Iterator[dict[str, Peer]]:
+    """Every contestant over the version in Production, or only one, until the block ends.
+
+    Prints which are left out, and why.
+    """
     ports = free_ports()
     peers: dict[str, Peer] = {}
     try:
-        for name, (command, path, probe, variables) in _commands(settings, scratch, ports, idle=idle).items():
+        for name, (command, path, probe, variables) in _commands(
+            settings, scratch, ports, idle=idle, only=only
+        ).items():
             port = int(variables["PORT"])
             environment = {
                 **os.environ,
@@ -89,7 +94,7 @@ def started(settings: Settings, scratch: Path, *, idle: bool) -> Iterator[dict[s
 _Command = tuple[list[str], str, str, dict[str, str]]
 
 
-def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: bool) -> dict[str, _Command]:
+def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: bool, only: str) -> dict[str, _Command]:
     """What starts each contestant, the path that answers, the one that says that it is ready, and its variables."""
     hook = ["--idle"] if idle else []
     own = [sys.executable, "-m", "benchmarks.peers"]
@@ -113,6 +118,8 @@ def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: 
         port = str(next(ports))
         variables = {"PORT": port, "SERVE_INGRESS": ingress, "SERVE_REPLICAS": replicas}
         found[name] = ([*own, "ours", port, *hook], "/predict", "/readyz", variables)
+    if only in found:
+        return {only: found[only]}
     port = str(next(ports))
     found["bare"] = ([*own, "bare", port, *hook], "/predict", "/docs", {"PORT": port})
     port = str(next(ports))

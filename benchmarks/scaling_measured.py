@@ -190,7 +190,8 @@ def run(count: int, *options: str) -> dict[str, Any]:
     """What `benchmarks.scaling_run` prints."""
     command = [sys.executable, "-m", "benchmarks.scaling_run", str(count), *options]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(answer.stdout.splitlines()[-1])
+    [found] = [line for line in answer.stdout.splitlines() if line.startswith("{")]  # Ray may say something besides
+    return json.loads(found)
 
 
 def same(count: int) -> None:
