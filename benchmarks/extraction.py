@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.descriptors import measure
 from benchmarks.report import machine, processor_s, verdict
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.extraction import on_workers
@@ -40,10 +41,7 @@ SMALL, LARGE = 1_000, 100_000
 
 def shards_of(prepared: Prepared) -> list[Shard]:
     """Every shard of a dataset with its images."""
-    return [
-        (prefix, list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)))
-        for prefix, rows in prepared.manifest.shards()
-    ]
+    return [(prefix, images_of(rows)) for prefix, rows in prepared.manifest.shards()]
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -24,6 +24,7 @@ from features.extract import extract
 from features.reading.colour import colourfulness
 from features.reading.errors import ImageError, NotAChestXray
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import Evaluation, evaluate
 from ray_jobs.learning.fit import fit
@@ -114,7 +115,7 @@ def held_out_pictures(prepared: Prepared, held_out: FeatureTable, count: int) ->
     """Some held-out X-rays as they are stored."""
     rows = prepared.manifest.table("path", "sha256")
     chosen = set(held_out.sha256[:: max(1, len(held_out) // count)][:count].tolist())
-    paths = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+    paths = images_of(rows)
     return [prepared.source.read(path) for path, sha256 in paths if sha256 in chosen]
 
 

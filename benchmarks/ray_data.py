@@ -31,6 +31,7 @@ from benchmarks.report import machine, processor_s
 from features.extract import extract_views
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.build import build_manifest
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import load_shard
 from ray_jobs.feature_table.extraction import extract_features
@@ -78,7 +79,7 @@ def features_by_tasks(data: str, folder: Path) -> dict[str, np.ndarray]:
     manifest = build_manifest(source, filesystem=state.filesystem, base=state.path("datasets"))
     found = dict[str, np.ndarray]()
     for prefix, rows in manifest.shards():
-        images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+        images = images_of(rows)
         matrix, _ = load_shard(state, DEFAULT_SPEC, prefix, images)
         found |= {sha256: row.ravel() for (_, sha256), row in zip(images, matrix, strict=True)}
     return found

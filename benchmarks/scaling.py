@@ -16,7 +16,7 @@ import numpy as np
 
 from ray_jobs.dataset.ahead import THREADS
 from ray_jobs.dataset.key_ranges import REQUESTS
-from ray_jobs.dataset.manifest import SHARD
+from ray_jobs.dataset.manifest import digits_for
 from registry.settings import Settings
 
 GIB = 2**30
@@ -74,12 +74,13 @@ class Design:
     @classmethod
     def of(cls, images: int) -> "Design":
         """Today's, for a dataset of so many images."""
-        digits = 2
-        while images > SHARD * 16**digits:
-            digits += 1
         most = Settings.model_fields["training_sample"].default
         return cls(
-            shards=16**digits, hash_on_workers=True, training_rows=most, reads_ahead=THREADS, list_requests=REQUESTS
+            shards=16 ** digits_for(images),
+            hash_on_workers=True,
+            training_rows=most,
+            reads_ahead=THREADS,
+            list_requests=REQUESTS,
         )
 
 

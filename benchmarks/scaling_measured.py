@@ -28,7 +28,7 @@ from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry, Source
 from ray_jobs.dataset.folder_source import FolderSource
-from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.hashing import FEW
@@ -109,16 +109,11 @@ def phases(source: Source, state: State) -> tuple[Phases, Manifest]:
     made: list[Manifest] = []
     listing = used(lambda: made.append(manifest_of(source, state)))
     manifest = made[0]
-    shards = [(prefix, images(rows)) for prefix, rows in manifest.shards()]
+    shards = [(prefix, images_of(rows)) for prefix, rows in manifest.shards()]
     extract = used(lambda: [extract_shard(source, state, DEFAULT_SPEC, *shard) for shard in shards])
     load = used(lambda: stored_rows(manifest, state, DEFAULT_SPEC).read())
     found = Phases(images=manifest.rows, shards=len(shards), manifest=listing, extract=extract, load=load)
     return found, manifest
-
-
-def images(rows) -> list[tuple[str, str]]:
-    """Path and sha256 of each row."""
-    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
 def predict(images: int, shards: int, small: Phases, each: float) -> Phases:
@@ -209,7 +204,7 @@ def measure(source: Source) -> None:
         phases(part(source, 50), open_state(f"{scratch}/warm"))  # what is only done once is not counted
         few = part(source, SMALL)
         small, manifest = phases(few, open_state(f"{scratch}/small"))
-        whole = [image for _, rows in manifest.shards() for image in images(rows)]
+        whole = [image for _, rows in manifest.shards() for image in images_of(rows)]
         one = open_state(f"{scratch}/one")
         each = used(lambda: extract_shard(few, one, DEFAULT_SPEC, "00", whole)) / small.images
         print(f"{small.images} images in {small.shards} shards; one image {each * 1e3:.2f} ms, manifest "
@@ -243,7 +238,7 @@ def measure(source: Source) -> None:
 def whole_of(manifest: Manifest):
     """Every image of a manifest."""
     for _, rows in manifest.shards():
-        yield from images(rows)
+        yield from images_of(rows)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import psutil
-import pyarrow as pa
 import ray
 
 from benchmarks.driver import TINY
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
-from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.feature_table.cache import add_rows
 from ray_jobs.feature_table.extraction import extract_features
 from ray_jobs.feature_table.hashing import Hashing
@@ -95,11 +94,6 @@ def _fit(data: TrainingSet) -> float:
     return fit_fold(candidate, data.features, data.labels, data.folds, fold=0).auc
 
 
-def images(rows: pa.Table) -> list[tuple[str, str]]:
-    """Path and sha256 of each row."""
-    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
-
-
 class Run:
     """The phases of one run; each notes its seconds and the peaks of memory so far, in MiB."""
 
@@ -128,7 +122,7 @@ class Run:
     def draw(self, manifest: Manifest) -> None:
         """Fill the cache."""
         common = ray.put((self.state, self.spec))
-        shards = ((prefix, images(rows)) for prefix, rows in manifest.shards())
+        shards = ((prefix, images_of(rows)) for prefix, rows in manifest.shards())
         assert sum(in_turn(lambda shard: _draw.remote(common, *shard), shards, "drawing")) == manifest.rows
 
     def train(self, sides: Sides) -> float:

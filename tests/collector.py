@@ -61,6 +61,17 @@ def attributes(span: Span) -> dict[str, str | int]:
     return {item.key: item.value.string_value or item.value.int_value for item in span.attributes}
 
 
+def check_followed(spans: dict[str, Span], caller: str, request_id: str) -> None:
+    """Hold the spans of a request to its way from HAProxy to what is done for its picture, below who called."""
+    assert {*OF_A_PICTURE, "request", "haproxy"} <= set(spans)
+    for name in OF_A_PICTURE:
+        assert "request" in above(spans[name], spans)
+    tops = {[name, *above(span, spans)][-1] for name, span in spans.items()}
+    assert {spans[name].parent_span_id.hex() for name in tops} == {caller}
+    request = attributes(spans["request"])
+    assert (request["route"], request["status"], request["request_id"]) == ("/predict", 200, request_id)
+
+
 @contextmanager
 def collecting(folder: Path) -> Iterator[Collector]:
     """A collector on a free port of this machine, for as long as the block runs."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import evaluate
@@ -85,7 +86,7 @@ def main(out: str, another: str | None = None) -> None:
     folder = Path(out)
     prepared = prepare(Settings(data_uri=f"synthetic:{IMAGES}", state_uri=str(folder), ray_address=None))
     for prefix, rows in prepared.manifest.shards():  # here, since Ray's workers would choose their own threads
-        images = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+        images = images_of(rows)
         extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
     sides = Sides.of(prepared.all_rows(DEFAULT_SPEC).read())
     found = compute(sides, folder / "models")

@@ -61,10 +61,7 @@ class Manifest:
     @property
     def digits(self) -> int:
         """How many hex digits of sha256 a shard's X-rays share: so many that some SHARD of them are in it at most."""
-        digits = 2
-        while self.rows > SHARD * 16**digits:
-            digits += 1
-        return digits
+        return digits_for(self.rows)
 
     def batches(self, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most ``rows`` at a time; only those are in memory."""
@@ -95,6 +92,19 @@ class Manifest:
     def table(self, *columns: str) -> pa.Table:
         """All rows at once, of the named columns or of all: for a training matrix, which is in memory as well."""
         return pq.read_table(self.path, filesystem=self.filesystem, columns=list(columns) or None)
+
+
+def digits_for(rows: int) -> int:
+    """How many hex digits of sha256 the X-rays of a shard share, for a manifest of so many rows."""
+    digits = 2
+    while rows > SHARD * 16**digits:
+        digits += 1
+    return digits
+
+
+def images_of(rows: pa.Table | pa.RecordBatch) -> list[tuple[str, str]]:
+    """Path and sha256 of each row."""
+    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
 def manifest_path(base: str, uri: str) -> str:

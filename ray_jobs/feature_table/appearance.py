@@ -18,7 +18,7 @@ from features.reading.errors import NotAChestXray
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
-from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.feature_table.cache import load_shard
 from ray_jobs.runtime.cluster import connect, cpus
 from ray_jobs.runtime.progress import Progress
@@ -91,7 +91,7 @@ def appearance_of(looking: Looking, manifest: Manifest, sha256: np.ndarray, *, r
 def _missing(looking: Looking, manifest: Manifest, wanted: set[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for prefix, rows in manifest.shards():
         known = set(looking.seen(prefix).column("sha256").to_pylist())
-        images = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+        images = images_of(rows)
         lacking = [(path, name) for path, name in images if name in wanted - known]
         if lacking:
             yield prefix, lacking

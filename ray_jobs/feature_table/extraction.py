@@ -11,7 +11,7 @@ import ray
 from features.spec import FeatureSpec
 from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable
 from ray_jobs.feature_table.cache import FailedImage, cached, extract_shard, stored_prefixes, take_over
 from ray_jobs.runtime.cluster import connect, cpus
@@ -60,7 +60,7 @@ def extract_features(
 
     def look(shard: tuple[str, pa.Table]) -> tuple[str, list[tuple[str, str]], dict[str, str]]:
         prefix, rows = shard
-        return prefix, _images(rows), cached(state, spec, prefix) if prefix in stored else {}
+        return prefix, images_of(rows), cached(state, spec, prefix) if prefix in stored else {}
 
     def missing() -> Iterator[Work]:
         nonlocal known
@@ -82,10 +82,6 @@ def extract_features(
             progress.update(count + taken)
     add_undecodable(manifest, [Undecodable(path=f.path, sha256=f.sha256, detail=f.detail) for f in failures])
     return Extraction(extracted=new, cached=known, without=frozenset(failure.sha256 for failure in failures))
-
-
-def _images(rows: pa.Table) -> list[tuple[str, str]]:
-    return list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
 
 
 def on_workers(

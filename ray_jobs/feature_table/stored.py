@@ -10,7 +10,7 @@ import ray
 
 from features.spec import FeatureSpec
 from ray_jobs.dataset.errors import DatasetError
-from ray_jobs.dataset.manifest import Manifest
+from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.dataset.split import is_held_out
 from ray_jobs.feature_table.cache import CacheError, load_shard
 from ray_jobs.learning.sample import choose, key_of, order_of_shards
@@ -185,7 +185,7 @@ def read_piece(state: State, spec: FeatureSpec, shards: list[Shard]) -> FeatureT
     """Some rows of some shards with their features, in memory; raises DatasetError where a row has none."""
     matrices, fitted = list[np.ndarray](), 1 + spec.rows.fitted
     for prefix, rows in shards:
-        images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+        images = images_of(rows)
         matrix, usable = load_shard(state, spec, prefix, images)
         if not usable.all():
             raise DatasetError(

@@ -14,12 +14,18 @@ def measured_lines(
     return [
         *_test_lines(test),
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
-        f"            AUC {held_out.auc}, accuracy {held_out.accuracy},",
-        f"            sensitivity {held_out.sensitivity}, specificity {held_out.specificity}",
+        *_numbers(held_out),
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
         *_shifted_lines(shifted),
         *_changes_lines(turns_many(card.get("changes", {}))),
         *_sample_lines(card.get("sample")),
+    ]
+
+
+def _numbers(found: Evaluation) -> list[str]:
+    return [
+        f"            AUC {found.auc}, accuracy {found.accuracy},",
+        f"            sensitivity {found.sensitivity}, specificity {found.specificity}",
     ]
 
 
@@ -28,8 +34,7 @@ def _test_lines(test: Evaluation | None) -> list[str]:
         return []
     return [
         f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
-        f"            AUC {test.auc}, accuracy {test.accuracy},",
-        f"            sensitivity {test.sensitivity}, specificity {test.specificity}",
+        *_numbers(test),
     ]
 
 
@@ -38,8 +43,7 @@ def _shifted_lines(shifted: Evaluation | None) -> list[str]:
         return []
     return [
         "shifted     the same as another place might have framed, exposed and processed them:",
-        f"            AUC {shifted.auc}, accuracy {shifted.accuracy},",
-        f"            sensitivity {shifted.sensitivity}, specificity {shifted.specificity}",
+        *_numbers(shifted),
     ]
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.feature_table.cache import CacheError, cached, extract_shard, load_shard, shard_path
 from ray_jobs.feature_table.prepare import prepare
 from ray_jobs.runtime.output import OutputFile
@@ -142,7 +143,7 @@ def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_
     assert there.manifest.digest == here.manifest.digest
     assert prepare(there.settings).manifest.hashed == 0
     prefix, rows = next(iter(there.manifest.shards()))
-    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    images = images_of(rows)
     files = []
     for prepared in (here, there):
         assert cached(prepared.state, DEFAULT_SPEC, prefix) == {}
@@ -158,7 +159,7 @@ def test_manifest_and_cache_in_a_bucket_are_found_again_and_hold_the_bytes_of_a_
 def test_what_another_version_of_the_decoder_said_of_a_file_is_not_believed(settings, monkeypatch):
     prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
     prefix, rows = next(iter(prepared.manifest.shards()))
-    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    images = images_of(rows)
     with monkeypatch.context() as older:
         older.setattr("ray_jobs.feature_table.cache.READING_VERSION", 0)
         extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
@@ -169,7 +170,7 @@ def test_what_another_version_of_the_decoder_said_of_a_file_is_not_believed(sett
 def test_a_cache_file_that_was_cut_short_is_named_with_the_remedy(settings):
     prepared = prepare(settings.model_copy(update={"data_uri": "synthetic:60"}))
     prefix, rows = next(iter(prepared.manifest.shards()))
-    images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+    images = images_of(rows)
     extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
     (file,) = Path(prepared.state.base).glob(f"features/*/{prefix}.parquet")
     file.write_bytes(file.read_bytes()[:-100])

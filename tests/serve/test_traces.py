@@ -6,7 +6,7 @@ import httpx
 
 from serve.lifecycle import launch
 from serve.lifecycle.self_check import wait_for
-from tests.collector import OF_A_PICTURE, above, attributes, collecting
+from tests.collector import check_followed, collecting
 from tests.serve.support.models import Registry
 from tests.serve.support.waiting import free_port, until
 
@@ -46,13 +46,7 @@ def test_a_request_is_followed_from_its_caller_through_serve_to_the_descriptors(
             running.stop()
         spans, services = collector.of(TRACE), collector.services
 
-    assert {*OF_A_PICTURE, "request", "haproxy"} <= set(spans)
-    for name in OF_A_PICTURE:
-        assert "request" in above(spans[name], spans)
-    tops = {[name, *above(span, spans)][-1] for name, span in spans.items()}
-    assert {spans[name].parent_span_id.hex() for name in tops} == {CALLER}
-    request = attributes(spans["request"])
-    assert (request["route"], request["status"], request["request_id"]) == ("/predict", 200, "mine-1")
+    check_followed(spans, CALLER, "mine-1")
     taken = spans["haproxy"].start_time_unix_nano
     assert before - CLOCKS_NS <= taken <= spans["request"].start_time_unix_nano + CLOCKS_NS
     assert services == {"webapp"}

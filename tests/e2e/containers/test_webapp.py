@@ -11,7 +11,7 @@ from registry.production.rollout import ending_of, running_rollout, takes
 from registry.production.rollout_counts import FOLDER, read_counts
 from registry.settings import Settings
 from registry.state import open_state
-from tests.collector import OF_A_PICTURE, above, attributes
+from tests.collector import OF_A_PICTURE, check_followed
 from tests.e2e.containers.collector import ENDPOINT, collecting_beside, received
 from tests.e2e.containers.jobs import begin, info, log
 from tests.e2e.containers.stack import run, wait_for
@@ -147,10 +147,5 @@ def test_a_request_to_a_container_is_followed_through_its_haproxy_to_the_descrip
         return spans if {*OF_A_PICTURE, "request", "haproxy"} <= set(spans) else None
 
     spans = wait_for(all_of_it, "the spans of the request")
-    for name in OF_A_PICTURE:
-        assert "request" in above(spans[name], spans)
-    tops = {[name, *above(span, spans)][-1] for name, span in spans.items()}
-    assert {spans[name].parent_span_id.hex() for name in tops} == {CALLER}
-    request = attributes(spans["request"])
-    assert (request["route"], request["status"], request["request_id"]) == ("/predict", 200, "mine-1")
+    check_followed(spans, CALLER, "mine-1")
     assert received(collector, tmp_path).services == {"webapp"}

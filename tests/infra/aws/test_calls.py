@@ -15,6 +15,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from features.spec import DEFAULT_SPEC
 from infra.settings import ROOT
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
@@ -93,7 +94,7 @@ def the_files_of_a_training(settings: Settings) -> None:
     for _ in range(2):
         prepared = prepare(settings)
         for prefix, rows in prepared.manifest.shards():
-            images = zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True)
+            images = images_of(rows)
             extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
     held_out = prepared.sides().held_out
     digest = keep_reference(prepared.state, held_out, np.full(len(held_out), 0.5), DEFAULT_SPEC)

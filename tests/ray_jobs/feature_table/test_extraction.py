@@ -17,6 +17,7 @@ import pytest
 
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.quarantine import read_quarantine
 from ray_jobs.feature_table.cache import CacheError, extract_shard, shard_path
 from ray_jobs.feature_table.extraction import extract_features
@@ -37,7 +38,7 @@ def cache_bytes(prepared: Prepared) -> dict[str, str]:
 
 def in_process(prepared: Prepared) -> None:
     for prefix, rows in prepared.manifest.shards():
-        images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+        images = images_of(rows)
         extract_shard(prepared.source, prepared.state, DEFAULT_SPEC, prefix, images)
 
 

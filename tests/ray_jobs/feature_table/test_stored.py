@@ -10,6 +10,7 @@ import pytest
 from benchmarks.driver import TINY
 from features.spec import DEFAULT_SPEC, Jitter
 from ray_jobs.dataset.errors import DatasetError, SourceError
+from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard, shard_path, stored_prefixes
 from ray_jobs.feature_table.extraction import extract_features
@@ -31,7 +32,7 @@ def prepared(tmp_path_factory) -> Prepared:
     """A dataset whose features are in the cache."""
     made = prepare(Settings(data_uri=f"synthetic:{COUNT}", state_uri=str(tmp_path_factory.mktemp("state"))))
     for prefix, rows in made.manifest.shards():
-        images = list(zip(rows.column("path").to_pylist(), rows.column("sha256").to_pylist(), strict=True))
+        images = images_of(rows)
         assert extract_shard(made.source, made.state, QUICK, prefix, images) == []
     return made
 
