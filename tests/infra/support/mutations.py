@@ -293,6 +293,15 @@ def mutations() -> Iterator[Mutation]:
         f"{trust}/Condition",
         f"{trust}/Condition/ArnLike",
     )
+    source = {"aws:SourceArn": "arn:aws:ecs:eu-west-1:123456789012:*"}
+    account = f"{trust}/Condition/StringEquals"
+    starting = (
+        "iam.Role",
+        "ray-head-execution",
+        (f"{trust}/Condition/ArnLike", source),
+        f"{account}/aws:SourceAccount",
+    )
+    yield from of(taken, *starting)
     page = "the_training_task_calls_nothing_of_aws_and_the_page_keeps_its_state_only"
     calls = another("iam.RolePolicy", "model-training-task", policy={"Statement": []})
     yield from of(page, "iam.RolePolicy", "mlflow-task", ("", calls))

@@ -115,6 +115,8 @@ def execution_role(
         secrets=pulumi.Output.all(*(secrets[name].arn for name in sorted(service.secrets))),
     )
     policy = known.apply(lambda arns: document(to_start(**arns)))
+    # By the account and without a source. AWS publishes roles of this kind with the former condition and none with the
+    # latter, and one that ECS did not fulfil would stop every start of a container.
     return role(groups, service.name, names, f"{service.name}-execution", assume=trust(_TASKS, names), policy=policy)
 
 
@@ -126,8 +128,7 @@ def task_role(
     if service.follows("work"):
         own_tasks = names.arn("ecs", f"task/{names.of('cluster')}/*")
         statements.append(allow(("ecs:GetTaskProtection", "ecs:UpdateTaskProtection"), own_tasks))
-    # AWS documents the source for the roles of tasks, and not for those by which it starts them.
-    tasks = names.arn("ecs", "*")
+    tasks = names.arn("ecs", "*")  # AWS's guide has this source for the roles of tasks
     policy: pulumi.Input[str] | None = document(statements) if statements else None
     if service.databases:
         policy = database_secret.apply(

@@ -104,7 +104,7 @@ def roles_are_taken_by_one_service_of_this_account(graph: Graph) -> Iterator[str
         account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
         if account != graph.names.account:
             yield f"{name} is taken by {account}"
-        # AWS documents the source for what code calls, not for what ECS itself does to start a task.
+        # A role by which ECS or Lambda starts something has no source: AWS documents none, and it might never start.
         if ("ArnLike" in statement.get("Condition", {})) == (name.endswith("-execution") or name == "sleeper"):
             yield f"{name} is taken under {statement.get('Condition')}"
         if role.get("managedPolicyArns"):
