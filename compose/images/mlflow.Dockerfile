@@ -12,6 +12,8 @@ RUN useradd --uid 10003 --create-home app && install -d -m 1777 /run/secrets
 COPY --chmod=755 compose/images/entrypoint compose/images/healthy compose/images/tracking-server /usr/local/bin/
 COPY --chmod=755 compose/images/make-buckets compose/images/database-password /usr/local/bin/
 COPY --chmod=444 compose/images/rds-authorities.pem /usr/local/share/rds/authorities.pem
+COPY compose/images/proxied /usr/local/share/proxied
+ENV PYTHONPATH=/usr/local/share/proxied
 USER app
 WORKDIR /home/app
 EXPOSE 5000
