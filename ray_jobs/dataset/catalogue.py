@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.layout import LABELS, contradiction, place
 from ray_jobs.dataset.manifest import QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
+from ray_jobs.dataset.parquet import read_batches
 from ray_jobs.dataset.quarantine import Reason
 from ray_jobs.dataset.split import is_held_out, same_patient
 
@@ -208,10 +208,9 @@ def _before(previous: Manifest) -> Iterator[tuple[str | int, ...]]:
     files = previous.filesystem
     if files.get_file_info(previous.quarantine_path).type != FileType.File:
         return
-    with files.open_input_file(previous.quarantine_path) as file, pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(ROW_GROUP, use_threads=False):
-            for row in batch.to_pylist():
-                if row["sha256"] and row["version"]:
-                    lasting = row["reason"] in _LASTING
-                    verdict = (row["reason"], row["detail"]) if lasting else ("", "")
-                    yield row["path"], row["size"], row["version"], row["sha256"], *verdict
+    for batch in read_batches(files, previous.quarantine_path, ROW_GROUP):
+        for row in batch.to_pylist():
+            if row["sha256"] and row["version"]:
+                lasting = row["reason"] in _LASTING
+                verdict = (row["reason"], row["detail"]) if lasting else ("", "")
+                yield row["path"], row["size"], row["version"], row["sha256"], *verdict

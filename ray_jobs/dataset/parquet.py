@@ -1,7 +1,7 @@
-"""Write a Parquet file piece by piece so that, whatever happens, readers find all of it or what stood there before."""
+"""Parquet files that are read and written piece by piece, so that memory stays flat however many rows they have."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +21,8 @@ def publish(
 ) -> None:
     """Write ``rows`` to ``path``; one batch is in memory at a time.
 
-    The file is made on the local disk first, and then put in its place by `write_atomically`.
+    The file is made on the local disk first, and then put in its place by `write_atomically`: whatever happens, readers
+    find all of it or what stood there before.
     """
     with tempfile.TemporaryDirectory(prefix="hm-mlflow-") as folder:
         draft = Path(folder) / "draft.parquet"
@@ -35,6 +36,14 @@ def publish(
                 writer.add_key_value_metadata({key.decode(): value.decode() for key, value in metadata.items()})
         with draft.open("rb") as content:
             write_atomically(filesystem, path, content)
+
+
+def read_batches(filesystem: FileSystem, path: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in order, at most ``rows`` at a time; one row group is in memory."""
+    with filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):  # an iterator over all of them holds what it has read until its end
+            yield from parquet.iter_batches(rows, row_groups=[group], use_threads=False)
+    pa.default_memory_pool().release_unused()
 
 
 def _encodings(schema: pa.Schema) -> dict[str, list[str]]:
