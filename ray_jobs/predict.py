@@ -140,7 +140,7 @@ def score(job: ScoringJob, *, ray_address: str | None) -> Iterator[pa.RecordBatc
             yield rows
 
 
-@task(span="predict a batch", max_retries=3)
+@task(span="predict a batch", max_retries=5)
 def _batch(job: ScoringJob, index: int, paths: tuple[str, ...]) -> pa.RecordBatch:
     kept = job.path(index)
     if job.state.exists(kept):

@@ -74,7 +74,7 @@ def _enough(count: int, source: Source, least: int, *, unread: int = 0) -> None:
     )
 
 
-@task(span="describe a batch", max_retries=3)
+@task(span="describe a batch", max_retries=5)
 def _described(common: tuple[Source, FeatureSpec], paths: tuple[str, ...]) -> tuple[np.ndarray, list[float], int]:
     cv2.setNumThreads(1)  # the worker has one core; OpenCV would start a thread for every core of the machine
     source, spec = common
