@@ -5,7 +5,7 @@ and predict 1,000 and 5,000. It counts processor seconds, which other programs c
 
 ``python -m benchmarks.scaling_measured --generated 10000 100000 1000000`` measures whole runs on generated data,
 each by `benchmarks.scaling_run` in a process of its own: seconds, and the peaks of driver and workers, whose growth it
-compares. ``--wide`` gives each X-ray as many features as real ones have.
+compares. ``--wide`` gives each X-ray as many features as real ones have, ``--predict`` scores them all as well.
 """
 
 import argparse
@@ -154,18 +154,19 @@ def main() -> None:
     what.add_argument("--data", metavar="FOLDER", help="measure units on X-rays as the jobs take them")
     what.add_argument("--generated", metavar="COUNT", type=int, nargs="+", help="measure runs on generated data")
     parser.add_argument("--wide", action="store_true", help="with --generated: features as wide as those of X-rays")
+    parser.add_argument("--predict", action="store_true", help="with --generated: also score all pictures")
     options = parser.parse_args()
     if options.generated:
-        generated(sorted(options.generated), wide=options.wide)
+        generated(sorted(options.generated), [f"--{name}" for name in ("wide", "predict") if getattr(options, name)])
     else:
         measure(open_source(options.data))
 
 
-def generated(counts: list[int], *, wide: bool) -> None:
+def generated(counts: list[int], options: list[str]) -> None:
     """Run each size, print what it took, and how much each phase grew with the dataset since the size before."""
     before: tuple[int, dict[str, dict[str, float]]] | None = None
     for count in counts:
-        found = run(count, *(["--wide"] if wide else []))
+        found = run(count, *options)
         told, _ = found.pop("auc"), found.pop("digest")
         print(f"{count:,} images; fitted on {told['fitted']:,}, AUC {told['value']:.3f} of {told['judged']:,} held out")
         for name, phase in found.items():
@@ -192,7 +193,7 @@ def run(count: int, *options: str) -> dict[str, Any]:
 def same(count: int) -> None:
     """Whether manifest, cache and scores are the same with one worker and with two, and with workers that are lost."""
     ways = {"1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
-    ways["2 workers, one killed each second"] = ["--workers", "2", "--kill", "1"]
+    ways["2 workers, of which some are killed"] = ["--workers", "2", "--kill", "2"]
     for name, options in ways.items():
         print(f"{count:,} images, {name}: sha256 of all results {run(count, *options)['digest']}", flush=True)
 

@@ -1,10 +1,11 @@
 """One run of all that grows with a dataset, on generated data: its times, and the peaks of driver and workers.
 
-``python -m benchmarks.scaling_run COUNT [--wide]`` prints JSON; `benchmarks.scaling_measured --generated` starts it.
-Pictures of 64 pixels are read and hashed as any other. Features are drawn, since to compute them would only take time:
-few of them, or, with ``--wide``, as many as real X-rays have. ``--workers N`` starts Ray with so many cores, and
-``--kill SECONDS`` kills a worker that often, as spot capacity is taken away; ``digest``, of manifest, cache and scores,
-says whether the results are the same.
+``python -m benchmarks.scaling_run COUNT`` prints JSON; `benchmarks.scaling_measured --generated` starts it. Pictures of
+64 pixels are read and hashed as any other. Features are drawn, since to compute them would only take time: few of them,
+or, with ``--wide``, as many as real X-rays have. With ``--predict`` all pictures are scored as well, by a model of the
+few. ``--workers N`` starts Ray with so many cores, and ``--kill SECONDS`` kills a worker that often in the mean, at the
+times that the simulator draws for spot capacity; ``digest``, of manifest, cache, scores and predictions, says whether
+the results are the same.
 """
 
 import argparse
@@ -17,34 +18,46 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import ray
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks.driver import TINY
+from benchmarks.scaling import lifetimes
+from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
 from ray_jobs.dataset.manifest import Manifest, images_of
+from ray_jobs.dataset.split import folds
 from ray_jobs.feature_table.cache import add_rows
 from ray_jobs.feature_table.extraction import extract_features
 from ray_jobs.feature_table.hashing import Hashing
 from ray_jobs.feature_table.stored import stored_sides
 from ray_jobs.learning.evaluate import evaluate
+from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
-from ray_jobs.learning.training_set import TrainingSet
+from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import decision, fit_fold
+from ray_jobs.predict import SCHEMA, ScoringJob, score
 from ray_jobs.runtime.cluster import connect
+from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
+from registry.model.bundle import Bundle
 from registry.settings import Settings
 from registry.state import State, open_state
 
 SIDE, SHIFT = 64, 0.2
 XRAYS_A_PATIENT = 3
+FITTED = 400
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,17 @@ class Run:
         probabilities = 1 / (1 + np.exp(-scores))
         return evaluate(sides.held_out.labels, probabilities, sides.held_out.patients, threshold=0.5).auc.value
 
+    def predict(self) -> None:
+        """Score every picture with a model that costs little, into one file."""
+        started = time.perf_counter()
+        job = ScoringJob.of(self.source, small_model(self.source), 1, "small", self.state)
+        answers = self.state.path("answers.parquet")
+        OutputFile(name=answers).write(score(job, ray_address=None), SCHEMA)
+        assert pq.read_metadata(answers).num_rows == self.source.count
+        self.results.update(Path(answers).read_bytes())
+        job.forget()
+        self.phase("prediction", started)
+
     def all(self) -> None:
         """Every phase in turn."""
         started = time.perf_counter()
@@ -162,13 +186,33 @@ class Run:
         self.phase("fit and evaluation", started)
 
 
+def small_model(source: Pictures) -> Bundle:
+    """A model of few features of a source's first pictures, which takes them all for X-rays."""
+    features = np.stack([extract(source.read(entry.path), TINY) for entry in islice(source.entries(), FITTED)])
+    labels = np.arange(FITTED) % 2
+    parts = folds(labels, np.arange(FITTED), FOLDS)
+    data = TrainingSet(features=features, labels=labels, folds=parts, images=FITTED, fitted=FITTED)
+    return Bundle(
+        estimator=CalibratedClassifierCV(LogisticRegression(max_iter=1000), ensemble=False).fit(features, labels),
+        spec=TINY,
+        threshold=0.5,
+        detector=fit_detector(data),
+        evaluation={},
+        golden=(),
+    )
+
+
 @contextmanager
 def losses(every: float | None) -> Iterator[None]:
-    """Kill one of this process's workers of Ray, the oldest that works, every so many seconds until the block ends."""
+    """Kill one of this process's workers of Ray, the oldest that works, every so many seconds in the mean.
+
+    The times between are those that the simulator draws, as workers on spot capacity are lost.
+    """
     over = threading.Event()
+    times = lifetimes(3600 / every if every else 0, np.random.default_rng(0))
 
     def lose() -> None:
-        while every and not over.wait(every):
+        while every and not over.wait(next(times)):
             for child in psutil.Process().children(recursive=True):
                 if re.match(r"ray::_", name_of(child)):
                     with suppress(psutil.Error):
@@ -202,7 +246,8 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--wide", action="store_true", help="as many features as real X-rays have")
     parser.add_argument("--workers", type=int, help="cores that Ray may use (default: all)")
-    parser.add_argument("--kill", type=float, metavar="SECONDS", help="kill a worker that often")
+    parser.add_argument("--kill", type=float, metavar="SECONDS", help="kill a worker that often in the mean")
+    parser.add_argument("--predict", action="store_true", help="also score all pictures, some milliseconds each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.workers:
@@ -211,6 +256,8 @@ def main() -> None:
         run = Run(options.count, DEFAULT_SPEC if options.wide else TINY, folder)
         with losses(options.kill):
             run.all()
+            if options.predict:
+                run.predict()
         print(json.dumps({**run.found, "digest": run.results.hexdigest()}))
 
 
