@@ -1,6 +1,7 @@
 """ASGI middleware that keeps the server standing: bounded bodies, bounded work, bounded time."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +28,12 @@ class RequestLimits:
     answer_s
         How long a request may be in progress. Less than Serve's own limit, whose answer is not a problem document.
     in_work
-        How many requests may be computed or wait for a thread; the next one is turned away at once.
+        How many requests may be computed or wait for a thread, however long that takes.
+    wait_s
+        More of them are let in while none has been in work for this long: what keeps a processor for a moment turns
+        nobody away. `Retry-After` asks for as much, so whoever is let in loses nothing by it.
+    in_work_at_most
+        How many may be in work even then.
     files
         How many pictures one request may hold.
     pictures
@@ -39,6 +45,8 @@ class RequestLimits:
     upload_s: float = 30.0
     answer_s: float = 25.0
     in_work: int = 32
+    wait_s: float = 1.0
+    in_work_at_most: int = 192
     files: int = 64
     pictures: int = 128
 
@@ -132,7 +140,7 @@ class BoundedBody:
 
 
 class Admission:
-    """Refuses a request at once when as many as allowed are in progress: a queue would make all of them late.
+    """Refuses a request at once when those before it wait for too long: a longer queue would make all of them late.
 
     A request that was admitted and is not answered in time ends with the same status. Its pictures that still wait for
     a thread leave the queue, so that a slow server does no work for clients who have stopped waiting.
@@ -142,22 +150,24 @@ class Admission:
         self.app = app
         self.limits = limits
         self.load = load
+        self._admitted: dict[object, float] = {}  # when each request in work was admitted, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self.app(scope, receive, send)
             return
-        if self.load.requests_in_work.value >= self.limits.in_work:
-            detail = f"{self.load.requests_in_work.value} requests are in progress, the limit here; try again shortly."
+        if self._full():
+            detail = f"{len(self._admitted)} requests are in progress, the limit here; try again shortly."
             await refuse(scope, receive, send, "busy", detail)
             return
-        begun = False
+        begun, request = False, object()
 
         async def watched(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
 
+        self._admitted[request] = time.monotonic()
         self.load.requests_in_work.add(1)
         try:
             async with asyncio.timeout(self.limits.answer_s) as limit:
@@ -168,4 +178,12 @@ class Admission:
             detail = f"No answer was ready after {self.limits.answer_s:g} s; try again, with fewer pictures at once."
             await refuse(scope, receive, send, "too-slow", detail)
         finally:
+            del self._admitted[request]
             self.load.requests_in_work.add(-1)
+
+    def _full(self) -> bool:
+        in_work = len(self._admitted)
+        if in_work < self.limits.in_work:
+            return False
+        oldest = time.monotonic() - next(iter(self._admitted.values()), 0.0)
+        return in_work >= self.limits.in_work_at_most or oldest >= self.limits.wait_s

@@ -4,6 +4,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from tests.serve.support.models import GeneratedXrays
 from tests.tolerances import ANSWER
 
 MIB = 2**20
+JPEG = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture
@@ -112,9 +114,9 @@ def test_a_request_beyond_the_limit_is_refused_also_when_it_announces_no_length(
     client = TestClient(create_app(holder, settings=settings, limits=RequestLimits(body_bytes=MIB)))
     pieces = [bytes(MIB // 4)] * 7
     content = iter(pieces) if chunked else b"".join(pieces)
-    answer = client.post("/predict", content=content, headers={"Content-Type": "image/jpeg"})
+    answer = client.post("/predict", content=content, headers=JPEG)
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
-    at_limit = client.post("/predict", content=bytes(MIB), headers={"Content-Type": "image/jpeg"})
+    at_limit = client.post("/predict", content=bytes(MIB), headers=JPEG)
     assert at_limit.status_code == 415
 
 
@@ -123,36 +125,49 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
 ) -> None:
     client = TestClient(create_app(holder, settings=settings, limits=RequestLimits(buffered_bytes=len(xray))))
     for _ in range(3):
-        assert client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}).status_code == 200
-        refused = client.post("/predict", content=xray + b"\0", headers={"Content-Type": "image/jpeg"})
+        assert client.post("/predict", content=xray, headers=JPEG).status_code == 200
+        refused = client.post("/predict", content=xray + b"\0", headers=JPEG)
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) > 0
 
 
+@contextmanager
+def in_work(client: TestClient, gate: Gate, picture: bytes, *, requests: int) -> Iterator[list[int]]:
+    """Requests that have reached the model and wait there until the block ends; how each was answered."""
+    answered: list[int] = []
+
+    def post() -> None:
+        answered.append(client.post("/predict", content=picture, headers=JPEG).status_code)
+
+    working = [threading.Thread(target=post) for _ in range(requests)]
+    for thread in working:
+        thread.start()
+    for _ in working:
+        assert gate.entered.acquire(timeout=30)
+    yield answered
+    gate.open.set()
+    for thread in working:
+        thread.join(30)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [RequestLimits(in_work=2, wait_s=0), RequestLimits(in_work=1, wait_s=60, in_work_at_most=2)],
+    ids=["where they wait too long", "however short they wait"],
+)
 def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_time_to_come_back(
-    model: Served, settings: Settings, xray: bytes
+    model: Served, settings: Settings, xray: bytes, limits: RequestLimits
 ) -> None:
     gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
-    answers = []
-    with TestClient(create_app(holder, settings=settings, limits=RequestLimits(in_work=2), threads=2)) as client:
-
-        def post() -> None:
-            answers.append(client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"}))
-
-        working = [threading.Thread(target=post) for _ in range(2)]
-        for thread in working:
-            thread.start()
-        for _ in working:
-            assert gate.entered.acquire(timeout=30)
-        refused = client.post("/predict", content=xray, headers={"Content-Type": "image/jpeg"})
-        assert client.get("/healthz").status_code == 200
-        gate.open.set()
-        for thread in working:
-            thread.join(30)
+    with TestClient(create_app(holder, settings=settings, limits=limits, threads=2)) as client:
+        with in_work(client, gate, xray, requests=2) as answered:
+            refused = client.post("/predict", content=xray, headers=JPEG)
+            assert client.get("/healthz").status_code == 200
+        assert client.post("/predict", content=xray, headers=JPEG).status_code == 200
     assert (refused.status_code, refused.json()["code"]) == (503, "busy")
     assert int(refused.headers["retry-after"]) > 0
-    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answered == [200, 200]
 
 
 def test_an_answer_under_way_stays_with_the_model_that_it_began_with(

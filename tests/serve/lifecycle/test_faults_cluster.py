@@ -34,6 +34,7 @@ REPLICAS = 2
 PROMOTIONS, BAD = 100, 10
 CONVERGES_WITHIN_S = 10.0
 LOOK_S = 0.25  # a look at the metrics takes from what answers
+CONNECTIONS = 256  # more than the replicas take on, so that it is not the client where requests wait
 REQUESTS, WARM = 50_000, 10_000
 MIB = 2**20
 JPEG = {"Content-Type": "image/jpeg"}
@@ -77,7 +78,9 @@ def steady(url: str, requests: list[bytes], *, rate: float) -> Iterator[Counter[
 
     def load() -> None:
         while not done.is_set():
-            became.update(sender.submit(paced, url, requests, rate=rate, seconds=5).result().statuses)
+            became.update(
+                sender.submit(paced, url, requests, rate=rate, seconds=10, connections=CONNECTIONS).result().statuses
+            )
 
     context = multiprocessing.get_context("forkserver")
     with ThreadPoolExecutor(1) as thread, ProcessPoolExecutor(1, mp_context=context) as sender:

@@ -98,7 +98,7 @@ def full(model: Served, settings: Settings, tmp_path: Path) -> Iterator[tuple[st
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     image = model.bundle.golden[0].image
     with (
-        running(create_app(holder, settings=settings, limits=RequestLimits(in_work=2), threads=2)) as app,
+        running(create_app(holder, settings=settings, limits=RequestLimits(in_work=2, wait_s=0), threads=2)) as app,
         behind_haproxy(app, tmp_path) as url,
     ):
 

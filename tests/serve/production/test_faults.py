@@ -260,7 +260,7 @@ def test_ten_times_more_than_it_takes_on_is_turned_away_with_a_time_to_come_back
 ) -> None:
     answers = expected(registry, registry.versions[:1])
     with (
-        following(registry.settings, tmp_path / "cache", RequestLimits(in_work=4)) as (url, _),
+        following(registry.settings, tmp_path / "cache", RequestLimits(in_work=4, wait_s=0)) as (url, _),
         Traffic(url, registry.training_set.images, clients=40, seed=SEED) as traffic,
     ):
         until(lambda: traffic.answered() >= 100)
@@ -299,7 +299,7 @@ def test_two_hundred_slow_clients_leave_the_latencies_of_others_as_they_are(regi
 def test_at_ten_times_its_best_it_answers_a_good_part_of_that_and_sheds_sooner_than_it_answers(
     registry: Registry, tmp_path: Path
 ) -> None:
-    with following(registry.settings, tmp_path / "cache", RequestLimits(in_work=8)) as (url, _):
+    with following(registry.settings, tmp_path / "cache", RequestLimits()) as (url, _):
         requests = [post(f"{url}/predict", image, JPEG) for image in registry.training_set.images]
         best = statistics.median(closed(url, requests, connections=4, seconds=ROUND_S).rate for _ in range(ROUNDS))
         over = paced(url, requests, rate=10 * best, seconds=ROUNDS * ROUND_S)
