@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -196,7 +196,7 @@ def small_model(source: Pictures) -> Bundle:
         estimator=CalibratedClassifierCV(LogisticRegression(max_iter=1000), ensemble=False).fit(features, labels),
         spec=TINY,
         threshold=0.5,
-        detector=fit_detector(data),
+        detector=replace(fit_detector(data), doubtful=np.inf, refused=np.inf),
         evaluation={},
         golden=(),
     )
