@@ -87,6 +87,7 @@ class Pulumi:
     def up(self, *, workers: int = 1) -> str:
         run("make", "stack", f"STACK={NAME}")
         self.configure("workers", str(workers))
+        self.configure("keepData", "true")  # what took the data away before may have left another value
         return run("make", "up", f"STACK={NAME}", seconds=1800).stdout
 
     def down(self, *, keep_data: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from registry.model.versions import version_of
+from registry.model.versions import fetch, version_of
 from registry.production.promotion import history
 from registry.settings import Settings
 from serve.lifecycle.refusals import SHED
@@ -148,6 +148,12 @@ def test_more_than_the_webapp_takes_on_is_turned_away_by_its_haproxy_and_the_res
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {(answer.json()["code"], answer.headers["retry-after"]) for answer in refused} == {("busy", "1")}
     wait_for(lambda: load.ask().status == 200, "an answer after the burst")
+
+
+def test_a_person_on_this_machine_gets_the_files_of_a_version(answering: int, registry: Settings, tmp_path: Path):
+    bundle = fetch(registry, version_of(registry, answering), tmp_path / "bundle")  # it compares the digest
+
+    assert bundle.golden
 
 
 def test_an_upload_goes_on_where_it_stopped(stack):
