@@ -22,8 +22,8 @@ class Addresses:
     bucket: Callable[[str], str]
     database: Callable[[Database], Value]
     host: Callable[[str], str]
-    page: Callable[[str, int], str]
-    hosts: Callable[[str, int], str]
+    page: Callable[[str, int], Value]
+    hosts: Callable[[str, int], Value]
 
     def resolve(self, topology: Topology, value: Value) -> Value:
         """A value with its reference resolved; LookupError where the topology has no such thing."""
@@ -35,7 +35,7 @@ class Addresses:
             return self.database(topology.database(value.target))
         return self._of_service(topology, value)
 
-    def _of_service(self, topology: Topology, ref: Ref) -> str:
+    def _of_service(self, topology: Topology, ref: Ref) -> Value:
         service = topology.service(ref.target)
         port = service.port("http" if ref.attribute in HTTP_ATTRIBUTES else ref.attribute)
         if port is None:

@@ -24,6 +24,7 @@ PRICED = {
     "secretsmanager.Secret": "secrets",
     "kms.Key": "key",
     "lb.LoadBalancer": "load balancer",
+    "wafv2.WebAcl": "web ACL",
     "ec2.NatGateway": "NAT gateway",
     "ec2.Eip": "NAT gateway",
     "ec2.VpcEndpoint": "interface endpoints",
@@ -42,6 +43,7 @@ FREE = {
     "ecs.ClusterCapacityProviders",
     *("iam.RolePolicy", "lb.Listener", "lb.ListenerRule", "lb.TargetGroup", "rds.ParameterGroup", "rds.SubnetGroup"),
     *("sagemaker.NotebookInstanceLifecycleConfiguration", "secretsmanager.SecretVersion", "servicediscovery.Service"),
+    *("cloudfront.Distribution", "cloudfront.VpcOrigin", "wafv2.IpSet"),
     *("lambda.Function", "scheduler.Schedule", "sns.Topic", "sns.TopicSubscription"),
     *("ec2.DefaultSecurityGroup", "ec2.InternetGateway", "ec2.Route", "ec2.RouteTable", "ec2.RouteTableAssociation"),
     *("ec2.SecurityGroup", "ec2.Subnet", "ec2.Vpc", "vpc.SecurityGroupEgressRule", "vpc.SecurityGroupIngressRule"),
@@ -112,6 +114,16 @@ def test_without_nat_each_endpoint_is_paid_in_each_zone():
     assert lines["interface endpoints"] == round(estimates.INTERFACE_ENDPOINTS * 2 * 0.01 * 730, 2)
 
 
+def test_behind_cloudfront_a_web_acl_is_paid_instead_of_the_load_balancer_s_addresses():
+    before, lines = dollars(estimate(DEV)), dollars(estimate(DEV, edge="cloudfront"))
+    assert lines["load balancer"] == round((0.0225 + 0.008) * 730, 2) == before["load balancer"] - 7.3
+    assert lines["web ACL"] == 5 + 1 + 0.6
+    assert "web ACL" not in before
+    assert asleep(DEV) - asleep(DEV, edge="cloudfront") == pytest.approx(2 * 0.005 * 730 - 6)
+    assert "web ACL" in told(DEV, edge="cloudfront")
+    assert Estimated.of("aws", defaults() | {"edge": "cloudfront"}).edge == "cloudfront"
+
+
 def test_what_is_used_is_what_is_paid():
     none = Use(capacity_units=0, nat_gb=0, notebook_hours=0, worker_hours=0, metrics=0, log_gb=0, s3_gib=0, ecr_gib=0)
     lines = dollars(estimate(DEV, use=none))
@@ -146,13 +158,15 @@ def test_a_budget_below_the_estimate_is_named_with_what_to_type():
     assert "less than it costs" not in told(DEV, budget=161)
 
 
-@pytest.mark.parametrize(("environment", "settings"), [(DEV, {}), (PROD, {}), (DEV, {"keys": "off"})])
+@pytest.mark.parametrize(
+    ("environment", "settings"), [(DEV, {}), (PROD, {}), (DEV, {"keys": "off"}), (DEV, {"edge": "cloudfront"})]
+)
 def test_the_budget_that_is_declared_is_the_estimate(environment, settings: dict[str, str]):
     graph = record(environment=environment.name, **settings) if settings else recorded(environment.name, "nat")
     [declared] = graph.of("budgets.Budget").values()
     egress = "" if settings else "nat"
     asked = Estimated.of("aws", defaults() | settings | {"environment": environment.name, "egress": egress})
-    lines = estimate(asked.environment, egress=asked.egress, options=asked.options)
+    lines = estimate(asked.environment, egress=asked.egress, options=asked.options, edge=asked.edge)
     assert {line.what: line.how for line in lines}["secrets"] == str(len(graph.of("secretsmanager.Secret")) + 1)
     assert 0 <= int(declared["limitAmount"]) - sum(line.dollars for line in lines) < 10
     assert declared["name"] == "hm-mlflow-monthly - make sleep STACK=aws pauses it"
@@ -224,12 +238,13 @@ def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_pa
     assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("prod", "")
 
 
+@pytest.mark.parametrize("edge", ["balancer", "cloudfront"])
 @pytest.mark.parametrize(
     ("environment", "egress"), [(DEV, "public"), (DEV, "nat"), (DEV, "endpoints"), (PROD, "nat"), (PROD, "endpoints")]
 )
-def test_nothing_that_the_program_declares_is_left_out(environment, egress: str):
-    graph = recorded(environment.name, egress)
-    lines = {line.what: line.how for line in estimate(environment, egress=egress)}
+def test_nothing_that_the_program_declares_is_left_out(environment, egress: str, edge: str):
+    graph = recorded(environment.name, egress, edge)
+    lines = {line.what: line.how for line in estimate(environment, egress=egress, edge=edge)}
     kinds = Counter(resource.kind for resource in graph.resources)
     assert set(kinds) <= set(PRICED) | FREE
     interface = [name for name, made in graph.of("ec2.VpcEndpoint").items() if made["vpcEndpointType"] == "Interface"]
@@ -257,4 +272,7 @@ def test_nothing_that_the_program_declares_is_left_out(environment, egress: str)
     standby = " and a standby" if database["multiAz"] else ""
     assert lines["database"] == f"{database['instanceClass']}, {database['allocatedStorage']} GiB{standby}"
     [balancer] = graph.of("lb.LoadBalancer").values()
-    assert len(balancer["subnets"]) == estimates.ZONES
+    addresses = 0 if balancer["internal"] else len(balancer["subnets"])
+    assert f", {addresses} addresses" in lines["load balancer"]
+    rules = [len(acl["rules"]) for acl in graph.of("wafv2.WebAcl").values()]
+    assert lines.get("web ACL", "").split(",")[0] == (f"1 with {rules[0]} rule" if rules else "")

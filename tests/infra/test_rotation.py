@@ -52,7 +52,7 @@ def test_every_secret_of_a_stack_can_be_changed(settings: dict[str, str], tmp_pa
 
 def test_a_certificate_that_acm_has_is_not_made_anew(settings: dict[str, str], tmp_path: Path):
     settings["hostedZoneId"] = "Z1"
-    with pytest.raises(StackError, match=r"The certificate of aws is not one that `make stack` makes; ACM has it"):
+    with pytest.raises(StackError, match=r"The certificate of aws is not one that `make stack` makes; AWS has it"):
         rotation.rotate("aws", "certificate", tmp_path)
 
 

@@ -34,7 +34,8 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
         names=names,
         replicas=settings.environment.replicas,
         sizes=settings.environment.sizes,
-        scheme="http" if settings.plain_http else "https",
+        scheme=settings.scheme,
+        named_later=settings.by_cloudfront,
     )
     groups = Groups()
     net = network.build(whole, names, settings, groups)
@@ -78,7 +79,7 @@ def build(topology: Topology, settings: AwsSettings) -> dict[str, Any]:
             key=own_key,
         )
     audit.build(names, settings, groups, network=net, logs=logs)
-    own = monthly(settings.environment, egress=settings.egress, options=settings.options)
+    own = monthly(settings.environment, egress=settings.egress, options=settings.options, edge=settings.edge)
     dollars = own if settings.monthly_budget is None else settings.monthly_budget
     if dollars:  # who may not see an account's bills cannot have one
         budget.build(names, settings, groups, dollars=dollars)

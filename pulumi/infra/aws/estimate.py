@@ -18,7 +18,7 @@ TRAINING_HOURS, PAUSE_HOURS = 0.5, 0.25
 INTERFACE_ENDPOINTS = 7
 
 PRICES_OF = (
-    "March 2026, us-east-1, aws.amazon.com/{fargate,rds/postgresql,elasticloadbalancing,vpc,cloudwatch,…}/pricing"
+    "March 2026, us-east-1, aws.amazon.com/{fargate,rds/postgresql,elasticloadbalancing,vpc,waf,cloudwatch,…}/pricing"
 )
 PRICES: Mapping[str, float] = {
     "fargate vCPU hour": 0.04048,
@@ -31,6 +31,9 @@ PRICES: Mapping[str, float] = {
     "balancer hour": 0.0225,
     "balancer capacity unit hour": 0.008,
     "public address hour": 0.005,
+    "web ACL": 5.00,
+    "web ACL rule": 1.00,
+    "million requests of a web ACL": 0.60,
     "nat hour": 0.045,
     "nat GB": 0.045,
     "endpoint hour": 0.01,
@@ -54,6 +57,7 @@ class Use:
     """What nobody can know in advance, as a small team might use it in a month."""
 
     capacity_units: float = 1  # of the load balancer, on average: some requests a second
+    millions: float = 1  # of requests; CloudFront itself takes nothing for ten, nor for the first TB
     nat_gb: float = 20
     notebook_hours: float = 40
     worker_hours: float = 20  # of one Ray worker that runs because there is work
@@ -67,7 +71,15 @@ class Use:
 
 # While a stack sleeps: what is stored stays, and nobody uses it.
 ASLEEP = Use(
-    capacity_units=0, nat_gb=0, notebook_hours=0, worker_hours=0, metrics=0, log_gb=0, flow_gb=0, data_events=0
+    capacity_units=0,
+    millions=0,
+    nat_gb=0,
+    notebook_hours=0,
+    worker_hours=0,
+    metrics=0,
+    log_gb=0,
+    flow_gb=0,
+    data_events=0,
 )
 
 
@@ -81,24 +93,25 @@ class Line:
 
 
 def estimate(
-    environment: Environment, *, egress: str = "", options: Options = DEPLOYED, use: Use = Use()
+    environment: Environment, *, egress: str = "", options: Options = DEPLOYED, edge: str = "balancer", use: Use = Use()
 ) -> list[Line]:
     """Every row, the dearest first; `egress` is the environment's own where it is empty."""
-    ways = _network(environment, egress or environment.egress, use)
+    ways = [*_edge(edge, use), *_network(environment, egress or environment.egress, use)]
     stores, secrets = _stores(environment, use), _secrets(environment, options)
     found = [*_services(environment, use), *stores, *secrets, *ways, *_rest(environment, use)]
     return sorted(found, key=lambda line: -line.dollars)
 
 
-def monthly(environment: Environment, *, egress: str = "", options: Options = DEPLOYED) -> int:
+def monthly(environment: Environment, *, egress: str = "", options: Options = DEPLOYED, edge: str = "balancer") -> int:
     """The whole estimate as a budget: rounded up to ten dollars."""
-    return math.ceil(sum(line.dollars for line in estimate(environment, egress=egress, options=options)) / 10) * 10
+    lines = estimate(environment, egress=egress, options=options, edge=edge)
+    return math.ceil(sum(line.dollars for line in lines) / 10) * 10
 
 
-def asleep(environment: Environment, *, egress: str = "", options: Options = DEPLOYED) -> float:
+def asleep(environment: Environment, *, egress: str = "", options: Options = DEPLOYED, edge: str = "balancer") -> float:
     """Dollars a month of a stack that `make sleep` has stopped: no containers, and of the database its disk."""
     hours = {"database", "public addresses"}
-    whole = estimate(environment, egress=egress, options=options, use=ASLEEP)
+    whole = estimate(environment, egress=egress, options=options, edge=edge, use=ASLEEP)
     left = [one for one in whole if "Fargate" not in one.what]
     disk = (2 if environment.standby else 1) * environment.database_gib * PRICES["database gp3 GiB"]
     return disk + sum(one.dollars for one in left if one.what not in hours)
@@ -165,14 +178,26 @@ def _secrets(environment: Environment, options: Options) -> Iterator[Line]:
     yield Line(what="secrets", how=f"{secrets}", dollars=secrets * PRICES["secret"])
 
 
-def _network(environment: Environment, egress: str, use: Use) -> Iterator[Line]:
-    address = PRICES["public address hour"] * HOURS
+def _edge(edge: str, use: Use) -> Iterator[Line]:
+    """The load balancer has public addresses, or is inside the network behind CloudFront and its web ACL."""
+    addresses = 0 if edge == "cloudfront" else ZONES
     units = use.capacity_units * PRICES["balancer capacity unit hour"] * HOURS
     yield Line(
         what="load balancer",
-        how=f"1, {use.capacity_units:g} capacity unit, {ZONES} addresses",
-        dollars=PRICES["balancer hour"] * HOURS + units + ZONES * address,
+        how=f"1, {use.capacity_units:g} capacity unit, {addresses} addresses",
+        dollars=PRICES["balancer hour"] * HOURS + units + addresses * PRICES["public address hour"] * HOURS,
     )
+    if edge == "cloudfront":
+        requests = use.millions * PRICES["million requests of a web ACL"]
+        yield Line(
+            what="web ACL",
+            how=f"1 with 1 rule, {use.millions:g} million requests",
+            dollars=PRICES["web ACL"] + PRICES["web ACL rule"] + requests,
+        )
+
+
+def _network(environment: Environment, egress: str, use: Use) -> Iterator[Line]:
+    address = PRICES["public address hour"] * HOURS
     if egress == "nat":
         yield Line(
             what="NAT gateway",

@@ -33,8 +33,10 @@ class Imagined(Mocks):
         """What a look-up gives."""
         answers: dict[str, dict[str, Any]] = {
             "aws:index/getAvailabilityZones:getAvailabilityZones": {
-                "names": [f"{self.region}{zone}" for zone in "abc"]
+                "names": [f"{self.region}{zone}" for zone in "abc"],
+                "zoneIds": [f"{self.region}-az{number}" for number in (1, 2, 3)],
             },
+            "aws:ec2/getManagedPrefixList:getManagedPrefixList": {"id": "pl-0123456789abcdef0"},
             "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {
                 "locations": [f"{self.region}{zone}" for zone in self.offering]
             },
@@ -72,6 +74,7 @@ class Imagined(Mocks):
                 ]
             },
             "acm.CertificateValidation": {"certificateArn": args.inputs.get("certificateArn")},
+            "cloudfront.Distribution": {"domainName": own_name(args.name)},
             "route53.Record": {"fqdn": f"{args.name}.example"},
             "lb.LoadBalancer": {"dnsName": "edge.example", "arnSuffix": f"app/{args.name}/1", "zoneId": "Z1"},
             "lb.TargetGroup": {"arnSuffix": f"targetgroup/{args.name}/1"},
@@ -84,6 +87,11 @@ class Imagined(Mocks):
     def database_secret(self) -> str:
         """The secret that RDS makes for the database's password."""
         return f"arn:aws:secretsmanager:{self.region}:{ACCOUNT}:secret:rds!db-0f3e-AbCdEf"
+
+
+def own_name(service: str) -> str:
+    """The name that CloudFront gives the distribution of a service: one that nobody chooses."""
+    return f"{service}.cloudfront.net"
 
 
 def graph_of(stack: str, settings: Mapping[str, Any]) -> Graph:

@@ -1,6 +1,7 @@
 """The topology as AWS runs it: stores as AWS's own, with the training task, and with text for almost every reference.
 
-What remains are references to the database, `uri` and `secret`: RDS alone knows its host and where the password is.
+What remains are references to the database, `uri` and `secret`: RDS alone knows its host and where the password is. And
+behind CloudFront, which alone knows the names that it gives, those to the pages and hosts of what people reach.
 """
 
 from collections.abc import Mapping
@@ -26,11 +27,13 @@ def lower(
     replicas: int,
     sizes: Mapping[str, Size] = MappingProxyType({}),
     scheme: str = "https",
+    named_later: bool = False,
 ) -> Topology:
     """The same topology for AWS, the notebook still in it as the service `jupyter`.
 
     `replicas` is the number of each service that follows its load; `sizes` are those that differ from the topology's;
-    `scheme` is how people reach all of them.
+    `scheme` is how people reach all of them. Where people's names for them are `named_later`, because CloudFront gives
+    them, the references to pages and hosts remain too.
     """
     head = topology.service("ray-head")
     services = tuple(_sized(service, sizes) for service in (*topology.services, _training(head)))
@@ -42,7 +45,7 @@ def lower(
         images=tuple(image for image in whole.images if image.name in used),
         services=tuple(
             replace(
-                _lowered(whole, service, names, scheme=scheme),
+                _lowered(whole, service, names, _addresses(whole, names, scheme, named_later=named_later)),
                 replicas=replicas if service.follows("load") else service.replicas,
             )
             for service in whole.services
@@ -59,6 +62,11 @@ def public_services(topology: Topology) -> list[Service]:
 def hosts(topology: Topology, names: Names) -> list[str]:
     """The names that people type."""
     return [names.host(service) for service in public_services(topology)]
+
+
+def allowed(host: str) -> str:
+    """A host by which a service may be addressed, at its own port or at any."""
+    return f"{host},{host}:*"
 
 
 def _check(topology: Topology, images: set[str]) -> None:
@@ -111,8 +119,7 @@ def _reached_by_training(service: Service, head: Service) -> Service:
     return replace(service, reached_by=(*service.reached_by, TRAINING)) if service.name == head.name else service
 
 
-def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str) -> Service:
-    addresses = _addresses(topology, names, scheme)
+def _lowered(topology: Topology, service: Service, names: Names, addresses: Addresses) -> Service:
     dropped = {f"{SECRETS}/{name}" for name in _not_here(topology)}
     environment = {
         name: addresses.resolve(topology, value) for name, value in service.environment.items() if value not in dropped
@@ -120,14 +127,14 @@ def _lowered(topology: Topology, service: Service, names: Names, *, scheme: str)
     return replace(
         service,
         command=tuple(addresses.resolve(topology, value) for value in service.command),
-        environment={**environment, **_added(service, names, scheme)},
+        environment={**environment, **_added(topology, service, names, addresses)},
         secrets={name: path for name, path in service.secrets.items() if path not in dropped},
         scratch=(*service.scratch, *(path for path in service.kept if path not in service.scratch)),
         kept=(),
     )
 
 
-def _addresses(topology: Topology, names: Names, scheme: str) -> Addresses:
+def _addresses(topology: Topology, names: Names, scheme: str, *, named_later: bool) -> Addresses:
     def host(name: str) -> str:
         return names.host(topology.service(name))
 
@@ -135,12 +142,12 @@ def _addresses(topology: Topology, names: Names, scheme: str) -> Addresses:
         bucket=names.bucket,
         database=lambda database: Ref(database.name, "uri"),
         host=host,
-        page=lambda name, _: f"{scheme}://{host(name)}",
-        hosts=lambda name, _: f"{host(name)},{host(name)}:*",
+        page=lambda name, _: Ref(name, "page") if named_later else f"{scheme}://{host(name)}",
+        hosts=lambda name, _: Ref(name, "hosts") if named_later else allowed(host(name)),
     )
 
 
-def _added(service: Service, names: Names, scheme: str) -> Mapping[str, Value]:
+def _added(topology: Topology, service: Service, names: Names, addresses: Addresses) -> Mapping[str, Value]:
     """What AWS needs set beside what the topology says."""
     region: dict[str, Value] = {"AWS_DEFAULT_REGION": names.region} if service.buckets or service.databases else {}
     if not service.databases:
@@ -151,5 +158,5 @@ def _added(service: Service, names: Names, scheme: str) -> Mapping[str, Value]:
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": AUTHORITIES,
         # A browser names the origin of its page, and MLflow refuses those that it has not been told.
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"{scheme}://{names.host(service)}",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": addresses.resolve(topology, Ref(service.name, "page")),
     }

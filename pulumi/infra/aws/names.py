@@ -6,6 +6,7 @@ from infra.spec import Service
 
 # What AWS runs itself, by the names that the program has for it.
 EDGE, DATABASE, ENDPOINTS, LOGS = "edge", "database", "endpoints", "logs"
+ORIGIN = "origin"  # by which CloudFront reaches the edge
 # What is recorded in prod, and where it stands in the bucket for logs.
 TRAIL, FLOWS = "trail", "flows"
 

@@ -24,33 +24,41 @@ def outputs(
     database: aws.rds.Instance,
 ) -> dict[str, Any]:
     """The outputs by name; none of them is a secret."""
-    scheme = "http" if settings.plain_http else "https"
     public = public_services(topology)
-    urls = {service.name: f"{scheme}://{names.host(service)}" for service in public}
+    urls = {name: pulumi.Output.concat(f"{settings.scheme}://", host) for name, host in edge.hosts.items()}
     hosts = " ".join(names.host(service) for service in public)
     authority = f".local/{names.stack}/authority.pem"  # `make token` writes it
     trusted, verified = (f"--cacert {authority} ", f"--verify {authority} ") if edge.certificate else ("", "")
     key = '-H "X-API-Key: $API_KEY" ' if settings.options.keys else ""
     balancer = edge.load_balancer.dns_name
+    published = settings.hosted_zone or settings.by_cloudfront
     return {
         **urls,
-        "mlflow": f"{urls['mlflow']}/#/experiments",  # its home page shows nothing of the project
-        "loadBalancer": balancer,
+        "mlflow": urls["mlflow"].apply(
+            lambda url: f"{url}/#/experiments"
+        ),  # its home page shows nothing of the project
+        "loadBalancer": None if settings.by_cloudfront else balancer,  # inside the network nobody needs it
         # A load balancer's addresses change by and by; in a name server of yours, make the names aliases of it.
-        "hosts": None if settings.hosted_zone else balancer.apply(lambda name: _hosts_line(name, hosts)),
+        "hosts": None if published else balancer.apply(lambda name: _hosts_line(name, hosts)),
         "certificate": edge.certificate,
         # `make token` first: it writes the authority that the others trust.
         "tests": [
-            *(f"curl -i {trusted}{urls[service.name]}{service.health.path}" for service in public if service.health),
-            f"curl -i {trusted}{urls['ray-head']}/api/version  # 401: it asks for the token",
-            f"curl {trusted}{key}-F file=@x-ray.png {urls['webapp']}/predict",
+            *(
+                pulumi.Output.concat(f"curl -i {trusted}", urls[service.name], service.health.path)
+                for service in public
+                if service.health
+            ),
+            urls["ray-head"].apply(lambda url: f"curl -i {trusted}{url}/api/version  # 401: it asks for the token"),
+            urls["webapp"].apply(lambda url: f"curl {trusted}{key}-F file=@x-ray.png {url}/predict"),
         ],
         "next": [
             f"make check STACK={names.stack}",
             f"pulumi config get mlflowAdminPassword --stack {names.stack}  # MLflow's password for `admin`",
             f"make upload STACK={names.stack} DATA=FOLDER",
             f'eval "$(make token STACK={names.stack})"',
-            f".venv/bin/ray job submit {verified}--address {urls['ray-head']} -- python -m ray_jobs.train",
+            urls["ray-head"].apply(
+                lambda url: f".venv/bin/ray job submit {verified}--address {url} -- python -m ray_jobs.train"
+            ),
         ],
         "train": _run_task(names, network),
         "notebook": notebook.url.apply(lambda url: f"https://{url}"),

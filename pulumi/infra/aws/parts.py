@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from infra.spec import Ref
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
@@ -17,10 +19,12 @@ class Network:
     `groups` has a security group for each service of the topology, and for `edge`, `database`, `notebook` and, where
     AWS is reached by interface endpoints, `endpoints`. `ways` are what has to be there before anything in a private
     subnet reaches AWS. Services stand in `service_subnets`, with a public address each where
-    `public_addresses`. `namespace` is Cloud Map's and the private zone in one.
+    `public_addresses`. `namespace` is Cloud Map's and the private zone in one. Nothing outside reaches the network, by
+    whichever way, without its `gateway`.
     """
 
     vpc: aws.ec2.Vpc
+    gateway: aws.ec2.InternetGateway
     public_subnets: tuple[aws.ec2.Subnet, ...]
     private_subnets: tuple[aws.ec2.Subnet, ...]
     service_subnets: tuple[aws.ec2.Subnet, ...]
@@ -45,12 +49,18 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """How people come in; `certificate` is the PEM text of an authority that clients have to trust, if any."""
+    """How people come in; `certificate` is the PEM text of an authority that clients have to trust, if any.
+
+    `hosts` are the names by which people reach each service. `known` has what the references to a service's `page` and
+    `hosts` come to, which the lowering cannot say where CloudFront names them.
+    """
 
     load_balancer: aws.lb.LoadBalancer
     target_groups: Mapping[str, aws.lb.TargetGroup]
     rules: tuple[aws.lb.ListenerRule, ...]
     certificate: str | None
+    hosts: Mapping[str, pulumi.Input[str]]
+    known: pulumi.Output[Mapping[str, Mapping[str, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +71,8 @@ class Compute:
     services: Mapping[str, aws.ecs.Service]
     task_definitions: Mapping[str, aws.ecs.TaskDefinition]
     log_groups: Mapping[str, aws.cloudwatch.LogGroup]
+
+
+def references(known: Mapping[str, Mapping[str, str]]) -> dict[Ref, str]:
+    """The text of each reference, from texts by target and attribute: Pulumi hands on nothing with other keys."""
+    return {Ref(target, attribute): text for target, texts in known.items() for attribute, text in texts.items()}

@@ -26,6 +26,7 @@ _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
 _ARCHITECTURES = ("x86_64", "arm64")
 _PLANS = ("paid", "free")
+_EDGES = ("balancer", "cloudfront")
 # Whoever may connect from so many addresses is as good as everybody.
 _EVERYBODY = 8
 
@@ -46,6 +47,9 @@ class AwsSettings:
         What the settings decide about the services, whatever the platform.
     allowed_cidrs
         Who may connect at all.
+    edge
+        `balancer`: people come to the load balancer; `cloudfront`: they come to CloudFront's addresses, which every
+        browser trusts, and the load balancer is inside the network.
     certificate_arn
         A certificate in ACM; None to import the one that `make stack` makes.
     domain
@@ -76,6 +80,7 @@ class AwsSettings:
     protected: bool
     options: Options
     allowed_cidrs: tuple[str, ...]
+    edge: str
     certificate_arn: str | None
     domain: str
     hosted_zone: str | None
@@ -88,6 +93,21 @@ class AwsSettings:
     restore_database: str
     retrain: str
     commit: str
+
+    @property
+    def by_cloudfront(self) -> bool:
+        """Whether people come in by CloudFront."""
+        return self.edge == "cloudfront"
+
+    @property
+    def scheme(self) -> str:
+        """How people reach every service."""
+        return "http" if self.plain_http else "https"
+
+    @property
+    def balancer_ports(self) -> tuple[int, ...]:
+        """Where the load balancer listens: behind CloudFront, which speaks HTTPS with people, on one port."""
+        return (80,) if self.plain_http or self.by_cloudfront else (80, 443)
 
 
 def read_aws_settings() -> AwsSettings:
@@ -114,6 +134,7 @@ def read_aws_settings() -> AwsSettings:
         protected=environment.careful and config.require_bool("keepData"),
         options=options,
         allowed_cidrs=_cidrs(config, environment, options),
+        edge=_edge(config, plain_http=plain_http),
         certificate_arn=_certificate(config.get("certificateArn") or "", region),
         domain=domain,
         hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
@@ -246,6 +267,18 @@ def _cidr(value: object, takes: str) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network(str(value))
     except ValueError as error:
         raise SettingError(f"allowedCidrs has {value!r} ({error}); {takes}") from None
+
+
+def _edge(config: pulumi.Config, *, plain_http: bool) -> str:
+    edge = one_of("edge", config.require("edge"), _EDGES)
+    needless = [name for name in ("certificateArn", "hostedZoneId") if config.get(name)]
+    needless += ["plainHttp"] if plain_http else []
+    if edge == "cloudfront" and needless:
+        raise SettingError(
+            f"edge is cloudfront and {needless[0]} is set; CloudFront has its own addresses and their certificates. It "
+            f"takes balancer with {needless[0]}, for example: pulumi config set edge balancer"
+        )
+    return edge
 
 
 def _certificate(arn: str, region: str) -> str | None:

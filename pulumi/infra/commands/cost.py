@@ -26,6 +26,7 @@ class Estimated:
     stack: str
     environment: Environment
     egress: str = ""
+    edge: str = "balancer"
     options: Options = DEPLOYED
     workers: int = 1
     budget: int | None = None
@@ -40,6 +41,7 @@ class Estimated:
             stack=stack,
             environment=on_arm(chosen) if settings["architecture"] == "arm64" else chosen,
             egress=settings["egress"],
+            edge=settings["edge"],
             options=replace(DEPLOYED, keys=settings["keys"] != "off", signing=signing, trusted=trusted),
             workers=int(settings["workers"]),
             budget=int(budget) if budget else None,
@@ -48,11 +50,11 @@ class Estimated:
 
 def table(asked: Estimated) -> str:
     """The estimate for people: every row, the total, asleep, a training, the budget, what stops it, and vCPUs."""
-    environment, egress = asked.environment, asked.egress
-    lines = estimate(environment, egress=egress, options=asked.options)
+    environment, egress, edge = asked.environment, asked.egress, asked.edge
+    lines = estimate(environment, egress=egress, options=asked.options, edge=edge)
     total = sum(line.dollars for line in lines)
     rows = [f"{line.dollars:>9.2f}  {line.what:<40} {line.how}" for line in lines]
-    sleeping = asleep(environment, egress=egress, options=asked.options)
+    sleeping = asleep(environment, egress=egress, options=asked.options, edge=edge)
     return "\n".join(
         [
             f"environment {environment.name}, US dollars a month by list prices of {PRICES_OF}",
@@ -81,7 +83,7 @@ def _most(lines: list[Line]) -> Iterator[str]:
 
 
 def _of_budget(asked: Estimated, total: float) -> str:
-    own = monthly(asked.environment, egress=asked.egress, options=asked.options)
+    own = monthly(asked.environment, egress=asked.egress, options=asked.options, edge=asked.edge)
     dollars = own if asked.budget is None else asked.budget
     if not dollars:
         return "There is no budget, so nobody is told what is spent."

@@ -138,7 +138,12 @@ def test_a_key_to_the_page_is_shown_with_the_token_where_it_asks_for_one(keys, s
 
 
 @pytest.mark.parametrize(
-    "settings", [{"hostedZoneId": "Z1", "domain": "xray.example.com"}, {"certificateArn": "arn:aws:acm:…"}]
+    "settings",
+    [
+        {"hostedZoneId": "Z1", "domain": "xray.example.com"},
+        {"certificateArn": "arn:aws:acm:…"},
+        {"edge": "cloudfront"},
+    ],
 )
 def test_who_has_a_certificate_is_made_no_authority(settings: dict[str, str], monkeypatch, tmp_path: Path):
     monkeypatch.setattr(stack, "prepare", lambda *_: [])

@@ -24,6 +24,7 @@ ZONE = {"domain": "xray.example.com", "hostedZoneId": "Z0123456789ABC"}
 # What AWS's schemas name and no stack needs: services of features that it does not use, and what no policy can name.
 NOT_NEEDED = {
     *("elasticfilesystem", "organizations", "s3files", "autoscaling:DescribeTags"),
+    *("payments", "sts", "cloudfront:CreateDistributionWithTags"),
     *("acm-pca", "billing", "cognito-idp", "firehose", "lambda", "s3tables", "vpc-lattice", "vpce"),
     *("s3:REST.PUT.OBJECT", "s3:DeleteBucketAnalyticsConfiguration", "s3:DeleteBucketCors", "s3:DeleteBucketTagging"),
     *("s3:DeleteBucketEncryption", "s3:DeleteBucketLifecycle", "s3:DeleteBucketMetricsConfiguration"),
@@ -41,6 +42,7 @@ GRAPHS = {
     "dev": lambda: recorded("dev"),
     "prod": lambda: recorded("prod"),
     "endpoints": lambda: recorded("dev", "endpoints"),
+    "CloudFront": lambda: recorded("prod", edge="cloudfront"),
     "a domain of one's own": functools.cache(lambda: record(**ZONE, sleepAfter="4h")),
 }
 
@@ -83,9 +85,10 @@ def test_a_kind_of_which_nothing_is_known_stops_it():
         statements({"sqs.Queue"}, NAMES)
 
 
-@pytest.mark.parametrize("graph", ["prod", "a domain of one's own"])
+@pytest.mark.parametrize("graph", ["prod", "CloudFront", "a domain of one's own"])
 def test_every_kind_is_in_a_table_and_the_program_needs_no_account_to_say_it(graph: str):
-    settings = {"prod": {"environment": "prod"}}.get(graph, ZONE | {"sleepAfter": "4h"})
+    prod = {"environment": "prod"}
+    settings = {"prod": prod, "CloudFront": prod | {"edge": "cloudfront"}}.get(graph, ZONE | {"sleepAfter": "4h"})
     found = graph_of("aws", defaults() | settings).resources
     assert {one.kind for one in found} == kinds(GRAPHS[graph]())
     assert {one.kind for one in found} <= TYPES.keys() | BY_HAND.keys()
@@ -128,9 +131,10 @@ def test_it_reads_no_secret_and_no_object_of_anybody_else():
 
 
 def test_what_has_no_names_of_the_project_is_kept_to_the_stack_s_region():
-    for one in made_for("prod"):
+    everywhere = {"budgets", "cloudfront", "freetier", "iam", "route53", "s3", "wafv2"}
+    for one in made_for("prod") + made_for("CloudFront"):
         services = {action.split(":")[0] for action in one["Action"]}
-        if one["Resource"] == ["*"] and not services <= {"budgets", "freetier", "iam", "route53", "s3"}:
+        if one["Resource"] == ["*"] and not services <= everywhere:
             assert one["Condition"] == {"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}, one
 
 

@@ -352,6 +352,33 @@ def test_what_an_interrupted_make_up_has_made_is_not_left_over(aws_server: str, 
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("up", "wanted", "refused"),
+    [
+        ("balancer", "balancer", False),
+        ("cloudfront", "cloudfront", False),
+        ("balancer", "cloudfront", True),
+        ("cloudfront", "balancer", True),
+    ],
+)
+def test_another_way_in_is_refused_until_the_one_that_is_up_is_gone(up: str, wanted: str, refused: bool):
+    made = {(one.kind, one.name) for one in asked("dev", edge=up).resources}
+    found = list(examination._another_edge("aws", asked("dev", edge=wanted), made))
+    assert [one.what for one in found] == [f"edge is {wanted}, and aws is up with another one."] * refused
+    for left in (made - {("lb.LoadBalancer", "edge")}, set()):  # as the remedy leaves it; before the first `make up`
+        assert list(examination._another_edge("aws", asked("dev", edge=wanted), left)) == []
+
+
+def test_other_networks_are_no_other_way_in():
+    graph = asked("dev", edge="cloudfront")
+    made = {(one.kind, one.name) for one in graph.resources}
+    assert list(examination._another_edge("aws", graph, made - {("cloudfront.VpcOrigin", "origin")})) == []
+    before = made | {("vpc.SecurityGroupIngressRule", "edge-80-192.0.2.0/24")}
+    balancer = asked("dev")
+    made = {(one.kind, one.name) for one in balancer.resources} | before - made
+    assert list(examination._another_edge("aws", balancer, made)) == []
+
+
 def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, monkeypatch):
     settings = defaults() | SETTINGS | {"alertEmail": "team@example.com", "allowedCidrs": '["203.0.113.7/32"]'}
     said = {"data": "s3://hm-mlflow-data-123456789012-eu-west-1", "database": "hm-mlflow-database-1"}

@@ -23,9 +23,10 @@ def found(graph: Graph) -> list[str]:
     return [f"{match.rule.id} {match.path[1]}: {match.message}" for match in matches if match.rule.id not in MEANT]
 
 
+@pytest.mark.parametrize("edge", ["balancer", "cloudfront"])
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_every_value_is_one_that_aws_takes(environment: str):
-    assert found(recorded(environment)) == []
+def test_every_value_is_one_that_aws_takes(environment: str, edge: str):
+    assert found(recorded(environment, edge=edge)) == []
 
 
 def test_every_value_is_one_that_aws_takes_with_the_longest_name_of_a_stack():

@@ -16,11 +16,12 @@ BY_THE_PROGRAM_ALONE = "secrets_are_encrypted_in_the_state"
 ONE_A_RULE = list({mutation.rule: mutation for mutation in mutations()}.values())
 
 
-@pytest.fixture(scope="module", params=["dev", "prod"])
+@pytest.fixture(scope="module", params=[("dev", "balancer"), ("prod", "balancer"), ("dev", "cloudfront")], ids=" ".join)
 def told(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Graph]]:
     """The pack, told of an unchanged graph."""
-    with pack(request.param) as engine:
-        yield engine, asked(request.param)
+    environment, edge = request.param
+    with pack(environment, edge=edge) as engine:
+        yield engine, asked(environment, edge=edge)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first preview", "later"])
@@ -64,11 +65,11 @@ def caught(engine: Engine, mutation: Mutation, graph: Graph) -> bool:
 def missed(told: tuple[Engine, Graph], wanted: list[Mutation]) -> list[str]:
     engine, graph = told
     engine.tell(graph)
-    environment = graph.settings.environment.name
+    about = graph.settings.environment.name, graph.settings.edge
     return [
         str(mutation)
         for mutation in wanted
-        if mutation.environment == environment
+        if (mutation.environment, mutation.edge) == about
         and mutation.rule != BY_THE_PROGRAM_ALONE
         and not caught(engine, mutation, graph)
     ]

@@ -31,6 +31,21 @@ def test_a_stack_that_is_up_is_left_as_it_is(environment: str, tmp_path: Path):
     assert project.steps().keys() == {"same"}
 
 
+@pytest.mark.parametrize(("up", "wanted"), [("balancer", "cloudfront"), ("cloudfront", "balancer")])
+def test_another_way_in_takes_the_place_of_one_that_is_gone_and_no_data_go(up: str, wanted: str, tmp_path: Path):
+    """By the command that `make up` names; the rules are asked in the first preview."""
+    project = Project(tmp_path, "aws", edge=up)
+    project.preview(*_RULES)
+    project.up()
+    project.down("--target", "**LoadBalancer::edge", "--target-dependents")
+    project.configure("edge", wanted)
+    made = {line.split()[0].split(":")[-1] for line in project.steps()["create"]}
+    assert {"LoadBalancer", "Service"} <= made
+    assert not made & {"Bucket", "Instance", "Secret", "NotebookInstance", "Key", "Repository", "LogGroup"}
+    project.up()
+    assert project.steps().keys() == {"same"}
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_a_stack_of_before_groups_is_taken_over(environment: str, tmp_path: Path):
     """Two kinds are made anew, and neither holds data.

@@ -28,6 +28,12 @@ def test_a_rule_holds_without_a_nat_gateway_too(rule: str, egress: str):
     assert list(RULES[rule](asked("dev", egress))) == []
 
 
+@pytest.mark.parametrize(("environment", "egress"), [("dev", "public"), ("dev", "endpoints"), ("prod", "nat")])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_holds_where_people_come_in_by_cloudfront_too(rule: str, environment: str, egress: str):
+    assert list(RULES[rule](asked(environment, egress, "cloudfront"))) == []
+
+
 # What somebody may set beside environment and egress, as far as it changes what is declared.
 SETTINGS = {
     "a retraining each week": {"retrain": "weekly"},
@@ -45,6 +51,8 @@ SETTINGS = {
     "other processors": {"architecture": "arm64"},
     "no budget": {"monthlyBudget": "0"},
     "a team's key pair": {"signingKey": "a key", "trustedKey": "a key"},
+    "everybody by CloudFront": {"edge": "cloudfront", "allowedCidrs": ["0.0.0.0/0"]},
+    "CloudFront, with the names inside changed": {"edge": "cloudfront", "domain": "xray.example.com"},
     "data that may go": {"environment": "prod", "keepData": False},
 }
 
@@ -70,7 +78,7 @@ def test_the_clock_hands_on_the_roles_of_the_training_and_no_others(kind: str, p
 
 @pytest.mark.parametrize("mutation", list(mutations()), ids=str)
 def test_a_mutation_breaks_its_rule(mutation: Mutation):
-    assert list(RULES[mutation.rule](mutation.of(asked(mutation.environment)))) != []
+    assert list(RULES[mutation.rule](mutation.of(asked(mutation.environment, edge=mutation.edge)))) != []
 
 
 def test_every_rule_has_a_mutation():

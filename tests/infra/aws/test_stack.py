@@ -345,6 +345,20 @@ REFUSED = {
         {"hostedZoneId": "Z1", "domain": "hm-mlflow.internal"},
         "domain is 'hm-mlflow.internal' and hostedZoneId is set",
     ),
+    "an edge": ({"edge": "nginx"}, "edge is 'nginx'; it takes balancer or cloudfront, for example: pulumi config set"),
+    "CloudFront with a zone": (
+        {"edge": "cloudfront", "hostedZoneId": "Z1", "domain": "xray.example.com"},
+        "edge is cloudfront and hostedZoneId is set; CloudFront has its own addresses and their certificates. It takes",
+    ),
+    "CloudFront with a certificate": (
+        {"edge": "cloudfront", "certificateArn": CERTIFICATE},
+        "edge is cloudfront and certificateArn is set",
+    ),
+    "CloudFront without HTTPS": ({"edge": "cloudfront", "plainHttp": True}, "edge is cloudfront and plainHttp is set"),
+    "everybody by CloudFront in prod": (
+        {"edge": "cloudfront", "allowedCidrs": ["0.0.0.0/0"], "environment": "prod"},
+        "allowedCidrs has 0.0.0.0/0, which is nearly everybody, in prod",
+    ),
     "sleep in prod": (
         {"sleepAfter": "4h", "environment": "prod"},
         "sleepAfter is 4h and environment is prod, whose page always answers; it takes never here, for example: pulumi",

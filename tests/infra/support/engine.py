@@ -16,6 +16,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from infra.aws.graph import Asked, Graph
+from infra.aws.imagined import own_name
 from infra.inputs import Hidden
 from infra.settings import ROOT
 from tests.infra.support.graph import CIDRS, REGION, defaults, text
@@ -30,6 +31,7 @@ _SHAPES = {
     "ec2.RouteTable": "rtb",
     "ec2.NatGateway": "nat",
 }
+_OF_CLOUDFRONT = ".cloudfront.net"
 
 
 class Engine:
@@ -97,6 +99,7 @@ def _request(graph: Graph, one: Asked, *, first: bool, outputs: bool = False) ->
     said = {key: _said(value, names, first=first) for key, value in inputs.items()}
     if outputs:
         own = {f"id of {one.name}": "id", f"arn of {one.kind} {one.name}": "arn"}
+        own |= {own_name(one.name): "domainName"} if one.kind == "cloudfront.Distribution" else {}
         said |= {key: _UNKNOWN if first else names[words] for words, key in own.items() if first or words in names}
     return {
         "type": _token(one.kind),
@@ -125,6 +128,10 @@ def _given(graph: Graph) -> dict[str, str]:
         number = hashlib.sha256(str(one).encode()).hexdigest()[:17]
         if one.kind in _SHAPES:
             found[f"id of {one.name}"] = f"{_SHAPES[one.kind]}-{number}"
+        if one.kind == "cloudfront.VpcOrigin":
+            found[f"id of {one.name}"] = f"vo_{number}"
+        if one.kind == "cloudfront.Distribution":
+            found[own_name(one.name)] = f"d{number}{_OF_CLOUDFRONT}"
         found[f"arn of {one.kind} {one.name}"] = f"arn:aws:any:{REGION}:{graph.names.account}:{number}"
     return found
 
@@ -138,7 +145,7 @@ def _said(value: Any, names: dict[str, str], *, first: bool) -> Any:
         return [_said(part, names, first=first) for part in value]
     if not isinstance(value, str):
         return value
-    if first and ("id of " in value or "arn of " in value or "@sha256:" in value):
+    if first and any(part in value for part in ("id of ", "arn of ", "@sha256:", _OF_CLOUDFRONT)):
         return _UNKNOWN
     if value in names:
         return names[value]

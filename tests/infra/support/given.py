@@ -42,6 +42,7 @@ def settings(environment: str = "dev", **changed: Any) -> AwsSettings:
         "protected": environment == "prod",
         "options": Options(login=True, keys=True, approval=environment == "prod"),
         "allowed_cidrs": ("203.0.113.7/32",),
+        "edge": "balancer",
         "certificate_arn": None,
         "domain": "",
         "hosted_zone": None,
@@ -109,6 +110,7 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
         settings=settings(environment, **changed),
         network=Network(
             vpc=vpc,
+            gateway=aws.ec2.InternetGateway("given-gateway", vpc_id=vpc.id),
             public_subnets=(subnets[0],),
             private_subnets=tuple(subnets[1:]),
             service_subnets=tuple(subnets[1:]),
@@ -138,6 +140,8 @@ def _given(environment: str, changed: dict[str, Any]) -> Given:
             target_groups={name: aws.lb.TargetGroup(f"given-{name}") for name in ("mlflow", "ray-head", "webapp")},
             rules=(),
             certificate="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+            hosts={name: f"{name}.example" for name in ("mlflow", "ray-head", "webapp")},
+            known=pulumi.Output.from_input({}),
         ),
         compute=Compute(
             cluster=cluster,

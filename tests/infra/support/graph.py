@@ -100,9 +100,9 @@ def record(*, stack: str = "aws", **settings: Any) -> Graph:
 
 
 @functools.cache
-def recorded(environment: str, egress: str = "nat") -> Graph:
+def recorded(environment: str, egress: str = "nat", edge: str = "balancer") -> Graph:
     """The graph of an environment, run once for all tests."""
-    return record(environment=environment, egress=egress)
+    return record(environment=environment, egress=egress, edge=edge)
 
 
 class _Aws(Imagined):

@@ -14,10 +14,10 @@ GONE = object()
 
 
 @functools.cache
-def asked(environment: str, egress: str = "nat") -> Graph:
+def asked(environment: str, egress: str = "nat", edge: str = "balancer") -> Graph:
     """What the program of an environment asks for, run once for all tests."""
-    settings = {"environment": environment, "egress": egress, "allowedCidrs": CIDRS, "aws:region": REGION}
-    return graph_of("aws", defaults() | settings)
+    settings = {"environment": environment, "egress": egress, "edge": edge}
+    return graph_of("aws", defaults() | settings | {"allowedCidrs": CIDRS, "aws:region": REGION})
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Mutation:
     path: tuple[Any, ...] = ()
     value: Any = GONE
     environment: str = "dev"
+    edge: str = "balancer"
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.kind} {self.name} {'.'.join(map(str, self.path))}"
@@ -64,11 +65,13 @@ def another(kind: str, name: str, **inputs: Any) -> Asked:
 
 
 def mutations() -> Iterator[Mutation]:
-    def of(rule: str, kind: str, name: str, *changes: Any, environment: str = "dev") -> Iterator[Mutation]:
+    def of(
+        rule: str, kind: str, name: str, *changes: Any, environment: str = "dev", edge: str = "balancer"
+    ) -> Iterator[Mutation]:
         for change in changes:
             path, value = change if isinstance(change, tuple) else (change, GONE)
             steps = tuple(int(step) if step.isdigit() else step for step in path.split("/")) if path else ()
-            yield Mutation(rule, kind, name, steps, value, environment)
+            yield Mutation(rule, kind, name, steps, value, environment, edge)
 
     for bucket in ("data", "artefacts", "state", "logs"):
         public = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
@@ -264,6 +267,54 @@ def mutations() -> Iterator[Mutation]:
     yield from of(outside, "vpc.SecurityGroupIngressRule", rule, "referencedSecurityGroupId")
     edge = "edge-443-203.0.113.0/24"
     yield from of(outside, "vpc.SecurityGroupIngressRule", edge, ("cidrIpv4", "0.0.0.0/0"), ("toPort", 65535))
+    yield from of("the_edge_is_strict", "lb.LoadBalancer", "edge", ("internal", True))
+    by_cloudfront: dict[str, Any] = {"edge": "cloudfront"}
+    inside = (("internal", False), ("subnets/0", "id of public-1"))
+    yield from of("the_edge_is_strict", "lb.LoadBalancer", "edge", *inside, **by_cloudfront)
+    host = "conditions/0/hostHeader/values/0"
+    yield from of(listeners, "lb.ListenerRule", "mlflow", (host, "webapp.cloudfront.net"), **by_cloudfront)
+    listed = "edge-80-cloudfront"
+    anybody = (("cidrIpv4", "0.0.0.0/0"), ("toPort", 65535), ("prefixListId", "id of edge"), "prefixListId")
+    yield from of(outside, "vpc.SecurityGroupIngressRule", listed, *anybody, **by_cloudfront)
+    let_in = "cloudfront_lets_in_whom_the_settings_name"
+    acl = ("webAclId", ("webAclId", "arn of wafv2.WebAcl another"), ("isIpv6Enabled", True))
+    yield from of(let_in, "cloudfront.Distribution", "webapp", "", *acl, **by_cloudfront)
+    everybody = {"byteMatchStatement": {"searchString": "/"}}
+    yield from of(
+        let_in,
+        "wafv2.WebAcl",
+        "edge",
+        "",
+        ("defaultAction", {"allow": {}}),
+        ("rules/0/action", {"count": {}}),
+        ("rules/0/statement", everybody),
+        "rules/0",
+        ("scope", "REGIONAL"),
+        ("visibilityConfig/sampledRequestsEnabled", True),
+        **by_cloudfront,
+    )
+    addresses = ("addresses", ["0.0.0.0/1", "128.0.0.0/1"])
+    yield from of(let_in, "wafv2.IpSet", "edge", "", addresses, "addresses/0", **by_cloudfront)
+    unasked = another("cloudfront.Distribution", "webapp")
+    yield from of(let_in, "lb.LoadBalancer", "edge", ("", unasked))
+    open_or_kept = "cloudfront_speaks_https_and_keeps_nothing"
+    kept = {"pathPattern": "/static/*", "cachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"}
+    yield from of(
+        open_or_kept,
+        "cloudfront.Distribution",
+        "mlflow",
+        ("defaultCacheBehavior/viewerProtocolPolicy", "allow-all"),
+        ("defaultCacheBehavior/cachePolicyId", "658327ea-f89d-4fab-a63d-7e88639e58f6"),
+        "defaultCacheBehavior/originRequestPolicyId",
+        ("orderedCacheBehaviors", [kept]),
+        ("customErrorResponses/2/errorCachingMinTtl", 10),
+        "customErrorResponses/0",
+        ("origins/0/customOriginConfig", {"originProtocolPolicy": "http-only"}),
+        "origins/0/vpcOriginConfig",
+        **by_cloudfront,
+    )
+    elsewhere = ("vpcOriginEndpointConfig/arn", "arn of lb.LoadBalancer another")
+    yield from of(open_or_kept, "cloudfront.VpcOrigin", "origin", elsewhere, **by_cloudfront)
     out = "groups_let_out_https_and_what_others_let_in"
     yield from of(out, "vpc.SecurityGroupEgressRule", "webapp-https", ("fromPort", 0), ("ipProtocol", "-1"))
     yield from of(out, "vpc.SecurityGroupEgressRule", rule, "", "description")

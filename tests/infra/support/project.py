@@ -106,6 +106,9 @@ class Project:
     def up(self) -> None:
         self.run("up", "--stack", self.stack, "--yes", "--skip-preview")
 
+    def down(self, *words: str) -> None:
+        self.run("destroy", "--stack", self.stack, "--yes", "--skip-preview", *words)
+
     def preview(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("preview", "--stack", self.stack, *words, check=check)
 

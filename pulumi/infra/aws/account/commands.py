@@ -72,8 +72,10 @@ def write_files(name: str) -> dict[str, str]:
 
 
 def _own_authority(name: str) -> bool:
-    """Whether the certificate is one that `make stack` makes: no other is given, and no public zone to get one by."""
-    return not any(stack.read_setting(setting, name) for setting in ("certificateArn", "hostedZoneId"))
+    """Whether the certificate is one that `make stack` makes: no other is given or needed, nor a zone to get one by."""
+    return stack.read_setting("edge", name) != "cloudfront" and not any(
+        stack.read_setting(setting, name) for setting in ("certificateArn", "hostedZoneId")
+    )
 
 
 def outputs(name: str) -> dict[str, Any]:
@@ -220,7 +222,7 @@ def rotate_database_password(name: str) -> None:
 def forget_certificate(name: str) -> None:
     """Let the next `make stack` make another certificate; StackError where it makes none."""
     if not _own_authority(name):
-        raise stack.StackError(f"The certificate of {name} is not one that `make stack` makes; ACM has it.")
+        raise stack.StackError(f"The certificate of {name} is not one that `make stack` makes; AWS has it.")
     stack.run_pulumi("config", "rm", "tlsCertificate", "--stack", name)
 
 

@@ -18,6 +18,8 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "appautoscaling.Policy": ("ApplicationAutoScaling::ScalingPolicy",),
     "appautoscaling.Target": ("ApplicationAutoScaling::ScalableTarget",),
     "budgets.Budget": ("Budgets::Budget",),
+    "cloudfront.Distribution": ("CloudFront::Distribution",),
+    "cloudfront.VpcOrigin": ("CloudFront::VpcOrigin",),
     "cloudtrail.Trail": ("CloudTrail::Trail",),
     "cloudwatch.Dashboard": ("CloudWatch::Dashboard",),
     "cloudwatch.LogGroup": ("Logs::LogGroup",),
@@ -70,6 +72,8 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "sns.TopicSubscription": ("SNS::Subscription",),
     "vpc.SecurityGroupEgressRule": ("EC2::SecurityGroupEgress",),
     "vpc.SecurityGroupIngressRule": ("EC2::SecurityGroupIngress",),
+    "wafv2.IpSet": ("WAFv2::IPSet",),
+    "wafv2.WebAcl": ("WAFv2::WebACL",),
 }
 # What no schema says of a kind, from the Service Authorization Reference.
 BY_HAND: Mapping[str, tuple[str, ...]] = {
@@ -106,7 +110,7 @@ _PASSED_TO = (
     *("ecs-tasks.amazonaws.com", "lambda.amazonaws.com", "sagemaker.amazonaws.com", "scheduler.amazonaws.com"),
 )
 # Services that know no region, or are asked in one for all.
-_GLOBAL = {"budgets", "freetier", "iam", "route53", "s3"}
+_GLOBAL = {"budgets", "cloudfront", "freetier", "iam", "route53", "s3", "wafv2"}
 # Services where to look is to read what people keep there.
 _WITH_CONTENT = {"s3", "secretsmanager"}
 MOST_CHARACTERS = 6144  # of a managed policy, white space not counted
@@ -221,6 +225,7 @@ def _of_the_project(service: str, names: Names) -> list[str]:
         "scheduler": [f"arn:aws:scheduler:{here}:schedule/default/{names.of('*')}"],
         "sns": [f"arn:aws:sns:{here}:{names.of('*')}"],
         "sagemaker": [f"arn:aws:sagemaker:{here}:notebook-instance*/{names.of('*')}"],
+        "wafv2": [f"arn:aws:wafv2:us-east-1:*:global/*/{names.of('*')}"],
     }.get(service, [])
 
 

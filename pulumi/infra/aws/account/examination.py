@@ -1,13 +1,18 @@
 """What an account and the rules refuse a stack, before anything is created, and the policy of who deploys it."""
 
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra import stack
 from infra.aws.account import commands, doctor
+from infra.aws.names import EDGE, ORIGIN
 from infra.findings import Finding
 from infra.settings import SettingError
+
+if TYPE_CHECKING:  # the whole program, which is heavy
+    from infra.aws.graph import Graph
 
 
 def examine(name: str) -> list[Finding]:
@@ -52,15 +57,35 @@ def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, da
     def regional(service: str) -> Any:
         return client(service, graph.names.region)
 
+    made = _made(name)
+    found += _another_edge(name, graph, made)
     if not data:
         found += doctor.asked(
             "Whether names are left over from an earlier stack",
-            lambda: leftovers.leftovers(graph, regional, caller["Account"], _made(name)),
+            lambda: leftovers.leftovers(graph, regional, caller["Account"], made),
         )
     return found + doctor.asked(
         "Whether your credentials may do all that deploying takes",
         lambda: permits.permits(name, caller, deployer.statements(kinds, graph.names), regional("iam")),
     )
+
+
+def _another_edge(name: str, graph: "Graph", made: Set[tuple[str, str]]) -> Iterator[Finding]:
+    """Whether `edge` is another one than that of a stack that is up.
+
+    AWS changes no load balancer from inside the network to outside, nor takes one away that CloudFront uses.
+    """
+    if ("lb.LoadBalancer", EDGE) not in made:
+        return
+    meant = {(one.kind, one.name) for one in graph.resources}
+    people = {one for one in made if one[0] == "vpc.SecurityGroupIngressRule" and one[1].startswith(f"{EDGE}-")}
+    origin = ("cloudfront.VpcOrigin", ORIGIN)
+    if (origin in made and origin not in meant) or (origin in meant and (people - meant)):
+        yield Finding(
+            what=f"edge is {graph.settings.edge}, and {name} is up with another one.",
+            remedy=f"pulumi destroy --stack {name} --target '**LoadBalancer::{EDGE}' --target-dependents, which takes "
+            "the way in and the containers and no data; docs/aws.md says more",
+        )
 
 
 def _made(name: str) -> set[tuple[str, str]]:

@@ -20,7 +20,7 @@ from infra.aws.names import Names
 from infra.aws.parts import Network, Stores
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
-from infra.spec import Service
+from infra.spec import Ref, Service
 
 NAME = "notebook"
 IDLE_MINUTES = 60
@@ -54,7 +54,7 @@ def build(
 ) -> aws.sagemaker.NotebookInstance:
     """Declare the instance, its role, its script and the project that it fetches.
 
-    `service` is the topology's `jupyter` with text for every reference; `key` is the ARN of the KMS key for its disk.
+    `service` is the topology's `jupyter` as it is lowered; `key` is the ARN of the KMS key for its disk.
     The names in the profile resolve by themselves, because the zone that has them is the VPC's.
     """
     content, opts = archive(), groups.within("Service", service.name)
@@ -116,8 +116,16 @@ def instance(names: Names, settings: AwsSettings) -> dict[str, Any]:
 
 
 def profile(service: Service) -> dict[str, str]:
-    """The settings of a notebook that trains on the cluster; `NAME_FROM_FILE` names a secret's file."""
-    values = {name: str(value) for name, value in service.environment.items() if name not in _NOT_HERE}
+    """The settings of a notebook that trains on the cluster; `NAME_FROM_FILE` names a secret's file.
+
+    An address of CloudFront's, which is still a reference, is left out: otherwise the instance would be behind the
+    distributions, and go with what people keep on its disk where they have to go.
+    """
+    values = {
+        name: value
+        for name, value in service.environment.items()
+        if name not in _NOT_HERE and not isinstance(value, Ref)
+    }
     tracking = {"MLFLOW_TRACKING_URI_CLOUD": values.pop("MLFLOW_TRACKING_URI")}
     return {"EXECUTION_ENVIRONMENT": "cloud"} | tracking | values
 

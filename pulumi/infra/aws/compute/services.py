@@ -12,10 +12,10 @@ from infra.aws.compute.ecs import SPOT, Supplied, container_definition, service_
 from infra.aws.data import database
 from infra.aws.lower import NOTEBOOK, TRAINING
 from infra.aws.names import Names
-from infra.aws.parts import Compute, Edge, Network, Stores
+from infra.aws.parts import Compute, Edge, Network, Stores, references
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
-from infra.spec import Ref, Service, Topology
+from infra.spec import Service, Topology
 
 
 def build(
@@ -58,6 +58,7 @@ def build(
             architecture=settings.environment.architecture,
             groups=groups,
             stores=stores,
+            edge=edge,
             log_group=log_groups[service.name],
             repository=repositories[service.image],
             image=images[service.image],
@@ -95,6 +96,7 @@ def _task_definition(
     architecture: str,
     groups: Groups,
     stores: Stores,
+    edge: Edge,
     log_group: aws.cloudwatch.LogGroup,
     repository: aws.ecr.Repository,
     image: pulumi.Output[str],
@@ -103,6 +105,7 @@ def _task_definition(
     known = pulumi.Output.all(
         image=image,
         database=database.known(stored, stores.database),
+        people=edge.known,
         secrets=pulumi.Output.all(**{name: stores.versions[name] for name in service.secrets}),
     )
     # Workers whose number follows the work that is counted beside this service.
@@ -119,7 +122,7 @@ def _task_definition(
             secrets=known["secrets"],
             log_group=names.log_group(service.name),
             region=names.region,
-            known={Ref(stored.name, attribute): text for attribute, text in known["database"].items()},
+            known=references(known["people"] | {stored.name: known["database"]}),
         )
         beside = [demand.container(service, worker, supplied) for worker in counted]
         if head is not None:

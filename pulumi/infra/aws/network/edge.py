@@ -1,13 +1,14 @@
 """The way in: a load balancer with a host for each public service; to every other host it answers 404."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from infra.aws.lower import hosts, public_services
+from infra.aws.lower import allowed, hosts, public_services
 from infra.aws.names import EDGE, Names
-from infra.aws.network import signed
+from infra.aws.network import cloudfront, signed
 from infra.aws.parts import Edge, Network
 from infra.aws.settings import AwsSettings
 from infra.groups import Groups
@@ -37,8 +38,10 @@ def build(
         EDGE,
         name=names.of(EDGE),
         load_balancer_type="application",
-        internal=False,
-        subnets=[subnet.id for subnet in network.public_subnets],
+        internal=settings.by_cloudfront,
+        subnets=[
+            subnet.id for subnet in (network.private_subnets if settings.by_cloudfront else network.public_subnets)
+        ],
         security_groups=[network.groups[EDGE].id],
         drop_invalid_header_fields=True,
         desync_mitigation_mode="strictest",
@@ -46,24 +49,20 @@ def build(
         enable_deletion_protection=settings.protected,
         access_logs={"enabled": True, "bucket": logs, "prefix": EDGE},
         tags=names.tags(EDGE),
-        opts=groups.within("Edge", EDGE),
+        opts=groups.within("Edge", EDGE, depends_on=[network.gateway]),
     )
     targets = {service.name: _targets(service, names, groups, network) for service in public_services(topology)}
-    unknown = f"There is no such host; there are {', '.join(hosts(topology, names))}."
-    certificate = None
-    if settings.plain_http:
-        listener = _listener(names, groups, balancer, unknown, port=80, protocol="HTTP")
+    listener, certificate = _answering(topology, names, settings, groups, balancer)
+    if settings.by_cloudfront:
+        people: Mapping[str, pulumi.Input[str]] = cloudfront.build(topology, names, settings, groups, balancer)
     else:
-        arn, certificate = signed.build(names, settings, groups)
-        secure = {"certificate_arn": arn, "ssl_policy": TLS_POLICY}
-        listener = _listener(names, groups, balancer, unknown, port=443, protocol="HTTPS", **secure)
-        _to_https(names, groups, balancer)
+        people = {service.name: names.host(service) for service in public_services(topology)}
     rules = tuple(
         aws.lb.ListenerRule(
             name,
             listener_arn=listener.arn,
             priority=priority,
-            conditions=[{"host_header": {"values": [names.host(topology.service(name))]}}],
+            conditions=[{"host_header": {"values": [people[name]]}}],
             actions=[{"type": "forward", "target_group_arn": group.arn}],
             tags=names.tags(name),
             opts=groups.within("Service", name),
@@ -71,7 +70,43 @@ def build(
         for priority, (name, group) in enumerate(sorted(targets.items()), start=1)
     )
     _publish(topology, names, settings, groups, balancer)
-    return Edge(load_balancer=balancer, target_groups=targets, rules=rules, certificate=certificate)
+    return Edge(
+        load_balancer=balancer,
+        target_groups=targets,
+        rules=rules,
+        certificate=certificate,
+        hosts=people,
+        known=pulumi.Output.all(**people).apply(lambda found: _known(topology, names, settings, found)),
+    )
+
+
+def _answering(
+    topology: Topology, names: Names, settings: AwsSettings, groups: Groups, balancer: aws.lb.LoadBalancer
+) -> tuple[aws.lb.Listener, str | None]:
+    """The listener that answers, and the authority of its certificate where clients have to be given one."""
+    unknown = f"There is no such host; there are {', '.join(hosts(topology, names))}."
+    if settings.by_cloudfront:
+        unknown = "There is no such host."  # CloudFront's names are not known yet
+    if settings.balancer_ports == (80,):
+        return _listener(names, groups, balancer, unknown, port=80, protocol="HTTP"), None
+    arn, certificate = signed.build(names, settings, groups)
+    secure = {"certificate_arn": arn, "ssl_policy": TLS_POLICY}
+    listener = _listener(names, groups, balancer, unknown, port=443, protocol="HTTPS", **secure)
+    _to_https(names, groups, balancer)
+    return listener, certificate
+
+
+def _known(
+    topology: Topology, names: Names, settings: AwsSettings, people: Mapping[str, str]
+) -> Mapping[str, Mapping[str, str]]:
+    """What references to pages and hosts come to: where people find a service, and how it may be addressed."""
+    return {
+        name: {
+            "page": f"{settings.scheme}://{host}",
+            "hosts": f"{allowed(names.host(topology.service(name)))},{host}",
+        }
+        for name, host in people.items()
+    }
 
 
 def _targets(service: Service, names: Names, groups: Groups, network: Network) -> aws.lb.TargetGroup:

@@ -1,5 +1,6 @@
 """The network: a VPC over two zones, what is public, what is private, and how private things reach AWS."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pulumi
@@ -15,6 +16,8 @@ from infra.groups import Groups
 from infra.spec import Topology
 
 ANYWHERE = "0.0.0.0/0"
+# The addresses from which CloudFront asks what stands behind it; AWS keeps the list.
+_CLOUDFRONT = "com.amazonaws.global.cloudfront.origin-facing"
 _CIDR = "10.20.0.0/16"
 _IN_EVERY_ACCOUNT: Any = {"name": "opt-in-status", "values": ["opt-in-not-required"]}  # no local zones
 # What the services and the notebook call, where they reach AWS without the internet.
@@ -46,7 +49,8 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
         )
         for kind, cidr, first, step in (("public", "10.20.{}.0/24", 0, 1), ("private", "10.20.{}.0/20", 16, 16))
     )
-    tables, ways = _routes(names, settings, groups, vpc=vpc, public=public, private=private)
+    gateway = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"), opts=opts)
+    tables, ways = _routes(names, settings, groups, gateway, vpc=vpc, public=public, private=private)
     guarded = firewall.groups(topology, endpoints=settings.egress == "endpoints")
     owners = {name: _owner(topology, name) for name in guarded}
     by_group = {
@@ -74,6 +78,7 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
     )
     return Network(
         vpc=vpc,
+        gateway=gateway,
         public_subnets=public,
         private_subnets=private,
         service_subnets=public if settings.egress == "public" else private,
@@ -85,13 +90,14 @@ def build(topology: Topology, names: Names, settings: AwsSettings, groups: Group
 
 
 def _zones(settings: AwsSettings) -> list[str]:
-    """Two zones that have the database's machine."""
+    """Two zones that have the database's machine, and are such that people reach what stands in them."""
     there = aws.get_availability_zones(state="available", filters=[_IN_EVERY_ACCOUNT])
     offered = aws.ec2.get_instance_type_offerings(
         location_type="availability-zone",
         filters=[{"name": "instance-type", "values": [zones.machine(settings.environment)]}],
     )
-    return zones.chosen(there.names, offered.locations)
+    reached = zones.behind_cloudfront(there.names, there.zone_ids) if settings.by_cloudfront else there.names
+    return zones.chosen(reached, offered.locations)
 
 
 def _owner(topology: Topology, group: str) -> tuple[str, str]:
@@ -105,6 +111,7 @@ def _routes(
     names: Names,
     settings: AwsSettings,
     groups: Groups,
+    internet: aws.ec2.InternetGateway,
     *,
     vpc: aws.ec2.Vpc,
     public: tuple[aws.ec2.Subnet, ...],
@@ -112,7 +119,6 @@ def _routes(
 ) -> tuple[list[aws.ec2.RouteTable], list[pulumi.Resource]]:
     """The tables of both kinds of subnet; gives those of services, and what makes them lead somewhere."""
     opts = groups.within("Network", "network")
-    internet = aws.ec2.InternetGateway("internet", vpc_id=vpc.id, tags=names.tags("internet"), opts=opts)
     to_public, to_private = (
         aws.ec2.RouteTable(name, vpc_id=vpc.id, tags=names.tags(name), opts=opts) for name in ("public", "private")
     )
@@ -222,19 +228,18 @@ def _outside(
     owners: dict[str, tuple[str, str]],
 ) -> None:
     """People come in at the edge, from where the settings say; services go out by HTTPS alone."""
-    for cidr in settings.allowed_cidrs:
-        for port in (80,) if settings.plain_http else (80, 443):
-            name = f"{EDGE}-{port}-{cidr}"
+    for called, source in _people(settings):
+        for port in settings.balancer_ports:
+            name = f"{EDGE}-{port}-{called}"
             aws.vpc.SecurityGroupIngressRule(
                 name,
                 security_group_id=by_group[EDGE].id,
-                cidr_ipv4=cidr,
                 ip_protocol="tcp",
                 from_port=port,
                 to_port=port,
-                description="People, by the setting allowedCidrs",
                 tags=names.tags(name),
                 opts=groups.within(*owners[EDGE]),
+                **source,
             )
     # S3's addresses are public ones, even by the gateway endpoint; without NAT nothing else answers there.
     for name, group in by_group.items():
@@ -250,3 +255,13 @@ def _outside(
                 tags=names.tags(f"{name}-https"),
                 opts=groups.within(*owners[name]),
             )
+
+
+def _people(settings: AwsSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where people come from, by a name for each: CloudFront, which asks who they are, or their own networks."""
+    if settings.by_cloudfront:
+        listed = aws.ec2.get_managed_prefix_list(name=_CLOUDFRONT)
+        yield "cloudfront", {"prefix_list_id": listed.id, "description": "People, by CloudFront"}
+        return
+    for cidr in settings.allowed_cidrs:
+        yield cidr, {"cidr_ipv4": cidr, "description": "People, by the setting allowedCidrs"}

@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.aws.graph import Graph
+from infra.aws.imagined import own_name
 from infra.aws.lower import public_services
 from infra.aws.rules.common import containers, declared, expect
+from infra.spec import Service
 
 _TLS_POLICIES = {"ELBSecurityPolicy-TLS13-1-2-Res-2021-06"}
 
 
 def the_edge_is_strict(graph: Graph) -> Iterator[str]:
     """The edge is strict."""
+    kind = "private" if graph.settings.by_cloudfront else "public"
     edge = graph.of("lb.LoadBalancer")["edge"]
     yield from expect(
         "edge",
@@ -19,7 +22,8 @@ def the_edge_is_strict(graph: Graph) -> Iterator[str]:
         dropInvalidHeaderFields=True,
         desyncMitigationMode="strictest",
         accessLogs={"enabled": True, "bucket": graph.of("s3.Bucket")["logs"]["bucket"], "prefix": "edge"},
-        subnets=["id of public-1", "id of public-2"],
+        internal=graph.settings.by_cloudfront,
+        subnets=[f"id of {kind}-{number}" for number in (1, 2)],
         securityGroups=["id of edge"],
     )
     if edge["idleTimeout"] != 4000:  # the most that AWS takes
@@ -29,15 +33,16 @@ def the_edge_is_strict(graph: Graph) -> Iterator[str]:
 def listeners_speak_tls_and_know_the_public_hosts(graph: Graph) -> Iterator[str]:
     """Listeners speak tls and know the public hosts."""
     listeners = {listener["port"]: listener for listener in graph.of("lb.Listener").values()}
-    if set(listeners) != set(_ports(graph)):
+    ports = graph.settings.balancer_ports
+    if set(listeners) != set(ports):
         yield f"there are listeners at {sorted(listeners)}"
         return
-    port = max(_ports(graph))
+    port = max(ports)
     answering = listeners[port]
     [nothing] = answering["defaultActions"]
     if nothing["type"] != "fixed-response" or nothing["fixedResponse"]["statusCode"] != "404":
         yield "unknown hosts are answered"
-    if not graph.settings.plain_http:
+    if len(ports) > 1:
         yield from _speaks_tls(graph, answering, plain=listeners[80])
     hosts = {}
     for name, one in graph.of("lb.ListenerRule").items():
@@ -45,7 +50,7 @@ def listeners_speak_tls_and_know_the_public_hosts(graph: Graph) -> Iterator[str]
         [condition], [action] = one["conditions"], one["actions"]
         hosts[tuple(condition["hostHeader"]["values"])] = (action["type"], action["targetGroupArn"])
     if hosts != {
-        (graph.names.host(service),): ("forward", f"arn of lb.TargetGroup {service.name}")
+        (_host(graph, service),): ("forward", f"arn of lb.TargetGroup {service.name}")
         for service in public_services(declared(graph))
     }:
         yield f"hosts lead to {hosts}"
@@ -61,9 +66,9 @@ def _speaks_tls(graph: Graph, secure: dict[str, Any], *, plain: dict[str, Any]) 
         yield "plain HTTP is answered"
 
 
-def _ports(graph: Graph) -> tuple[int, ...]:
-    """Where the load balancer listens: plain HTTP only where the settings say so."""
-    return (80,) if graph.settings.plain_http else (80, 443)
+def _host(graph: Graph, service: Service) -> str:
+    """The name by which people reach a service."""
+    return own_name(service.name) if graph.settings.by_cloudfront else graph.names.host(service)
 
 
 def targets_are_checked_and_drained(graph: Graph) -> Iterator[str]:
@@ -85,15 +90,17 @@ def only_the_edge_takes_outside_addresses(graph: Graph) -> Iterator[str]:
     """Only the edge takes outside addresses."""
     let_in = set()
     for name, one in graph.of("vpc.SecurityGroupIngressRule").items():
-        if one.get("cidrIpv6") or one.get("prefixListId"):
+        if one.get("cidrIpv6"):
             yield f"{name} lets in addresses"
-        if cidr := one.get("cidrIpv4"):
-            let_in.add((one["securityGroupId"], cidr, one["fromPort"], one["toPort"], one["ipProtocol"]))
+        # A list's id is another one in each region; the one that is meant is CloudFront's.
+        listed = "a list" if str(one.get("prefixListId")).startswith("pl-") else None
+        if source := one.get("cidrIpv4") or listed:
+            let_in.add((one["securityGroupId"], source, one["fromPort"], one["toPort"], one["ipProtocol"]))
         elif not str(one.get("referencedSecurityGroupId")).startswith("id of "):
             yield f"{name} lets in somebody else"
-    if let_in != {
-        ("id of edge", cidr, port, port, "tcp") for cidr in graph.settings.allowed_cidrs for port in _ports(graph)
-    }:
+    settings = graph.settings
+    sources = ("a list",) if settings.by_cloudfront else settings.allowed_cidrs
+    if let_in != {("id of edge", source, port, port, "tcp") for source in sources for port in settings.balancer_ports}:
         yield f"outside addresses come in at {let_in}"
 
 

@@ -1,10 +1,11 @@
 """All the rules by name, and what a graph breaks of them."""
 
 from infra.aws.graph import Graph
-from infra.aws.rules import containers, edge, roles, stores
+from infra.aws.rules import cloudfront, containers, edge, roles, stores
 from infra.aws.rules.common import Rule
 
-RULES: dict[str, Rule] = {rule.__name__: rule for module in (stores, edge, containers, roles) for rule in module.RULES}
+_MODULES = (stores, edge, cloudfront, containers, roles)
+RULES: dict[str, Rule] = {rule.__name__: rule for module in _MODULES for rule in module.RULES}
 
 
 def broken(graph: Graph) -> list[str]:

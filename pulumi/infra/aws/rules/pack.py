@@ -24,7 +24,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 
 from infra.aws.graph import Asked, Graph, kind_of, parsed
-from infra.aws.imagined import ACCOUNT, graph_of
+from infra.aws.imagined import ACCOUNT, graph_of, own_name
 from infra.aws.rules.common import Rule
 from infra.aws.rules.every import RULES
 from infra.inputs import Hidden, plain
@@ -33,7 +33,9 @@ from infra.stack import described
 from infra.topology import on_aws, topology
 
 # What only AWS gives, and no other value can be mistaken for; the ids of most kinds are names that people chose.
-_GIVEN = re.compile(r"(vpc|subnet|sg|rtb|igw|nat|eipalloc|vpce|ns|srv)-\w+|arn:aws[a-z-]*:.+")
+_GIVEN = re.compile(
+    r"(vpc|subnet|sg|rtb|igw|nat|eipalloc|vpce|ns|srv)-\w+|vo_\w+|arn:aws[a-z-]*:.+|\w+\.cloudfront\.net"
+)
 _PROJECT = "hm-mlflow:"
 # Groups, the stack itself and providers: nothing is asked for by them.
 _NOT_ASKED = (_PROJECT, "pulumi:")
@@ -137,7 +139,8 @@ def _given(stack: StackValidationArgs) -> Iterator[tuple[str, str]]:
         if one.resource_type.startswith(_NOT_ASKED):
             continue
         outputs, kind = _known(one.props), kind_of(one.resource_type)
-        for key, words in (("id", f"id of {one.name}"), ("arn", f"arn of {kind} {one.name}")):
+        words_of = {"id": f"id of {one.name}", "arn": f"arn of {kind} {one.name}", "domainName": own_name(one.name)}
+        for key, words in words_of.items():
             if isinstance(outputs.get(key), str) and _GIVEN.fullmatch(outputs[key]):
                 yield outputs[key], words
 

@@ -7,6 +7,8 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         {"name": "PolicyName", "resourceId": "ResourceId"},
     ),
     "appautoscaling.Target": ("ApplicationAutoScaling::ScalableTarget", {"tags": None}),
+    "cloudfront.Distribution": ("CloudFront::Distribution", {}),
+    "cloudfront.VpcOrigin": ("CloudFront::VpcOrigin", {}),
     "cloudtrail.Trail": ("CloudTrail::Trail", {"name": "TrailName"}),
     "cloudwatch.Dashboard": ("CloudWatch::Dashboard", {}),
     "cloudwatch.LogGroup": ("Logs::LogGroup", {"name": "LogGroupName"}),
@@ -124,10 +126,13 @@ TYPES: dict[str, tuple[str, dict[str, str | None]]] = {
         {
             "securityGroupId": "GroupId",
             "referencedSecurityGroupId": "SourceSecurityGroupId",
+            "prefixListId": "SourcePrefixListId",
             "cidrIpv4": "CidrIp",
             "tags": None,
         },
     ),
+    "wafv2.IpSet": ("WAFv2::IPSet", {"region": None}),
+    "wafv2.WebAcl": ("WAFv2::WebACL", {"region": None}),
     "budgets.Budget": ("Budgets::Budget", {}),
 }
 # Kinds that CloudFormation has as a part of another resource: the kind, what names it, and the part's name there.
@@ -158,6 +163,7 @@ IDS = {
     "RouteTable": "rtb",
     "AllocationId": "eipalloc",
     "NamespaceId": "ns",
+    "VpcOriginId": "vo",
     "Vpc": "vpc",
     "ResourceId": "vpc",  # of a flow log
 }
@@ -180,4 +186,6 @@ ARNS = {
     "secretsmanager.Secret": ("secretsmanager", "secret:hm-mlflow/{}-AbCdEf"),
     "servicediscovery.Service": ("servicediscovery", "service/srv-0123456789abcdef"),
     "sns.Topic": ("sns", "{}"),
+    "wafv2.IpSet": ("wafv2", "global/ipset/{}/12345678-90ab-cdef-1234-567890abcdef"),
+    "wafv2.WebAcl": ("wafv2", "global/webacl/{}/12345678-90ab-cdef-1234-567890abcdef"),
 }

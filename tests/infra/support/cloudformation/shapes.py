@@ -103,6 +103,18 @@ def budget(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"budget": named | {"budgetLimit": limit}, "notificationsWithSubscribers": notifications}
 
 
+def distribution(inputs: dict[str, Any]) -> dict[str, Any]:
+    tags = inputs.pop("tags")
+    inputs["ipv6Enabled"] = inputs.pop("isIpv6Enabled")
+    inputs["origins"] = [{"id" if key == "originId" else key: one[key] for key in one} for one in inputs["origins"]]
+    return {"distributionConfig": inputs, "tags": tags}
+
+
+def origin(inputs: dict[str, Any]) -> dict[str, Any]:
+    config = inputs["vpcOriginEndpointConfig"]
+    return inputs | {"vpcOriginEndpointConfig": config | {"originSslProtocols": config["originSslProtocols"]["items"]}}
+
+
 def lifecycle(inputs: dict[str, Any]) -> dict[str, Any]:
     def rule(one: dict[str, Any]) -> dict[str, Any]:
         one = dict(one)
@@ -125,6 +137,8 @@ def encryption(inputs: dict[str, Any]) -> dict[str, Any]:
 
 PREPARED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "budgets.Budget": budget,
+    "cloudfront.Distribution": distribution,
+    "cloudfront.VpcOrigin": origin,
     "cloudtrail.Trail": lambda inputs: inputs | {"isLogging": True},  # as the provider does by itself
     "ec2.FlowLog": lambda inputs: inputs | {"resourceType": "VPC"},
     "cloudwatch.MetricAlarm": lambda inputs: (

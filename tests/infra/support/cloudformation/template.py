@@ -78,7 +78,7 @@ def _literal(value: Any) -> Any:
 
 def _arn(match: re.Match[str]) -> str:
     service, form = ARNS[match[1]]
-    region = "" if service == "iam" else REGION
+    region = {"iam": "", "wafv2": "us-east-1"}.get(service, REGION)
     return f"arn:aws:{service}:{region}:{ACCOUNT}:{form.format(match[2])}"
 
 
