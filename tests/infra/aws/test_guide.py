@@ -111,7 +111,7 @@ def test_every_setting_and_every_output_that_it_names_exists(guide: Path):
         words = re.sub(r"--(stack|path) ('[^']+'|\S+)", lambda found: found[2] if found[1] == "path" else "", line)
         for setting in re.findall(r"pulumi config (?:set|get) +(?:--secret +)?'?([\w:]+)", words):
             assert setting in {*defaults(), "aws:region", *secrets, "NAME", "NOME"}, line
-        for output in re.findall(r"pulumi stack output (\w+)", line):
+        for output in re.findall(r"pulumi stack output (\w[\w-]*)", line):
             assert output in there, line
 
 
