@@ -35,6 +35,7 @@ ZONES = (
     "<DescribeAvailabilityZonesResponse><availabilityZoneInfo>{}</availabilityZoneInfo>"
     "</DescribeAvailabilityZonesResponse>"
 )
+ZONE = "<item><zoneName>{}</zoneName><zoneId>{}</zoneId></item>"
 MACHINES = (
     "<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet>{}</instanceTypeOfferingSet>"
     "</DescribeInstanceTypeOfferingsResponse>"
@@ -75,6 +76,7 @@ class Account(ThreadingHTTPServer):
         self.date = ""
         self.regions = {"eu-west-1": "opt-in-not-required", "ap-east-1": "not-opted-in"}
         self.zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
+        self.ids: dict[str, str] = {}
         self.offering = ["eu-west-1a", "eu-west-1b"]
         self.machines = ["eu-west-1a", "eu-west-1b"]
         self.database = "available"
@@ -122,7 +124,8 @@ class Answers(BaseHTTPRequestHandler):
             case "DescribeRegions":
                 return REGIONS.format("".join(REGION.format(*one) for one in server.regions.items()))
             case "DescribeAvailabilityZones":
-                return ZONES.format("".join(f"<item><zoneName>{zone}</zoneName></item>" for zone in server.zones))
+                called = ((zone, server.ids.get(zone, zone)) for zone in server.zones)
+                return ZONES.format("".join(ZONE.format(*one) for one in called))
             case "DescribeInstanceTypeOfferings":
                 return MACHINES.format("".join(f"<item><location>{zone}</location></item>" for zone in server.machines))
             case "DescribeOrderableDBInstanceOptions":
@@ -263,6 +266,14 @@ def test_zones_without_the_database_s_machine_and_a_lone_zone_stop(account: Acco
     account.zones = ["eu-west-1a"]
     [(_, what, _)] = told(account)
     assert what == "eu-west-1 has only 1 zone for this account; it takes two."
+
+
+def test_zones_that_cloudfront_does_not_reach_are_passed_over_where_people_come_in_by_it(account: Account):
+    account.ids = {"eu-west-1a": "use1-az3"}
+    account.machines = account.zones
+    assert told(account) == []
+    [(_, what, _)] = told(account, edge="cloudfront")
+    assert what == "eu-west-1c has no db.t4g.micro for Postgres."  # it takes b and c
 
 
 def test_a_stack_that_is_up_in_another_account_is_found(account: Account):

@@ -141,7 +141,8 @@ def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> It
             {"Name": "state", "Values": ["available"]},
         ]
     )
-    there = sorted(one["ZoneName"] for one in found["AvailabilityZones"])
+    ids = {one["ZoneName"]: one["ZoneId"] for one in found["AvailabilityZones"]}
+    there = zones.behind_cloudfront(ids, ids.values()) if settings.get("edge") == "cloudfront" else list(ids)
     offers = clients("rds", region).describe_orderable_db_instance_options(
         Engine="postgres", DBInstanceClass=environment.database_class, Vpc=True
     )["OrderableDBInstanceOptions"]

@@ -73,7 +73,7 @@ def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, da
 def _another_edge(name: str, graph: "Graph", made: Set[tuple[str, str]]) -> Iterator[Finding]:
     """Whether `edge` is another one than that of a stack that is up.
 
-    AWS changes no load balancer from inside the network to outside, nor takes one away that CloudFront uses.
+    AWS turns no load balancer inside out, gives its name to no second one, and changes no VPC origin that is used.
     """
     if ("lb.LoadBalancer", EDGE) not in made:
         return
