@@ -1,4 +1,4 @@
-"""What the contestants of `benchmarks.serving` are asked, each in its own form, and whether they answer the same."""
+"""What the contestants of `python -m benchmarks` are asked, each in its own form, and whether they answer the same."""
 
 import base64
 import json
@@ -28,6 +28,16 @@ def form_of(name: str, picture: bytes) -> tuple[bytes, dict[str, str]]:
 def requests_of(peer: Peer, pictures: list[bytes]) -> list[bytes]:
     """The pictures as requests to a contestant, as they go over the wire."""
     return [post(peer.url, *form_of(peer.name, picture)) for picture in pictures]
+
+
+def together(peer: Peer, pictures: list[bytes]) -> bytes:
+    """One request with all of the pictures, as it goes over the wire; raises unless each is answered."""
+    files = [("file", (f"{number}.jpeg", picture, "image/jpeg")) for number, picture in enumerate(pictures)]
+    request = httpx.Request("POST", peer.url, files=files)
+    answer = httpx.post(peer.url, content=request.read(), headers=request.headers, timeout=60).raise_for_status().json()
+    if [("probability" in one) for one in answer["results"]] != [True] * len(pictures):
+        raise RuntimeError(f"of {len(pictures)} pictures in one request not all are answered")
+    return post(peer.url, request.read(), {"Content-Type": request.headers["content-type"]})
 
 
 def probability_of(peer: Peer, picture: bytes) -> float:

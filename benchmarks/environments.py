@@ -48,6 +48,17 @@ def python_of(name: str) -> Path:
     return python
 
 
+def installed() -> tuple[dict[str, Path], dict[str, str]]:
+    """The Python of every environment, and of those that cannot be made, why."""
+    pythons, missing = dict[str, Path](), dict[str, str]()
+    for name in ENVIRONMENTS:
+        try:
+            pythons[name] = python_of(name)
+        except NotInstalledError as error:
+            missing[name] = f"it cannot be installed: {error}"
+    return pythons, missing
+
+
 def variables_of(name: str) -> dict[str, str]:
     """What the server's process needs in its environment besides."""
     return {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))} if ENVIRONMENTS[name].libpython else {}

@@ -24,7 +24,7 @@ from matplotlib import pyplot as plt
 from benchmarks.asking import requests_of
 from benchmarks.load import closed
 from benchmarks.peers import started
-from benchmarks.serving import prepared
+from benchmarks.production import Production
 from registry.settings import ROOT
 
 PY_SPY = str(Path(sys.executable).with_name("py-spy"))
@@ -126,12 +126,11 @@ def request(data: Path | None) -> Counter[Stack]:
     """The replica of a webapp while it is asked."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        (scratch / "registry").mkdir()
-        settings, pictures = prepared(scratch, data)
-        with started(settings, scratch, idle=False, only="haproxy") as peers:
+        made = Production.made(scratch, data)
+        with started(made.settings, scratch, idle=False, only="haproxy") as (peers, _):
             peer = peers["haproxy"]
             asking = {"connections": CONNECTIONS, "seconds": SECONDS + 5}
-            asked = threading.Thread(target=closed, args=(peer.url, requests_of(peer, pictures)), kwargs=asking)
+            asked = threading.Thread(target=closed, args=(peer.url, requests_of(peer, made.pictures)), kwargs=asking)
             asked.start()
             processes = psutil.Process(peer.process.pid).children(recursive=True)
             [replica] = [one.pid for one in processes if any("ServeReplica" in part for part in one.cmdline())]

@@ -1,4 +1,4 @@
-"""The servers that `benchmarks.serving` compares, each started as its users start it, with one worker, and logging.
+"""The servers that `python -m benchmarks` compares, each started as its users start it, with one worker, and logging.
 
 Ours is also started with two replicas, as it is by default.
 
@@ -7,35 +7,31 @@ Ours is also started with two replicas, as it is by default.
 
 import argparse
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import mlflow.pyfunc
 import psutil
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-from benchmarks.environments import ENVIRONMENTS, NotInstalledError, python_of, variables_of
+from benchmarks.environments import variables_of
 from benchmarks.idle import MLFLOW_MODEL, IdleWebapp, do_nothing
 from benchmarks.others.model import DIGEST_VARIABLE, FOLDER_VARIABLE
+from benchmarks.processes import NotStartedError, begin, free_ports, stop, wait_for
 from benchmarks.report import processor_s
 from registry.model.versions import fetch
 from registry.production.current import production, required_production
 from registry.settings import ROOT, Settings, load_settings
-from serve.__main__ import end_session
-from tests.serve.support.waiting import until
 
-ENDS_WITHIN_S = 120.0
+STARTS_WITHIN_S = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,91 +48,87 @@ class Peer:
 
 
 @contextmanager
-def started(settings: Settings, scratch: Path, *, idle: bool, only: str = "") -> Iterator[dict[str, Peer]]:
+def started(
+    settings: Settings, scratch: Path, *, idle: bool, pythons: Mapping[str, Path] | None = None, only: str = ""
+) -> Iterator[tuple[dict[str, Peer], dict[str, str]]]:
     """Every contestant over the version in Production, or only one, until the block ends.
 
-    Prints which are left out, and why.
+    Of the servers that are not installed with the project, those whose Python is given. The second dictionary says of
+    those that do not start, why; one of ours raises NotStartedError.
     """
-    ports = free_ports()
-    peers: dict[str, Peer] = {}
+    ports, peers, lost = free_ports(), dict[str, Peer](), dict[str, str]()
+    given = {name: Path(python) for name, python in (pythons or {}).items()}
     try:
-        for name, (command, path, probe, variables) in _commands(
-            settings, scratch, ports, idle=idle, only=only
-        ).items():
-            port = int(variables["PORT"])
+        for name, contestant in _contestants(settings, scratch, ports, idle=idle, only=only, pythons=given).items():
+            command, log = [*contestant.command], scratch / f"{name}.log"
             environment = {
                 **os.environ,
                 "MLFLOW_TRACKING_URI": settings.tracking_uri,
                 "STATE_URI": str(scratch / f"state-{name}"),
-                "MLFLOW_PORT": str(port + 1),
+                "MLFLOW_PORT": str(contestant.port + 1),
                 "OMP_NUM_THREADS": "1",  # as Ray sets it for ours
                 "PATH": f"{Path(command[0]).parent}:{os.environ['PATH']}",
-                **variables,
+                **contestant.variables,
             }
-            log = (scratch / f"{name}.log").open("wb")
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-            address = f"http://127.0.0.1:{port}"
-            peers[name] = Peer(name=name, url=f"{address}{path}", process=process)
+            process = begin(command, ROOT, environment, log)
+            peers[name] = Peer(name=name, url=f"http://127.0.0.1:{contestant.port}{contestant.path}", process=process)
             # One after another: Ray gives a node 30 seconds to start, and spins while it waits for it.
-            until(lambda address=address, probe=probe: _answers(f"{address}{probe}"), seconds=240)
-        yield peers
+            try:
+                wait_for(process, contestant.port, contestant.probe, log, seconds=STARTS_WITHIN_S)
+            except NotStartedError as error:
+                if name in OURS:
+                    raise
+                lost[name] = str(error)
+                stop(peers.pop(name).process)
+        yield peers, lost
     finally:
-        for peer in peers.values():
-            if peer.process.poll() is None:
-                os.killpg(peer.process.pid, signal.SIGTERM)
-        for peer in peers.values():
-            peer.process.wait(ENDS_WITHIN_S)
-            end_session(peer.process.pid)
+        stop(*(peer.process for peer in peers.values()))
 
 
-_Command = tuple[list[str], str, str, dict[str, str]]
+@dataclass(frozen=True, kw_only=True)
+class _Contestant:
+    """What starts it, its port, the path that answers, the one that says that it is ready, and its variables."""
+
+    command: list[str]
+    port: int
+    path: str
+    probe: str
+    variables: dict[str, str] = field(default_factory=dict)
 
 
-def _commands(settings: Settings, scratch: Path, ports: Iterator[int], *, idle: bool, only: str) -> dict[str, _Command]:
-    """What starts each contestant, the path that answers, the one that says that it is ready, and its variables."""
-    hook = ["--idle"] if idle else []
-    own = [sys.executable, "-m", "benchmarks.peers"]
-    model = str(idle_model(scratch)) if idle else f"models:/{settings.model_name}@production"
-    mlflow_ = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        model,
-        "--env-manager",
-        "local",
-        "--workers",
-        "1",
-    ]
-    found: dict[str, _Command] = {}
-    kinds = (("shipped", "haproxy", "2"), ("haproxy", "haproxy", "1"), ("python", "python", "1"))
-    for name, ingress, replicas in kinds:
-        port = str(next(ports))
-        variables = {"PORT": port, "SERVE_INGRESS": ingress, "SERVE_REPLICAS": replicas}
-        found[name] = ([*own, "ours", port, *hook], "/predict", "/readyz", variables)
-    if only in found:
+def _contestants(
+    settings: Settings, scratch: Path, ports: Iterator[int], *, idle: bool, only: str, pythons: dict[str, Path]
+) -> dict[str, _Contestant]:
+    own, hook = [sys.executable, "-m", "benchmarks.peers"], ["--idle"] if idle else []
+    found: dict[str, _Contestant] = {}
+    for name, (ingress, replicas) in OURS.items():
+        port = next(ports)
+        variables = {"SERVE_INGRESS": ingress, "SERVE_REPLICAS": replicas}
+        command = [*own, "ours", str(port), *hook]
+        found[name] = _Contestant(command=command, port=port, path="/predict", probe="/readyz", variables=variables)
+    if only:
         return {only: found[only]}
-    port = str(next(ports))
-    found["bare"] = ([*own, "bare", port, *hook], "/predict", "/docs", {"PORT": port})
-    port = str(next(ports))
-    found["mlflow"] = ([*mlflow_, "--port", port], "/invocations", "/ping", {"PORT": port})
-    given = {} if idle else _bundle_in(settings, scratch / "bundle")
-    for name in ENVIRONMENTS:
-        try:
-            python = str(python_of(name))
-        except NotInstalledError as error:
-            print(f"  {name} is left out, because it cannot be installed: {error}")
-            continue
-        port = str(next(ports))
+    port = next(ports)
+    command = [*own, "bare", str(port), *hook]
+    found["bare"] = _Contestant(command=command, port=port, path="/predict", probe="/docs")
+    port = next(ports)
+    model = str(idle_model(scratch)) if idle else f"models:/{settings.model_name}@production"
+    how = ["--env-manager", "local", "--workers", "1", "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, *how]
+    found["mlflow"] = _Contestant(command=command, port=port, path="/invocations", probe="/ping")
+    variables = {} if idle else _bundle_in(settings, scratch / "bundle")
+    for name, python in pythons.items():
+        port = next(ports)
         run, path, probe = OTHERS[name]
-        found[name] = ([python, "-m", *run, port], path, probe, {"PORT": port, **given, **variables_of(name)})
+        command = [str(python), "-m", *run, str(port)]
+        found[name] = _Contestant(
+            command=command, port=port, path=path, probe=probe, variables=variables | variables_of(name)
+        )
     return found
 
 
+# How each of ours is put behind its proxy, and how many replicas it has.
+OURS = {"shipped": ("haproxy", "2"), "haproxy": ("haproxy", "1"), "python": ("python", "1")}
 # The module that is run and what comes before its port, the path that answers, and the one that says that it is ready.
 OTHERS: dict[str, tuple[list[str], str, str]] = {
     "triton": (["benchmarks.others.with_triton"], "/v2/models/xray/infer", "/v2/models/xray/ready"),
@@ -154,25 +146,6 @@ def _bundle_in(settings: Settings, folder: Path) -> dict[str, str]:
     version = required_production(settings)
     fetch(settings, version, folder)
     return {FOLDER_VARIABLE: str(folder), DIGEST_VARIABLE: version.digest}
-
-
-def free_ports() -> Iterator[int]:
-    """Free ports, each with a free one after it, below those that a system, and so Ray, hands out by itself."""
-    for port in range(21_000, 30_000, 10):
-        with socket.socket() as one, socket.socket() as another:
-            try:
-                one.bind(("127.0.0.1", port))
-                another.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        yield port
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def idle_model(scratch: Path) -> Path:

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import platform
+import re
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
@@ -16,6 +18,18 @@ def machine() -> str:
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, load {os.getloadavg()[0]:.1f} before\n"
         f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in packages)
     )
+
+
+def facts() -> dict[str, str | int]:
+    """The same in parts, as the results keep it."""
+    names = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", names.read_text()) if names.exists() else None
+    return {
+        "cores": os.cpu_count() or 1,
+        "processor": found[1].strip() if found else platform.machine(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "python": platform.python_version(),
+    }
 
 
 def processor_s(process: psutil.Process) -> float:
