@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 SEED = 20_262
 REPLICAS = 2
 PROMOTIONS, BAD = 100, 10
+AT_ONE_RATE = 10  # then the best is measured again, since a machine that is shared is not as fast all the time
 CONVERGES_WITHIN_S = 10.0
 LOOK_S = 0.25  # a look at the metrics takes from what answers
 CONNECTIONS = 256  # more than the replicas take on, so that it is not the client where requests wait
@@ -100,29 +101,35 @@ def test_a_hundred_promotions_at_80_percent_of_the_best_reach_every_replica_and_
     bundles = {v.version: read_bundle(registry_template.files_of(v), digest=v.digest) for v in versions}
     bad = set(order.sample(range(PROMOTIONS), BAD))
     requests = [post(f"{url}/predict", image, JPEG) for image in registry_template.training_set.images]
-    current = versions[0]
+    current, became = versions[0], Counter[int]()
+
+    def promote(number: int) -> None:
+        nonlocal current
+        if number in bad:
+            broken = registry_template.add_unchecked(f"bad-{number}", b"no estimator")
+            registry_template.promote(broken)
+            with pytest.raises(RefusedError, match=f"version {current.version} is in Production again"):
+                bring_into_traffic(settings, broken, bundles[current.version])
+            assert production(settings) == current
+            return
+        current = order.choice([version for version in versions if version != current])
+        registry_template.promote(current)
+        begun = time.monotonic()
+        until(lambda: converged(url, current), every=LOOK_S)
+        seconds.append(time.monotonic() - begun)
+
     until(lambda: converged(url, current))
     closed(url, requests, connections=8, seconds=5)
-    best = closed(url, requests, connections=8, seconds=10).rate
-    with (
-        steady(url, requests, rate=0.8 * best) as became,
-        Traffic(url, registry_template.training_set.images, clients=1, seed=SEED, pause_s=0.5) as traffic,
-    ):
-        for number in range(PROMOTIONS):
-            if number in bad:
-                broken = registry_template.add_unchecked(f"bad-{number}", b"no estimator")
-                registry_template.promote(broken)
-                with pytest.raises(RefusedError, match=f"version {current.version} is in Production again"):
-                    bring_into_traffic(settings, broken, bundles[current.version])
-                assert production(settings) == current
-                continue
-            current = order.choice([version for version in versions if version != current])
-            registry_template.promote(current)
-            begun = time.monotonic()
-            until(lambda current=current: converged(url, current), every=LOOK_S)
-            seconds.append(time.monotonic() - begun)
+    with Traffic(url, registry_template.training_set.images, clients=1, seed=SEED, pause_s=0.5) as traffic:
+        for first in range(0, PROMOTIONS, AT_ONE_RATE):
+            best = closed(url, requests, connections=8, seconds=5).rate
+            with steady(url, requests, rate=0.8 * best) as answered:
+                for number in range(first, first + AT_ONE_RATE):
+                    promote(number)
+            print(f"best {best:.0f} a second; {dict(answered)}")
+            became.update(answered)
     median, slowest = statistics.median(seconds), max(seconds)
-    print(f"best {best:.0f} a second; {became}; changes in {median:.1f} s, the slowest in {slowest:.1f} s")
+    print(f"{dict(became)}; changes in {median:.1f} s, the slowest in {slowest:.1f} s")
     assert violations(traffic.events, answers) == []
     assert {event.version for event in traffic.events} - {None} == set(answers)
     assert set(became) <= {200, 503}  # where other programs take from the machine, 80 % of its best is more than it has
