@@ -2,15 +2,20 @@
 
 The tool answers a resource's outputs by references to Terraform's, but what the program itself gave by its value, which
 tells Terraform nothing of what comes first: a name is made a reference here. A list of blocks, such as the secret that
-RDS makes for its password, it leaves out: that is added.
+RDS makes for its password, it leaves out: that is added. And what the program makes of the network's id, Terraform
+makes of it again: it is another network after each `make down`.
 """
 
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from infra.settings import ROOT
 
 _NAMES = ("name", "bucket", "identifier", "family")
+# The suffix of the database's names, which the program computes of a reference here.
+RECORDED = sha256(b"${aws_vpc.vpc.id}").hexdigest()[:8]
+SUFFIX = "${substr(sha256(aws_vpc.vpc.id), 0, 8)}"
 
 
 def main() -> int:
@@ -53,7 +58,14 @@ def main() -> int:
 
     record.Recorder = Recorder
     config = dict(setting.split("=", 1) for setting in settings)
-    return record.main(Path(out), ROOT / "pulumi", "hm-mlflow", stack, config)
+    status = record.main(Path(out), ROOT / "pulumi", "hm-mlflow", stack, config)
+    document = Path(out, "main.tf.json")
+    said = document.read_text()
+    if RECORDED not in said:
+        print("The database's names have another suffix than the network's; tell this file which.", file=sys.stderr)
+        return 1
+    document.write_text(said.replace(RECORDED, SUFFIX))
+    return status
 
 
 if __name__ == "__main__":

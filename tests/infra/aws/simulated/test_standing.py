@@ -1,38 +1,14 @@
-"""The whole graph, created on a simulated AWS by Terraform's own provider, looked at from outside, and destroyed.
-
-An environment took 7 minutes on a shared machine of two cores.
-"""
+"""The whole graph, created on a simulated AWS by Terraform's own provider, and looked at from outside."""
 
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-from infra.aws.network.certificate import make
-from infra.settings import ROOT
-from tests.infra.support.graph import defaults
-from tests.infra.support.recorded import SECRETS
+from tests.infra.support.simulation import LONG, Simulated
 
-TOOL = Path(os.environ.get("AWS_GRAPH", ROOT.parent / "shared" / "tools" / "aws_graph"))
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.timeout(3000),
-    pytest.mark.skipif(not TOOL.is_dir(), reason=f"the tool aws_graph is not at {TOOL}"),
-    pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not on the PATH"),
-]
-SUPPORT = ROOT / "tests" / "infra" / "support"
-REGION = "us-east-1"  # the tool's
+pytestmark = LONG
 _TAGS = {"tags", "tags_all"}
 # What a second plan may still want to change, by the kind of resource: what the simulation takes and does not tell.
 # Tags, where the tool answers for it with none; descriptions of rules between groups, a database's parameters and
@@ -63,87 +39,11 @@ FORGOTTEN = {
 }
 
 
-@dataclass(frozen=True)
-class Simulated:
-    """A stack that stands on the simulated AWS."""
-
-    environment: str
-    address: str
-    folder: Path
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.address,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-
-    def policy(self, role: str) -> list[dict[str, Any]]:
-        """The statements of a role's policy."""
-        name = f"hm-mlflow-{role}"
-        document = self.client("iam").get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
-        return document["Statement"]
-
-    def allows(self, role: str, action: str, resource: str) -> bool:
-        return any(
-            action in statement["Action"] and any(fnmatchcase(resource, pattern) for pattern in statement["Resource"])
-            for statement in self.policy(role)
-        )
-
-
-@pytest.fixture(scope="module", params=["dev", "prod"])
-def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    out = tmp_path_factory.mktemp(request.param)
-    made = make("hm-mlflow.internal", [f"{host}.hm-mlflow.internal" for host in ("mlflow", "ray", "app")])
-    settings = (
-        defaults()
-        | SECRETS
-        | {
-            "environment": request.param,
-            "allowedCidrs": '["203.0.113.0/24"]',
-            "alertEmail": "team@example.com",
-            "aws:region": REGION,
-            "tlsKey": made.key,
-            "tlsCertificate": made.certificate,
-            "tlsAuthority": made.authority,
-        }
-    )
-    recording = [sys.executable, str(SUPPORT / "simulated.py"), str(TOOL), str(out), "aws"]
-    path = os.pathsep.join((str(ROOT), str(ROOT / "pulumi")))
-    subprocess.run(
-        [*recording, *(f"{name}={value}" for name, value in settings.items())],
-        env=os.environ | {"PYTHONPATH": path},
-        check=True,
-    )
-    # A shell that starts this in the background lets it ignore interrupts, and what it starts would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    applying = [sys.executable, str(SUPPORT / "applied.py"), str(TOOL), str(out)]
-    apply = subprocess.Popen(applying, stdout=subprocess.PIPE, text=True)
-    said = ""
-    for line in apply.stdout:
-        said += line
-        if found := re.match(r"kept; moto at (\S+);", line):
-            break
-    else:
-        pytest.fail(f"it was not created: {said}")
-    yield Simulated(request.param, found[1], out)
-    apply.send_signal(signal.SIGINT)
-    rest, _ = apply.communicate()
-    if request.param == "prod":  # it refuses to lose data
-        assert "destroy: FAILED" in rest
-        assert "Cannot delete protected DB Instance" in rest
-    else:
-        assert "destroy: ok" in rest
-        assert apply.returncode == 0
-
-
 def test_planning_again_changes_nothing_but_what_the_simulation_forgets(aws: Simulated):
-    log = (aws.folder / "terraform.log").read_text()
-    plan = log[log.rindex("$ terraform plan") :]
+    plan = aws.terraform("plan", "-detailed-exitcode")
+    assert plan.returncode in (0, 2), plan.stderr
     changes: dict[str, set[str]] = {}
-    for change in re.split(r"(?m)^  # ", plan)[1:]:
+    for change in re.split(r"(?m)^  # ", plan.stdout)[1:]:
         changes.setdefault(change.split(".")[0], set()).update(re.findall(r"(?m)^      [-+~] (\w+)", change))
     assert {kind: more for kind, changed in changes.items() if (more := changed - FORGOTTEN.get(kind, set()))} == {}
     assert changes.keys() <= FORGOTTEN.keys()

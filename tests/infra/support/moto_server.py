@@ -1,4 +1,4 @@
-"""Applies a recorded graph with the tool `aws_graph` and keeps it: `applied.py TOOL OUT`, run as a program.
+"""A simulated AWS in a process of its own: `moto_server.py TOOL` prints its address, and ends with its standard input.
 
 The simulation answers in threads and guards nothing by locks, so that two calls at once can spoil one another's answer;
 the provider then asks again for what it has already been given, and is refused as a duplicate. Here it answers one call
@@ -7,7 +7,6 @@ at a time, and a call that is repeated gets the answer of the first.
 
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from moto.moto_server import threaded_moto_server
@@ -45,15 +44,15 @@ class OneAtATime(threaded_moto_server.DomainDispatcherApplication):
         return body
 
 
-def main() -> int:
-    """Apply, wait for an interrupt, destroy; the tool's own exit code."""
-    tool, out = sys.argv[1:]
-    sys.path.insert(0, tool)
+def main() -> None:
+    """Serve until whoever started it lets go of it, or has ended."""
+    sys.path.insert(0, sys.argv[1])
     threaded_moto_server.DomainDispatcherApplication = OneAtATime
     import simulate
 
-    return simulate.main(Path(out), keep=True)
+    print(simulate.start_moto(), flush=True)
+    sys.stdin.read()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
