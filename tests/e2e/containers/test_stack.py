@@ -40,6 +40,7 @@ pytestmark = pytest.mark.timeout(2400)
 
 SECOND = "synthetic:800"
 KEPT_RUNNING = ("postgres", "minio", "mlflow", "ray-head", "ray-worker", "webapp")
+BURST = 800  # two replicas take on 192 each, and answer some meanwhile
 
 
 def served_version() -> int | None:
@@ -138,7 +139,7 @@ def test_more_than_the_webapp_takes_on_is_turned_away_by_its_haproxy_and_the_res
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(limits=limits, timeout=60) as client:
             send = partial(client.post, f"{APP}/predict", content=load.image, headers={"content-type": "image/png"})
-            return await asyncio.gather(*(send() for _ in range(300)))
+            return await asyncio.gather(*(send() for _ in range(BURST)))
 
     answers = []
     while not any(answer.status_code == 503 and answer.json()["detail"] == SHED for answer in answers):
