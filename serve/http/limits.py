@@ -46,7 +46,7 @@ class RequestLimits:
     answer_s: float = 25.0
     in_work: int = 32
     wait_s: float = 1.0
-    in_work_at_most: int = 192
+    in_work_at_most: int = 96
     files: int = 64
     pictures: int = 128
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(2400)
 
 SECOND = "synthetic:800"
 KEPT_RUNNING = ("postgres", "minio", "mlflow", "ray-head", "ray-worker", "webapp")
-BURST = 800  # two replicas take on 192 each, and answer some meanwhile
+BURST = 500  # two replicas take on 96 each, and answer some meanwhile
 
 
 def served_version() -> int | None:
