@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks import before, serving
+from benchmarks import before, history, serving
 from benchmarks.batch import batch
 from benchmarks.claims import figures
 from benchmarks.environments import ENVIRONMENTS, installed
 from benchmarks.production import Production
 from benchmarks.readme import MEASURED
-from benchmarks.report import facts
+from benchmarks.report import facts, last_line
 from benchmarks.results import Measured, Results
 from benchmarks.table import text
 from registry.settings import ROOT
@@ -44,11 +44,6 @@ class Given:
     pythons: dict[str, Path]
     rounds: int | None
 
-    @property
-    def how(self) -> dict[str, Any]:
-        """The argument `rounds`, where it is given."""
-        return {"rounds": self.rounds} if self.rounds else {}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -64,15 +59,15 @@ PARTS = {
         series=("features", "difference"),
         minutes=0.5,
         measure=lambda given, scratch: before.features(
-            given.sides, given.made.pictures[::_EVERY], scratch, **given.how
+            given.sides, given.made.pictures[::_EVERY], scratch, given.rounds
         ),
     ),
-    "start": Part(series=("start",), minutes=1, measure=lambda given, _: before.start(given.sides, **given.how)),
+    "start": Part(series=("start",), minutes=1, measure=lambda given, _: before.start(given.sides, given.rounds)),
     "batch": Part(
         series=("batch",),
         minutes=1,
         measure=lambda given, scratch: batch(
-            given.made.bundle, given.made.digest, given.made.pictures, scratch, **given.how
+            given.made.bundle, given.made.digest, given.made.pictures, scratch, given.rounds
         ),
     ),
     "idle": Part(
@@ -86,7 +81,7 @@ PARTS = {
         measure=lambda given, scratch: serving.real(given.made, given.pythons, scratch, given.rounds),
     ),
     "page": Part(
-        series=("page",), minutes=6, measure=lambda given, scratch: before.page(given.sides, scratch, **given.how)
+        series=("page",), minutes=6, measure=lambda given, scratch: before.page(given.sides, scratch, given.rounds)
     ),
 }
 
@@ -95,9 +90,8 @@ def measured(given: Given, results: Results, parts: list[str], file: Path, scrat
     """Run parts, and keep what each finds, or why it found nothing, as soon as it has ended."""
     results.save(file)
     for place, name in enumerate(parts):
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # again: Ray puts its own there, which ends nothing else
+        # Again: Ray puts a handler of its own there, which ends nothing else.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         part, folder = PARTS[name], scratch / name
         folder.mkdir()
         print(f"[{place + 1}/{len(parts)}] {name}, about {part.minutes:g} min", flush=True)
@@ -106,8 +100,7 @@ def measured(given: Given, results: Results, parts: list[str], file: Path, scrat
         try:
             found = part.measure(given, folder)
         except Exception as error:  # whatever a part lacks, the others can do without
-            lines = str(error).strip().splitlines() or ["no more is known"]
-            why = f"{type(error).__name__}: {lines[-1]}"
+            why = f"{type(error).__name__}: {last_line(str(error)) or 'no more is known'}"
             print(f"  {why}")
             found = Measured(series={}, missing=dict.fromkeys(part.series, why))
         results.add(name, found, busy=busy, seconds=time.perf_counter() - begun)
@@ -117,8 +110,8 @@ def measured(given: Given, results: Results, parts: list[str], file: Path, scrat
 def about(base: str, data: Path | None) -> dict[str, Any]:
     """On what a run is made, without the names of places."""
     try:
-        commit = before.git("describe", "--always", "--dirty", "--exclude=*")
-    except before.NoHistoryError:
+        commit = history.git("describe", "--always", "--dirty", "--exclude=*")
+    except history.NoHistoryError:
         commit = "unknown"
     date = datetime.now(UTC).date().isoformat()
     return {"date": date, "commit": commit, "before": base, "data": "given" if data else "generated", **facts()}
@@ -141,8 +134,8 @@ def prepared(options: argparse.Namespace, results: Results, scratch: Path) -> Gi
     pythons, lost = installed()
     sides = {"now": ROOT}
     try:
-        sides["before"] = before.unpacked(options.before, scratch)
-    except before.NoHistoryError as error:
+        sides["before"] = history.unpacked(options.before, scratch / "before")
+    except history.NoHistoryError as error:
         lost["before"] = f"that commit cannot be had: {error}"
     for name, why in lost.items():
         print(f"  {name} is left out: {why}")

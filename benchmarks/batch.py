@@ -1,13 +1,12 @@
 """How many X-rays a second `ray_jobs.predict` scores on every core, beside one core that scores one after another."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import ray
 from threadpoolctl import threadpool_limits
 
+from benchmarks.report import timed
 from benchmarks.results import Measured, Series
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.predict import BATCH, ScoringJob, score
@@ -19,7 +18,7 @@ ROUNDS = 5
 EACH = 4  # batches for a core, so that none waits long for the last one
 
 
-def batch(bundle: Bundle, digest: str, pictures: list[bytes], scratch: Path, rounds: int = ROUNDS) -> Measured:
+def batch(bundle: Bundle, digest: str, pictures: list[bytes], scratch: Path, rounds: int | None = None) -> Measured:
     """X-rays a second by the job on every core, and by one core times the cores, round by round in turn.
 
     The job also lists, reads and writes; one core only scores bytes. Starting Ray is not counted.
@@ -48,15 +47,9 @@ def batch(bundle: Bundle, digest: str, pictures: list[bytes], scratch: Path, rou
     try:
         by_the_job(-1)  # workers start, and import, before they are timed
         taken: Series = {"ray": [], "one": []}
-        for number in range(rounds):
-            taken["ray"].append(count / _seconds(lambda number=number: by_the_job(number)))
-            taken["one"].append(count / _seconds(by_one_core))
+        for number in range(rounds or ROUNDS):
+            taken["ray"].append(count / timed(lambda number=number: by_the_job(number)))
+            taken["one"].append(count / timed(by_one_core))
     finally:
         ray.shutdown()
     return Measured(series={"batch": taken})
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun

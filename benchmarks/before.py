@@ -1,13 +1,12 @@
 """The project of today beside the project at an earlier commit, by the same Python: features, a job's start, the page.
 
-Both sides are measured in turn. The earlier one is unpacked from git's history, without touching the work tree.
+Both sides are measured in turn.
 """
 
 import os
 import shlex
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.processes import NotStartedError, begin, free_ports, stop, wait_for
+from benchmarks.report import last_line
 from benchmarks.results import Measured, Series
 from registry.settings import ROOT
 
@@ -25,10 +25,6 @@ BASE = "a320cb8"
 FEATURES_ROUNDS, START_ROUNDS, PAGE_ROUNDS = 15, 5, 2
 PAGE_WITHIN_S = 900.0
 Sides = dict[str, Path]  # where the code of each side is
-
-
-class NoHistoryError(Exception):
-    """The earlier commit is not to be had; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +40,7 @@ class _Describer:
         return _number(self.process)
 
 
-def git(*arguments: str) -> str:
-    """What git says about this project; raises NoHistoryError with its last line."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    except OSError as error:
-        raise NoHistoryError(f"git cannot be run: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        raise NoHistoryError((error.stderr.strip().splitlines() or ["git failed"])[-1]) from error
-    return done.stdout.strip()
-
-
-def unpacked(commit: str, scratch: Path) -> Path:
-    """The files of a commit, in a new folder below another one; raises NoHistoryError."""
-    archive, folder = scratch / "before.tar", scratch / "before"
-    git("archive", "--format=tar", f"--output={archive}", commit)
-    with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
-    return folder
-
-
-def features(sides: Sides, pictures: list[bytes], scratch: Path, rounds: int = FEATURES_ROUNDS) -> Measured:
+def features(sides: Sides, pictures: list[bytes], scratch: Path, rounds: int | None = None) -> Measured:
     """Milliseconds of one core from bytes to features, and how far the numbers of both sides are apart at most."""
     folder = scratch / "described"
     folder.mkdir()
@@ -74,7 +50,7 @@ def features(sides: Sides, pictures: list[bytes], scratch: Path, rounds: int = F
     with ExitStack() as stack:
         describers = {name: stack.enter_context(_describer(sides[name], folder, files[name])) for name in sides}
         taken: Series = {name: [] for name in sides}
-        for _ in range(rounds):
+        for _ in range(rounds or FEATURES_ROUNDS):
             for name, describer in describers.items():
                 taken[name].append(describer.milliseconds())
         series = {"features": taken}
@@ -87,7 +63,7 @@ def features(sides: Sides, pictures: list[bytes], scratch: Path, rounds: int = F
     return Measured(series=series | {"difference": {"now": [float(np.abs(now - before).max())]}})
 
 
-def start(sides: Sides, rounds: int = START_ROUNDS) -> Measured:
+def start(sides: Sides, rounds: int | None = None) -> Measured:
     """Seconds that a process takes which imports what a training imports, and ends."""
 
     def imported(name: str, _: int) -> float:
@@ -95,15 +71,15 @@ def start(sides: Sides, rounds: int = START_ROUNDS) -> Measured:
         command = [sys.executable, "-c", "import ray_jobs.train"]
         done = subprocess.run(command, cwd=sides[name], env=_environment(), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NotStartedError((done.stderr.strip().splitlines() or ["it says nothing"])[-1])
+            raise NotStartedError(last_line(done.stderr) or "it says nothing")
         return time.perf_counter() - begun
 
-    taken, lost = _in_turn(sides, rounds + 1, imported)
+    taken, lost = _in_turn(sides, (rounds or START_ROUNDS) + 1, imported)
     compiled = {name: each[1:] for name, each in taken.items()}  # the first one compiles what is imported
     return Measured(series={"start": compiled}, missing=lost)
 
 
-def page(sides: Sides, scratch: Path, rounds: int = PAGE_ROUNDS) -> Measured:
+def page(sides: Sides, scratch: Path, rounds: int | None = None) -> Measured:
     """Seconds from the commands of `make run`, with 1,200 generated X-rays and no state, until the page answers."""
     ports = free_ports()
 
@@ -114,7 +90,7 @@ def page(sides: Sides, scratch: Path, rounds: int = PAGE_ROUNDS) -> Measured:
         print(f"  {name}: {seconds:.1f} s", flush=True)
         return seconds
 
-    taken, lost = _in_turn(sides, rounds, answered)
+    taken, lost = _in_turn(sides, rounds or PAGE_ROUNDS, answered)
     return Measured(series={"page": taken}, missing=lost)
 
 

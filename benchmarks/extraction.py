@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -21,7 +20,7 @@ import psutil
 from threadpoolctl import threadpool_limits
 
 from benchmarks.descriptors import measure
-from benchmarks.report import machine, processor_s, verdict
+from benchmarks.report import machine, processor_s, timed, verdict
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.sources import open_source
@@ -42,13 +41,6 @@ SMALL, LARGE = 1_000, 100_000
 def shards_of(prepared: Prepared) -> list[Shard]:
     """Every shard of a dataset with its images."""
     return [(prefix, images_of(rows)) for prefix, rows in prepared.manifest.shards()]
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def watched(work: Callable[[], object]) -> tuple[float, float, float]:

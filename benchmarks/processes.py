@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.report import last_line
 from serve.__main__ import end_session
 
 ENDS_WITHIN_S = 120.0
@@ -41,7 +42,7 @@ def wait_for(process: subprocess.Popen, port: int, path: str, log: Path, *, seco
     """Return as soon as a path of this machine is answered with 200; raises NotStartedError."""
     end = time.monotonic() + seconds
     while not _answers(port, path):
-        last = (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+        last = last_line(log.read_text(errors="replace")) or "nothing"
         if (code := process.poll()) is not None:
             raise NotStartedError(f"it ended with {code}, and wrote last: {last}")
         if time.monotonic() > end:

@@ -4,6 +4,8 @@ import contextlib
 import os
 import platform
 import re
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def processor_s(process: psutil.Process) -> float:
             times = member.cpu_times()
             used += times.user + times.system
     return used
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def last_line(text: str) -> str:
+    """What a program said last; empty where it said nothing."""
+    return (text.strip().splitlines() or [""])[-1]
 
 
 def verdict(promises: list[tuple[str, float, str, float]]) -> int:

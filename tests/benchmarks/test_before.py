@@ -1,6 +1,5 @@
-"""Two sides beside each other: what differs between them is found, and an earlier commit comes from the history."""
+"""Two sides beside each other: what differs between them is found."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,22 +67,3 @@ def test_an_earlier_commit_that_does_not_run_is_left_out_and_today_is_an_error(t
     assert found.missing == {"before": "that commit does not run: ValueError: no Ray"}
     with pytest.raises(NotStartedError, match="no Ray"):
         before.start({"now": sides["before"]}, rounds=1)
-
-
-def test_an_earlier_commit_is_unpacked_and_the_work_tree_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    project = tmp_path / "project"
-    project.mkdir()
-    monkeypatch.setattr(before, "ROOT", project)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    with pytest.raises(before.NoHistoryError, match="not a git repository"):
-        before.unpacked("HEAD", tmp_path)
-    identity = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
-    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    for text in ("old", "new"):
-        (project / "file").write_text(text)
-        subprocess.run(["git", "add", "."], cwd=project, check=True)
-        subprocess.run(["git", *identity, "commit", "--quiet", "-m", text], cwd=project, check=True)
-    assert (before.unpacked("HEAD^", tmp_path) / "file").read_text() == "old"
-    assert (project / "file").read_text() == "new"
-    with pytest.raises(before.NoHistoryError, match="nowhere"):
-        before.unpacked("nowhere", tmp_path)

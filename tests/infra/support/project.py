@@ -1,16 +1,15 @@
 """The program in a folder of its own, run by Pulumi's real engine over a provider that makes nothing."""
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
+from benchmarks.history import NoHistoryError, unpacked
 from infra.settings import ROOT
 from tests.infra.support.graph import CIDRS, REGION, TLS
 from tests.infra.support.recorded import SECRETS
@@ -83,13 +82,10 @@ class Project:
 
     def take_ungrouped(self) -> None:
         """Have the program of before there were groups; skips the test where the history does not reach back to it."""
-        command = ["git", "-C", str(ROOT), "archive", UNGROUPED, *_PARTS]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode:
-            pytest.skip(f"commit {UNGROUPED} is not in this clone's history: {done.stderr.decode().strip()}")
-        tree = self.folder / "ungrouped"
-        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-            archive.extractall(tree, filter="data")
+        try:
+            tree = unpacked(UNGROUPED, self.folder / "ungrouped", *_PARTS)
+        except NoHistoryError as error:
+            pytest.skip(f"commit {UNGROUPED} is not in this clone's history: {error}")
         self._take(tree)
 
     def configure(self, name: str, value: str) -> None:
