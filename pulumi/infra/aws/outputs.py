@@ -34,9 +34,8 @@ def outputs(
     published = settings.hosted_zone or settings.by_cloudfront
     return {
         **urls,
-        "mlflow": urls["mlflow"].apply(
-            lambda url: f"{url}/#/experiments"
-        ),  # its home page shows nothing of the project
+        # Its home page shows nothing of the project.
+        "mlflow": urls["mlflow"].apply(lambda url: f"{url}/#/experiments"),
         "loadBalancer": None if settings.by_cloudfront else balancer,  # inside the network nobody needs it
         # A load balancer's addresses change by and by; in a name server of yours, make the names aliases of it.
         "hosts": None if published else balancer.apply(lambda name: _hosts_line(name, hosts)),

@@ -1,24 +1,19 @@
 """The settings of a stack on AWS: read once, checked, and each refusal says what the setting takes."""
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pulumi
 
+from infra.aws import entrance
 from infra.aws.environment import ENVIRONMENTS, Environment, on_arm, on_free_plan
 from infra.options import Options
 from infra.settings import ROOT, SettingError, matching, one_of, read_commit, read_options, read_retrain
 
-_CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _MAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 _STACK = re.compile(r"aws(-[a-z0-9]{1,12})?")
 _AUTHORITY = re.compile(r"^# ([a-z]+(?:-[a-z]+)+-\d), until", re.MULTILINE)
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# With the longest host before it, it stays within the 64 characters that a certificate has for a name.
-_DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
-_ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _HOURS = re.compile(r"(\d{1,2})h")
 # A snapshot by its name or ARN, or INSTANCE@TIME in UTC.
 _RESTORED = re.compile(r"[a-zA-Z][a-zA-Z0-9:-]{0,254}(@\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?")
@@ -26,9 +21,6 @@ _MOST_WORKERS = 64
 _EGRESS = ("public", "nat", "endpoints")
 _ARCHITECTURES = ("x86_64", "arm64")
 _PLANS = ("paid", "free")
-_EDGES = ("balancer", "cloudfront")
-# Whoever may connect from so many addresses is as good as everybody.
-_EVERYBODY = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,17 +119,17 @@ def read_aws_settings() -> AwsSettings:
     options = read_options(login=True, approval=environment.approval, keys=True)
     _check_traces(options.traces)
     egress = _egress(config.get("egress") or environment.egress, environment)
-    domain = _domain(config.get("domain") or "")
+    domain = entrance.read_domain(config.get("domain") or "")
     return AwsSettings(
         region=region,
         environment=environment,
         protected=environment.careful and config.require_bool("keepData"),
         options=options,
-        allowed_cidrs=_cidrs(config, environment, options),
-        edge=_edge(config, plain_http=plain_http),
-        certificate_arn=_certificate(config.get("certificateArn") or "", region),
+        allowed_cidrs=entrance.read_allowed_cidrs(config, environment, options),
+        edge=entrance.read_edge(config, plain_http=plain_http),
+        certificate_arn=entrance.read_certificate_arn(config.get("certificateArn") or "", region),
         domain=domain,
-        hosted_zone=_hosted_zone(config.get("hostedZoneId") or "", domain),
+        hosted_zone=entrance.read_hosted_zone(config.get("hostedZoneId") or "", domain),
         plain_http=plain_http,
         egress=egress,
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
@@ -235,81 +227,6 @@ def _between(setting: str, value: int, least: int, most: int, example: str) -> i
             f"pulumi config set {setting} {example}"
         )
     return value
-
-
-def _cidrs(config: pulumi.Config, environment: Environment, options: Options) -> tuple[str, ...]:
-    takes = (
-        "it takes a list of IPv4 networks in CIDR form, who alone may connect; your own address is a network of one, "
-        "for example: pulumi config set --path 'allowedCidrs[0]' 203.0.113.7/32"
-    )
-    try:
-        value = config.get_object("allowedCidrs")
-    except pulumi.ConfigTypeError:
-        value = config.get("allowedCidrs")
-    if not value:
-        raise SettingError(f"allowedCidrs is not set; {takes}")
-    if not isinstance(value, list):
-        raise SettingError(f"allowedCidrs is {value!r}; {takes}")
-    found = tuple(_cidr(one, takes) for one in value)
-    for network in found:
-        if network.prefixlen < _EVERYBODY and environment.careful:
-            raise SettingError(f"allowedCidrs has {network}, which is nearly everybody, in {environment.name}; {takes}")
-        if network.prefixlen < _EVERYBODY and not options.keys:
-            raise SettingError(
-                f"allowedCidrs has {network}, which is nearly everybody, and keys is off; it takes on with so many, "
-                "for example: pulumi config set keys on"
-            )
-    return tuple(map(str, found))
-
-
-def _cidr(value: object, takes: str) -> ipaddress.IPv4Network:
-    try:
-        return ipaddress.IPv4Network(str(value))
-    except ValueError as error:
-        raise SettingError(f"allowedCidrs has {value!r} ({error}); {takes}") from None
-
-
-def _edge(config: pulumi.Config, *, plain_http: bool) -> str:
-    edge = one_of("edge", config.require("edge"), _EDGES)
-    needless = [name for name in ("certificateArn", "hostedZoneId") if config.get(name)]
-    needless += ["plainHttp"] if plain_http else []
-    if edge == "cloudfront" and needless:
-        raise SettingError(
-            f"edge is cloudfront and {needless[0]} is set; CloudFront has its own addresses and their certificates. It "
-            f"takes balancer with {needless[0]}, for example: pulumi config set edge balancer"
-        )
-    return edge
-
-
-def _certificate(arn: str, region: str) -> str | None:
-    if not arn:
-        return None
-    found = _CERTIFICATE.fullmatch(arn)
-    if not found or found[1] != region:
-        raise SettingError(
-            f"certificateArn is {arn!r}; it takes the ARN of a certificate in ACM in {region}, for example: "
-            f"pulumi config set certificateArn arn:aws:acm:{region}:123456789012:"
-            "certificate/12345678-90ab-cdef-1234-567890abcdef"
-        )
-    return arn
-
-
-def _domain(name: str) -> str:
-    takes = "a domain in small letters, below which the services get their names"
-    return matching("domain", name, _DOMAIN, takes=takes, example="xray.example.com") if name else ""
-
-
-def _hosted_zone(zone: str, domain: str) -> str | None:
-    if not zone:
-        return None
-    takes = "the id of a public zone on Route 53, which `aws route53 list-hosted-zones` shows"
-    matching("hostedZoneId", zone, _ZONE, takes=takes, example="Z0123456789ABC")
-    if not domain or domain.endswith((".internal", ".local")):
-        raise SettingError(
-            f"domain is {domain!r} and hostedZoneId is set; it takes a domain of that public zone, for example: "
-            "pulumi config set domain xray.example.com"
-        )
-    return zone
 
 
 def _mail(address: str) -> str:
