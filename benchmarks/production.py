@@ -11,7 +11,7 @@ from features.reading.errors import ImageError
 from ray_jobs.dataset.synthetic import chest_picture
 from registry.model.bundle import Bundle, read_bundle
 from registry.settings import Settings
-from tests.conftest import detector_of
+from tests.detectors import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 TRAINED_ON, PICTURES = 200, 50

@@ -36,16 +36,14 @@ from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
 from ray_jobs.dataset.manifest import Manifest, images_of
-from ray_jobs.dataset.split import folds
 from ray_jobs.feature_table.cache import add_rows
 from ray_jobs.feature_table.extraction import extract_features
 from ray_jobs.feature_table.hashing import Hashing
 from ray_jobs.feature_table.stored import stored_sides
 from ray_jobs.learning.evaluate import evaluate
-from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
-from ray_jobs.learning.training_set import FOLDS, TrainingSet
+from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import decision, fit_fold
 from ray_jobs.predict import SCHEMA, ScoringJob, score
 from ray_jobs.runtime.cluster import connect
@@ -54,6 +52,7 @@ from ray_jobs.runtime.patience import in_turn
 from registry.model.bundle import Bundle
 from registry.settings import Settings
 from registry.state import State, open_state
+from tests.detectors import detector_of
 
 SIDE, SHIFT = 64, 0.2
 XRAYS_A_PATIENT = 3
@@ -190,13 +189,11 @@ def small_model(source: Pictures) -> Bundle:
     """A model of few features of a source's first pictures, which takes them all for X-rays."""
     features = np.stack([extract(source.read(entry.path), TINY) for entry in islice(source.entries(), FITTED)])
     labels = np.arange(FITTED) % 2
-    parts = folds(labels, np.arange(FITTED), FOLDS)
-    data = TrainingSet(features=features, labels=labels, folds=parts, images=FITTED, fitted=FITTED)
     return Bundle(
         estimator=CalibratedClassifierCV(LogisticRegression(max_iter=1000), ensemble=False).fit(features, labels),
         spec=TINY,
         threshold=0.5,
-        detector=replace(fit_detector(data), doubtful=np.inf, refused=np.inf),
+        detector=replace(detector_of(features, labels), doubtful=np.inf, refused=np.inf),
         evaluation={},
         golden=(),
     )

@@ -20,13 +20,11 @@ from sklearn.preprocessing import StandardScaler
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.dataset.split import folds
-from ray_jobs.learning.out_of_distribution import fit_detector
-from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from registry.model.bundle import write_bundle
 from registry.model.out_of_distribution import OutOfDistributionDetector
 from registry.model.versions import client
 from registry.settings import ROOT, Settings
+from tests.detectors import detector_of
 
 # Rooms whose tests start Ray: each room's stay in one process, one after another, because several of Ray that start at
 # once on a small machine take longer than Ray gives itself.
@@ -75,13 +73,6 @@ def detector(xrays: tuple[list[bytes], np.ndarray]) -> OutOfDistributionDetector
     """What those X-rays look like."""
     images, labels = xrays
     return detector_of(np.stack([extract(image, DEFAULT_SPEC) for image in images]), labels)
-
-
-def detector_of(features: np.ndarray, labels: np.ndarray) -> OutOfDistributionDetector:
-    """The detector of pictures without views, each of a patient of its own; features (N, D), labels (N,)."""
-    count = len(labels)
-    parts = folds(labels, np.arange(count), FOLDS)
-    return fit_detector(TrainingSet(features=features, labels=labels, folds=parts, images=count, fitted=len(features)))
 
 
 @pytest.fixture(scope="session")

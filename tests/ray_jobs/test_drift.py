@@ -26,7 +26,7 @@ from registry.production.current import production
 from registry.records.feedback import record_feedback
 from registry.records.predictions import Record, find, path_of, write
 from registry.state import open_state
-from tests.conftest import detector_of
+from tests.detectors import detector_of
 from tests.serve.support.models import GeneratedXrays, Registry
 
 NOW = datetime.now(UTC)

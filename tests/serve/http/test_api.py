@@ -2,12 +2,11 @@
 
 import json
 import math
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -17,13 +16,12 @@ from serve.api import create_app
 from serve.http.limits import RequestLimits
 from serve.http.problems import KINDS
 from serve.production.model import Holder, Served, SwapFailure
-from tests.serve.support.gate import Gate
+from tests.serve.support.gate import Gate, in_work
 from tests.serve.support.malformed import png_of
-from tests.serve.support.models import GeneratedXrays
+from tests.serve.support.models import JPEG, GeneratedXrays
 from tests.tolerances import ANSWER
 
 MIB = 2**20
-JPEG = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture
@@ -131,25 +129,6 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
         assert int(refused.headers["retry-after"]) > 0
 
 
-@contextmanager
-def in_work(client: TestClient, gate: Gate, picture: bytes, *, requests: int) -> Iterator[list[int]]:
-    """Requests that have reached the model and wait there until the block ends; how each was answered."""
-    answered: list[int] = []
-
-    def post() -> None:
-        answered.append(client.post("/predict", content=picture, headers=JPEG).status_code)
-
-    working = [threading.Thread(target=post) for _ in range(requests)]
-    for thread in working:
-        thread.start()
-    for _ in working:
-        assert gate.entered.acquire(timeout=30)
-    yield answered
-    gate.open.set()
-    for thread in working:
-        thread.join(30)
-
-
 @pytest.mark.parametrize(
     "limits",
     [RequestLimits(in_work=2, wait_s=0), RequestLimits(in_work=1, wait_s=60, in_work_at_most=2)],
@@ -161,10 +140,14 @@ def test_more_requests_than_the_server_takes_on_are_turned_away_at_once_with_a_t
     gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     with TestClient(create_app(holder, settings=settings, limits=limits, threads=2)) as client:
-        with in_work(client, gate, xray, requests=2) as answered:
+
+        def post() -> int:
+            return client.post("/predict", content=xray, headers=JPEG).status_code
+
+        with in_work(gate, post, requests=2) as answered:
             refused = client.post("/predict", content=xray, headers=JPEG)
             assert client.get("/healthz").status_code == 200
-        assert client.post("/predict", content=xray, headers=JPEG).status_code == 200
+        assert post() == 200
     assert (refused.status_code, refused.json()["code"]) == (503, "busy")
     assert int(refused.headers["retry-after"]) > 0
     assert answered == [200, 200]
@@ -175,15 +158,14 @@ def test_an_answer_under_way_stays_with_the_model_that_it_began_with(
 ) -> None:
     gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
-    answers = []
     with TestClient(create_app(holder, settings=settings)) as client:
-        thread = threading.Thread(target=lambda: answers.append(client.post("/predict", files=[jpeg_part(xray)])))
-        thread.start()
-        assert gate.entered.acquire(timeout=30)
-        holder.served = replace(model, version=replace(model.version, version=8))
-        gate.open.set()
-        thread.join(30)
-        later = client.post("/predict", files=[jpeg_part(xray)]).json()
+
+        def post() -> httpx.Response:
+            return client.post("/predict", files=[jpeg_part(xray)])
+
+        with in_work(gate, post, requests=1) as answers:
+            holder.served = replace(model, version=replace(model.version, version=8))
+        later = post().json()
     assert answers[0].json()["model"]["version"] == 7
     assert later["model"]["version"] == 8
 

@@ -24,33 +24,29 @@ from serve.lifecycle.drain import drain
 from serve.metrics import FOLDER_VARIABLE
 from serve.production.model import Holder, Served
 from serve.run_folder import RunFolder
-from tests.serve.support.gate import Gate
-from tests.serve.support.models import Registry
+from tests.serve.support.gate import Gate, in_work
+from tests.serve.support.models import JPEG, Registry
 from tests.serve.support.waiting import free_port, until
-
-JPEG = {"Content-Type": "image/jpeg"}
 
 
 def test_once_it_is_to_stop_new_work_and_the_readiness_probe_are_turned_away_and_what_is_under_way_is_answered(
     model: Served, settings: Settings, tmp_path: Path
 ) -> None:
-    gate, flag, answers = Gate(model), tmp_path / "stopping", []
+    gate, flag = Gate(model), tmp_path / "stopping"
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     image = model.bundle.golden[0].image
     with TestClient(create_app(holder, settings=settings, stopping=flag)) as client:
         assert client.get("/readyz").status_code == 200
-        thread = threading.Thread(
-            target=lambda: answers.append(client.post("/predict", content=image, headers=JPEG).status_code)
-        )
-        thread.start()
-        assert gate.entered.acquire(timeout=30)
-        flag.touch()
-        until(lambda: client.get("/readyz").status_code == 503)
-        refused = client.post("/predict", content=image, headers=JPEG)
-        probe = client.get("/readyz")
-        assert client.get("/healthz").status_code == 200
-        gate.open.set()
-        thread.join(30)
+
+        def post() -> httpx.Response:
+            return client.post("/predict", content=image, headers=JPEG)
+
+        with in_work(gate, lambda: post().status_code, requests=1) as answers:
+            flag.touch()
+            until(lambda: client.get("/readyz").status_code == 503)
+            refused = post()
+            probe = client.get("/readyz")
+            assert client.get("/healthz").status_code == 200
     for answer in (refused, probe):
         assert (answer.status_code, answer.json()["code"]) == (503, "stopping")
         assert int(answer.headers["retry-after"]) > 0

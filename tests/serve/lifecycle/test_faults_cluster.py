@@ -24,7 +24,7 @@ from serve.lifecycle import launch
 from serve.lifecycle.self_check import wait_for
 from tests.serve.support.history import Traffic, answers_of, violations
 from tests.serve.support.live import replicas, served, whole
-from tests.serve.support.models import Registry
+from tests.serve.support.models import JPEG, Registry
 from tests.serve.support.waiting import free_port, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -38,7 +38,6 @@ LOOK_S = 0.25  # a look at the metrics takes from what answers
 CONNECTIONS = 256  # more than the replicas take on, so that it is not the client where requests wait
 REQUESTS, WARM = 50_000, 10_000
 MIB = 2**20
-JPEG = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture(scope="module")

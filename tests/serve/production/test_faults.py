@@ -31,10 +31,9 @@ from serve.production.watcher import Watcher
 from tests.serve.support.fault_proxy import mlflow_behind_faults
 from tests.serve.support.history import Traffic, answers_of, follows, seen_by_each, violations
 from tests.serve.support.live import running
-from tests.serve.support.models import GeneratedXrays, Registry
+from tests.serve.support.models import JPEG, GeneratedXrays, Registry
 from tests.serve.support.waiting import until
 
-JPEG = {"Content-Type": "image/jpeg"}
 MIB = 2**20
 SEED = 20_261
 

@@ -26,11 +26,10 @@ from serve.production.model import Holder, Served, ServedCandidate
 from serve.production.rollout_follower import RolloutFollower
 from serve.production.watcher import Watcher
 from tests.serve.support.live import running
-from tests.serve.support.models import Registry
+from tests.serve.support.models import JPEG, Registry
 from tests.serve.support.waiting import until
 
 HOUR = timedelta(hours=1)
-JPEG = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture

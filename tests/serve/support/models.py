@@ -20,8 +20,9 @@ from registry.model.versions import DIGEST_TAG, SPEC_TAG, ModelVersion, client, 
 from registry.production.promotion import promote
 from registry.settings import Settings
 from serve.production.model import Served
-from tests.conftest import detector_of
+from tests.detectors import detector_of
 
+JPEG = {"Content-Type": "image/jpeg"}  # what the pictures of `GeneratedXrays` are sent as
 HELD_OUT = {
     "auc": {"value": 0.973, "low": 0.961, "high": 0.984},
     "accuracy": {"value": 0.931, "low": 0.91, "high": 0.95},
