@@ -69,14 +69,14 @@ def paced(url: str, requests: Sequence[bytes], *, rate: float, seconds: float, c
 def _drive(url: str, requests: Sequence[bytes], connections: int, seconds: float, pace: float | None) -> Load:
     place, load = urlsplit(url), Load()
     selector = selectors.DefaultSelector()
-    idle = [_opened(selector, place) for _ in range(connections)]
+    idle = deque(_opened(selector, place) for _ in range(connections))
     begun = time.perf_counter()
     due = deque(begun + index * pace for index in range(int(seconds / pace))) if pace else deque()
     sent, open_ = 0, 0
     while True:
         now = time.perf_counter()
         while idle and (due[0] <= now if pace and due else pace is None and now - begun < seconds):
-            connection = idle.pop()
+            connection = idle.popleft()  # in turn, so that the server finds none idle for long and closes it
             connection.begun = due.popleft() if pace else now
             _send(selector, connection, requests[sent % len(requests)])
             sent, open_ = sent + 1, open_ + 1

@@ -21,7 +21,7 @@ from benchmarks.results import Measured, Series
 ROUNDS, SECONDS, CONNECTIONS = 7, 2.0, 16
 PACED_ROUNDS, PACED_S = 5, 5.0
 FILES, FILES_ROUNDS = 32, 5
-OVERLOAD, OVERLOAD_CONNECTIONS, OVERLOAD_ROUNDS, REST_S = 10, 256, 3, 1.0
+OVERLOAD, OVERLOAD_CONNECTIONS, OVERLOAD_ROUNDS, REST_S = 10, 512, 3, 1.0
 
 
 def idle(made: Production, pythons: Mapping[str, Path], scratch: Path, rounds: int | None = None) -> Measured:

@@ -31,7 +31,7 @@ class RequestLimits:
         How many requests may be computed or wait for a thread, however long that takes.
     wait_s
         More of them are let in while none has been in work for this long: what keeps a processor for a moment turns
-        nobody away. `Retry-After` asks for as much, so whoever is let in loses nothing by it.
+        nobody away.
     in_work_at_most
         How many may be in work even then.
     files
@@ -45,8 +45,8 @@ class RequestLimits:
     upload_s: float = 30.0
     answer_s: float = 25.0
     in_work: int = 32
-    wait_s: float = 1.0
-    in_work_at_most: int = 96
+    wait_s: float = 2.0
+    in_work_at_most: int = 128
     files: int = 64
     pictures: int = 128
 

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(2400)
 
 SECOND = "synthetic:800"
 KEPT_RUNNING = ("postgres", "minio", "mlflow", "ray-head", "ray-worker", "webapp")
-PEOPLE = 300  # two replicas take on 96 each; who is refused asks again at once, which is what HAProxy turns away
+PEOPLE = 400  # two replicas take on 128 each; who is refused asks again at once, which is what HAProxy turns away
 
 
 def served_version() -> int | None:

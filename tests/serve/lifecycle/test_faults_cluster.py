@@ -35,7 +35,7 @@ PROMOTIONS, BAD = 100, 10
 AT_ONE_RATE = 10  # then the best is measured again, since a machine that is shared is not as fast all the time
 CONVERGES_WITHIN_S = 10.0
 LOOK_S = 0.25  # a look at the metrics takes from what answers
-CONNECTIONS = 256  # more than the replicas take on, so that it is not the client where requests wait
+CONNECTIONS = 512  # more than the replicas take on, so that it is not the client where requests wait
 REQUESTS, WARM = 50_000, 10_000
 MIB = 2**20
 
@@ -131,7 +131,7 @@ def test_a_hundred_promotions_at_80_percent_of_the_best_reach_every_replica_and_
     print(f"{dict(became)}; changes in {median:.1f} s, the slowest in {slowest:.1f} s")
     assert violations(traffic.events, answers) == []
     assert {event.version for event in traffic.events} - {None} == set(answers)
-    assert set(became) <= {200, 503}  # where other programs take from the machine, 80 % of its best is more than it has
+    assert set(became) == {200}  # where other programs take from the machine, 80 % of its best is more than it has
     assert slowest <= CONVERGES_WITHIN_S
 
 
