@@ -26,7 +26,7 @@ GIB = 2**30
 class Costs:
     """What one image or one task costs, in seconds of one core, bytes or dollars; measured unless it says assumed."""
 
-    extract: float = 5.8e-3  # 224 pixels a side; 15e-3 for originals (README)
+    extract: float = 5.8e-3  # 224 pixels a side; 15e-3 for originals
     manifest_row: float = 0.2e-3  # reading it here, catalogue, digest and Parquet, on the driver
     hash_byte: float = 0.8e-9
     image_bytes: int = 10_000  # a picture of 224 pixels; originals of the dataset have 230,000
@@ -51,7 +51,7 @@ class Cluster:
 
     workers: int
     slots: int = 2
-    worker_hour: float = 0.108  # Fargate, 2 vCPU and 6 GiB; spot is about 0.3 of it
+    worker_hour: float = 0.108  # Fargate, 2 vCPU and 6 GiB; spot is about half of it
     losses_an_hour: float = 0.0
     replaced_after: float = 90.0
     worker_bytes: float = 6 * GIB

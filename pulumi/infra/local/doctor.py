@@ -65,7 +65,7 @@ def python(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Finding]
     if version not in _PYTHON:
         yield Finding(
             what=f"Python is {version[0]}.{version[1]}; the project runs on 3.11 and 3.12.",
-            remedy="make clean && make setup PYTHON=/path/to/python3.11",
+            remedy="rm -rf .venv && make setup PYTHON=/path/to/python3.11",
         )
 
 
