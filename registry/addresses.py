@@ -82,7 +82,7 @@ def database_file(address: str) -> Path | None:
 
 def shown(address: str) -> str:
     """An address as it may be shown: without the password that it may hold."""
-    return re.sub(r"(://[^/:@]*:)[^/]*@", r"\1***@", address)
+    return re.sub(r"(://[^/:@]*:).*@", r"\1***@", address)
 
 
 def is_ipv6(host: str) -> bool:

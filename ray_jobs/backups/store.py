@@ -23,6 +23,7 @@ from registry.state import State, write_atomically
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 20
 _NOTE_S = 5.0
+_MAKING_S = 86_400.0  # longer than a backup takes
 _DRAFT = "unfinished.json"
 _RESTORING = "restoring.json"
 BEFORE = "-before-restore"  # ends the names of backups that a restore makes
@@ -123,7 +124,10 @@ class BackupStore:
         self._remove(_DRAFT)
 
     def prune(self, keep: int) -> int:
-        """Remove all but the newest backups, and the contents that no other one names; gives how many went."""
+        """Remove all but the newest backups, and the contents of more than a day ago that no other one names.
+
+        Gives how many backups went.
+        """
         names = self.names()
         kept = [name for name in names if not name.endswith(BEFORE)][-keep:]
         going = [name for name in names if kept and name < kept[0]]
@@ -131,19 +135,28 @@ class BackupStore:
             self._place.filesystem.delete_file(self._place.path("backups", f"{name}.json"))
         if going:
             needed = {file.sha256 for name in self.names() for part in self.read(name).parts for file in part.files}
-            self.holds("", 0)
-            for sha256 in set(self._there or ()) - needed:
-                self._place.filesystem.delete_file(self._object(sha256))
-            self._there = None
+            self._remove_contents(needed)
         return len(going)
+
+    def _remove_contents(self, needed: set[str]) -> None:
+        # What came lately may be of a backup that is being made, whose document comes last.
+        before = (time.time() - _MAKING_S) * 1e9
+        found = self._place.filesystem.get_file_info(
+            FileSelector(self._place.path("objects"), recursive=True, allow_not_found=True)
+        )
+        for info in found:
+            if info.type == FileType.File and info.base_name not in needed and (info.mtime_ns or 0) < before:
+                self._place.filesystem.delete_file(info.path)
+        self._there = None
 
     # What an interrupted run leaves for the next one
 
     def known(self) -> dict[tuple[str, str], SavedFile]:
         """Files by home and path as the newest backup has them, and as an interrupted one had noted them."""
         found: dict[tuple[str, str], SavedFile] = {}
-        if self.names():
-            found |= {(part.home, file.path): file for part in self.read(self.names()[-1]).parts for file in part.files}
+        with contextlib.suppress(BackupError):  # a damaged document, too, only means that files are read once more
+            newest = self.read(max(self.names(), default=""))
+            found |= {(part.home, file.path): file for part in newest.parts for file in part.files}
         path = self._place.path(_DRAFT)
         if self._place.exists(path):
             with contextlib.suppress(ValueError, TypeError, KeyError):  # without it, files are read once more

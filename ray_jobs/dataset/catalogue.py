@@ -9,7 +9,7 @@ from pyarrow.fs import FileType
 
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.layout import LABELS, contradiction, place
-from ray_jobs.dataset.manifest import QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
+from ray_jobs.dataset.manifest import BATCH, QUARANTINE_SCHEMA, ROW_GROUP, SCHEMA, Manifest
 from ray_jobs.dataset.parquet import read_batches
 from ray_jobs.dataset.quarantine import Reason
 from ray_jobs.dataset.split import is_held_out, same_patient
@@ -200,12 +200,12 @@ def _folder_of(path: str) -> str:
 
 
 def _before(previous: Manifest) -> Iterator[tuple[str | int, ...]]:
-    for batch in previous.batches():
+    files = previous.filesystem
+    for batch in read_batches(files, previous.path, BATCH):  # a file that another job has replaced says as much
         for path, size, version, content in zip(
             *(batch.column(name).to_pylist() for name in ("path", "size", "version", "sha256")), strict=True
         ):
             yield path, size, version, content, "", ""
-    files = previous.filesystem
     if files.get_file_info(previous.quarantine_path).type != FileType.File:
         return
     for batch in read_batches(files, previous.quarantine_path, ROW_GROUP):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, FileType
 
 from ray_jobs.dataset.entry import Source
+from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.parquet import read_batches
 
 SCHEMA = pa.schema(
@@ -65,8 +67,14 @@ class Manifest:
         return digits_for(self.rows)
 
     def batches(self, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
-        """The rows in order, at most ``rows`` at a time; only those are in memory."""
-        return read_batches(self.filesystem, self.path, rows)
+        """The rows in order, at most ``rows`` at a time; only those are in memory.
+
+        Raises
+        ------
+        DatasetError
+            If another job has built the manifest again from other data meanwhile.
+        """
+        return read_batches(self.filesystem, self.path, rows, check=self._check)
 
     def shards(self) -> Iterator[tuple[str, pa.Table]]:
         """``(prefix, rows)`` for all the first ``digits`` of sha256 that occur, in order.
@@ -89,8 +97,24 @@ class Manifest:
             yield prefix, pa.concat_tables(parts)
 
     def table(self, *columns: str) -> pa.Table:
-        """All rows at once, of the named columns or of all: for a training matrix, which is in memory as well."""
-        return pq.read_table(self.path, filesystem=self.filesystem, columns=list(columns) or None)
+        """All rows at once, of the named columns or of all: for a training matrix, which is in memory as well.
+
+        Raises
+        ------
+        DatasetError
+            If another job has built the manifest again from other data meanwhile.
+        """
+        with self.filesystem.open_input_file(self.path) as file, pq.ParquetFile(file) as parquet:
+            self._check(parquet.metadata)
+            return parquet.read(columns=list(columns) or None)
+
+    def _check(self, metadata: pq.FileMetaData) -> None:
+        # Rows are named by their places, so those of another manifest would pass for these.
+        if _summary(metadata)["digest"] != self.digest:
+            raise DatasetError(
+                f"{self.uri} has changed, and another job has taken stock of it meanwhile; run this job again, and "
+                "only what is new is read"
+            )
 
 
 def digits_for(rows: int) -> int:
@@ -128,12 +152,16 @@ def load_manifest(source: Source | str, *, filesystem: FileSystem, base: str) ->
     try:
         with filesystem.open_input_file(path) as file:
             metadata = pq.read_metadata(file)
-        summary = json.loads((metadata.metadata or {})[_SUMMARY])
+        summary = _summary(metadata)
         if summary["uri"] != uri or metadata.schema.to_arrow_schema().names != SCHEMA.names:
             return None
         return Manifest(filesystem=filesystem, path=path, rows=metadata.num_rows, **summary)
     except (pa.ArrowInvalid, KeyError, TypeError, json.JSONDecodeError):
         return None
+
+
+def _summary(metadata: pq.FileMetaData) -> dict[str, Any]:
+    return dict(json.loads((metadata.metadata or {})[_SUMMARY]))
 
 
 def summary_metadata(manifest: Manifest) -> dict[bytes, bytes]:

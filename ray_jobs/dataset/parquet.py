@@ -1,7 +1,7 @@
 """Parquet files that are read and written piece by piece, so that memory stays flat however many rows they have."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,9 +38,12 @@ def publish(
             write_atomically(filesystem, path, content)
 
 
-def read_batches(filesystem: FileSystem, path: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a file in order, at most ``rows`` at a time; one row group is in memory."""
+def read_batches(
+    filesystem: FileSystem, path: str, rows: int, *, check: Callable[[pq.FileMetaData], None] = lambda _: None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in order, at most ``rows`` at a time, if ``check`` takes it; one row group is in memory."""
     with filesystem.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
+        check(parquet.metadata)
         for group in range(parquet.num_row_groups):  # an iterator over all of them holds what it has read until its end
             yield from parquet.iter_batches(rows, row_groups=[group], use_threads=False)
     pa.default_memory_pool().release_unused()

@@ -91,8 +91,7 @@ def appearance_of(looking: Looking, manifest: Manifest, sha256: np.ndarray, *, r
 def _missing(looking: Looking, manifest: Manifest, wanted: set[str]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     for prefix, rows in manifest.shards():
         known = set(looking.seen(prefix).column("sha256").to_pylist())
-        images = images_of(rows)
-        lacking = [(path, name) for path, name in images if name in wanted - known]
+        lacking = [(path, name) for path, name in images_of(rows) if name in wanted and name not in known]
         if lacking:
             yield prefix, lacking
 

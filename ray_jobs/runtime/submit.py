@@ -33,7 +33,7 @@ def submit(settings: Settings, module: str, *arguments: str) -> None:
     Raises
     ------
     JobError
-        If it does not succeed, or the cluster takes no job within two minutes.
+        If it does not succeed, or the cluster takes no job, or says nothing of it, within two minutes.
     SettingsError
         If nobody answers at that address.
     """
@@ -62,8 +62,7 @@ def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
     print(f"{name} runs on {address}", flush=True)
     seen = 0
     while True:
-        status = client.get_job_status(name)  # before the log, so that the last look misses nothing
-        log = client.get_job_logs(name)
+        status, log = _looked_at(client, address, name)
         sys.stdout.write(log[seen:])
         sys.stdout.flush()
         seen = len(log)
@@ -72,6 +71,21 @@ def _on_cluster(settings: Settings, address: str, entrypoint: str) -> None:
         time.sleep(_POLL_S)
     if status is not JobStatus.SUCCEEDED:
         raise JobError(f"{entrypoint!r} ended as {status} on {address}: {client.get_job_info(name).message}")
+
+
+def _looked_at(client: JobSubmissionClient, address: str, name: str) -> tuple[JobStatus, str]:
+    """Status and log of a job; where a head starts again or a balancer stumbles, they are asked for again."""
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            status = client.get_job_status(name)  # before the log, so that the last look misses nothing
+            return status, client.get_job_logs(name)
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() > end:
+                raise JobError(
+                    f"{address} does not say any more how {name} is: {error}. Look there whether it still runs."
+                ) from error
+        time.sleep(_POLL_S)
 
 
 def _taken(client: JobSubmissionClient, address: str, entrypoint: str, metadata: dict[str, str]) -> str:
@@ -84,7 +98,7 @@ def _taken(client: JobSubmissionClient, address: str, entrypoint: str, metadata:
             return client.submit_job(entrypoint=entrypoint, metadata=metadata, runtime_env=runtime_env)
         except RuntimeError as error:
             if _NOT_YET not in str(error):
-                raise
+                raise JobError(f"The cluster at {address} does not take the job: {error}") from error
             if time.monotonic() > end:
                 raise JobError(f"The cluster at {address} takes no job yet: {error}. Try again in a minute.") from error
         time.sleep(_POLL_S)

@@ -11,7 +11,7 @@ from typing import Any
 
 from registry.errors import ProductionMovedError, PromotionError
 from registry.model.versions import ModelVersion, client, set_tags, tags_of, version_of
-from registry.process.identity import person
+from registry.process.identity import person, whoever
 from registry.production.history import Change
 from registry.production.promotion import history, promote
 from registry.settings import Settings
@@ -112,6 +112,7 @@ def promote_by_hand(
     else:
         change = promote(settings, version, why=why or "promoted by hand", metrics=dict(metrics or {}))
     if passed:
-        last = change or [one for one in history(settings) if one.to_version == version.version][-1]
-        set_tags(settings, version, {APPROVAL_TAG: f"approved by {last.who}"})
+        recorded = [change or one for one in history(settings) if one.to_version == version.version]
+        who = recorded[-1].who if recorded else whoever(settings)  # without a record, the alias was set by hand
+        set_tags(settings, version, {APPROVAL_TAG: f"approved by {who}"})
     return change

@@ -108,7 +108,9 @@ class WrittenChange:
     @cached_property
     def change(self) -> Change:
         """What it says; raises ValueError, TypeError or KeyError if it is no record."""
-        fields: dict[str, Any] = json.loads(self.text)
+        fields: Any = json.loads(self.text)
+        if not isinstance(fields, dict):
+            raise TypeError("not a record")
         if fields.get("rollout"):
             fields["rollout"] = Rollout(**fields["rollout"])
         return Change(**fields)

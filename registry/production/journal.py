@@ -83,7 +83,8 @@ class Journal:
             self.store.write_tag(record)
         head = history.records[-1].change
         damage = "; ".join(str(problem) for problem in history.problems)
-        return self.append(lambda _: self.note("repair", f"{damage}; it was written again", to=head))
+        # Somebody may have promoted another version meanwhile.
+        return self.append(lambda now: self.note("repair", f"{damage}; it was written again", to=now.head or head))
 
     def note(self, kind: Kind, why: str, *, to: Change) -> Change:
         """A record that changes nothing."""

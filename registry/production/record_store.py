@@ -102,7 +102,7 @@ class RecordStore:
         state = self._opened()
         if newest and not state.exists(self._folder(history, _file(newest + 1))):
             path = self._folder(history, _file(newest))
-            return {newest: WrittenChange(state.read(path).decode())} if state.exists(path) else {}
+            return {newest: WrittenChange(state.read(path).decode(errors="replace"))} if state.exists(path) else {}
         names = [name for name in state.names(self._folder(history)) if name.removesuffix(".json").isdecimal()]
         return {
             int(name.removesuffix(".json")): WrittenChange(

@@ -58,15 +58,22 @@ def forget_before(state: State, when: datetime) -> Forgotten:
 
 
 def _remove(state: State, path: str, chosen: Callable[[pa.Table], pa.ChunkedArray]) -> int:
-    """Remove rows of a file; one in which none is left goes."""
-    try:
-        with state.filesystem.open_input_file(path) as file:
-            table = pq.read_table(file)
-    except FileNotFoundError:  # pruned meanwhile
-        return 0
-    going = np.asarray(chosen(table))
-    if going.all():
-        state.filesystem.delete_file(path)
-    elif going.any():
-        rewrite(state, path, table.filter(~going))
-    return int(going.sum())
+    """Remove rows of a file; one in which none is left goes. If a replica adds rows meanwhile, it is read again."""
+    while True:
+        found = state.filesystem.get_file_info(path)
+        try:
+            with state.filesystem.open_input_file(path) as file:
+                table = pq.read_table(file)
+        except FileNotFoundError:  # pruned meanwhile
+            return 0
+        going = np.asarray(chosen(table))
+        if not going.any():
+            return 0
+        now = state.filesystem.get_file_info(path)
+        if (now.size, now.mtime_ns) != (found.size, found.mtime_ns):
+            continue
+        if going.all():
+            state.filesystem.delete_file(path)
+        else:
+            rewrite(state, path, table.filter(~going))
+        return int(going.sum())

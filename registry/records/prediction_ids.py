@@ -56,4 +56,7 @@ def parse_id(prediction_id: str) -> ParsedId | None:
     if parsed.version != 7 or str(parsed) != prediction_id:
         return None
     milliseconds, writer = parsed.int >> 80, parsed.int >> _RANDOM_BITS & (2**_WRITER_BITS - 1)
-    return ParsedId(time=_EPOCH + timedelta(milliseconds=milliseconds), writer=writer)
+    try:
+        return ParsedId(time=_EPOCH + timedelta(milliseconds=milliseconds), writer=writer)
+    except OverflowError:  # beyond the year 9999
+        return None

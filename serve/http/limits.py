@@ -78,10 +78,15 @@ class BoundedBody:
             return
         chunks: list[bytes] = []
         try:
+            await self._bounded(chunks, scope, receive, send)
+        finally:  # also where the request was cancelled
+            self._release(chunks)
+
+    async def _bounded(self, chunks: list[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+        try:
             async with asyncio.timeout(self.limits.upload_s):
                 fits = await self._read(receive, chunks)
         except _GoneError:
-            self._release(chunks)
             return
         except (TimeoutError, _OverBudgetError) as error:
             self._release(chunks)
@@ -100,10 +105,7 @@ class BoundedBody:
             sent, body, rest = body, b"", False
             return {"type": "http.request", "body": sent, "more_body": False}
 
-        try:
-            await self.app(scope, replay, send)
-        finally:
-            self._release(chunks)
+        await self.app(scope, replay, send)
 
     async def _read(self, receive: Receive, chunks: list[bytes]) -> bool:
         """Collect the body; False if it is larger than the limit, with nothing kept."""

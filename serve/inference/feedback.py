@@ -29,6 +29,7 @@ _CSV: dict[int | str, dict[str, Any]] = {
     200: {"description": "Labels as CSV", "content": {"text/csv": {"schema": {"type": "string"}}}}
 }
 _LOOK_AGAIN_S = 0.5
+_WAITING = 8  # requests at a time that wait for another replica's record
 # A UUID, or the form of ids before: the request's id and the picture's place in it.
 _ID = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9._-]{1,64}\.[0-9]{1,4})$"
 PredictionId = Annotated[str, InPath(pattern=_ID, description="The prediction's `id`")]
@@ -45,6 +46,7 @@ class FeedbackRequest(BaseModel):
 def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> APIRouter:
     """The routes over a recorder's store; without a recorder each of them answers `not-recorded`."""
     router = APIRouter()
+    waiting = 0
 
     @router.post(
         "/predictions/{prediction_id}/feedback",
@@ -59,9 +61,16 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
 
         Every replica knows a prediction a few seconds after it was made. Until then another replica waits for it.
         """
+        nonlocal waiting
         said_by = request.scope["state"].get("key", "")
         while (receipt := await run_in_threadpool(take, prediction_id, given.label, said_by)) is None:
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            if waiting >= _WAITING:  # each of them has a place that a prediction could have
+                raise _unknown(prediction_id)
+            waiting += 1
+            try:
+                await asyncio.sleep(_LOOK_AGAIN_S)
+            finally:
+                waiting -= 1
         return receipt
 
     def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:
@@ -71,10 +80,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
             if prediction is None and recorder_.may_appear(prediction_id):
                 return None
             if prediction is None:
-                raise ProblemError(
-                    "unknown-prediction",
-                    f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
-                )
+                raise _unknown(prediction_id)
             feedback, before = record_feedback(state, prediction, label, said_by=said_by)
         if feedback is not before:
             verdict = "confirmed" if feedback.confirms else "corrected"
@@ -121,6 +127,13 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
         return Response(text, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 
     return router
+
+
+def _unknown(prediction_id: str) -> ProblemError:
+    return ProblemError(
+        "unknown-prediction",
+        f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
+    )
 
 
 @contextmanager

@@ -27,6 +27,8 @@ _WINDOW_MS = 150
 _REFUSALS = 2
 _OF_BODY = {"content-type", "content-length"}  # HAProxy adds these itself
 _ID = "%[var(txn.hm_id)]"
+# By it a client could tell Ray when to cancel a request; how long one may take is ours to say.
+_TIME_LIMIT_HEADER = "X-Request-Timeout-Seconds"
 
 
 def in_front(settings: Settings) -> bool:
@@ -110,7 +112,10 @@ def rules() -> str:
     http-request track-sc0 int(1)
     http-request set-header {STARTED_HEADER} "t=%[date(0,ms)]"
     http-request set-var(txn.hm_id) uuid()
-    http-request set-var(txn.hm_id) {given} if {{ {given} -m reg ^{REQUEST_ID.pattern}$ }}
+    acl hm_named {given} -m reg ^{REQUEST_ID.pattern}$
+    http-request set-var(txn.hm_id) {given} if hm_named
+    http-request del-header {REQUEST_ID_HEADER} unless hm_named
+    http-request del-header {_TIME_LIMIT_HEADER}
     http-request {_return(busy)} if hm_shed !METH_GET !{{ method OPTIONS }}
     http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }}
 """

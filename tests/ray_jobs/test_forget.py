@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.forget import forget
@@ -55,6 +56,22 @@ def state(request, tmp_path):
     if request.param == "folder":
         return open_state(str(tmp_path / "state"))
     return open_state(f"s3://{request.getfixturevalue('bucket')}/state")
+
+
+def test_what_a_replica_adds_while_one_answer_is_forgotten_stays(state, monkeypatch):
+    written = records(4)
+    kept(state, written[:2])
+    read_table = pq.read_table
+
+    def read_just_before_two_more(file):
+        monkeypatch.setattr(pq, "read_table", read_table)
+        table = pq.read_table(file)
+        kept(state, written)
+        return table
+
+    monkeypatch.setattr(pq, "read_table", read_just_before_two_more)
+    assert forget_prediction(state, written[0].id).records == 1
+    assert all_ids(state) == [record.id for record in written[1:]]
 
 
 def test_one_answer_is_forgotten_with_what_was_said_about_it_and_the_others_stay(state):

@@ -65,6 +65,7 @@ def test_a_key_of_a_bucket_is_taken_as_it_is_written(bucket, s3):
 
 def test_a_password_is_not_shown():
     assert shown("postgresql://mlflow:s3cret@db:5432/mlflow") == "postgresql://mlflow:***@db:5432/mlflow"
+    assert shown("postgresql://mlflow:s3/c@et@db/mlflow") == "postgresql://mlflow:***@db/mlflow"
     assert shown("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
 
 

@@ -1,6 +1,8 @@
 """Everything is destroyed and comes back from a backup: the same Production, the same answers, the same history."""
 
 import argparse
+import hashlib
+import io
 import os
 import shutil
 import signal
@@ -8,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,9 +162,30 @@ def test_what_did_not_change_is_not_copied_again_and_old_backups_can_be_removed(
     second = save(store, **parts_of(settings, artefacts))
     assert len(list((tmp_path / "backups" / "objects").rglob("*"))) - objects <= 4  # feedback, a copy of the database
 
+    old = time.time() - 2 * 86_400
+    contents = [path for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()]
+    for path in contents:
+        os.utime(path, (old, old))
+    store.put(lambda: io.BytesIO(b"of a backup that is being made"))
+
     assert store.prune(1) == 1
     assert store.names() == [second.name] != [first.name]
     store.check([file for part in second.parts for file in part.files], lambda: None)
+    needed = {file.sha256 for part in second.parts for file in part.files}
+    left = {path.name for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
+    assert (
+        left
+        == needed | {hashlib.sha256(b"of a backup that is being made").hexdigest()}
+        != {path.name for path in contents}
+    )
+
+
+def test_a_damaged_document_of_the_newest_backup_stops_no_further_one(settings, promoted, store, artefacts, tmp_path):
+    promoted(settings, 1)
+    damaged = save(store, **parts_of(settings, artefacts))
+    (tmp_path / "backups" / "backups" / f"{damaged.name}.json").write_text("{")
+    whole = save(store, **parts_of(settings, artefacts))
+    assert store.read() == whole
 
 
 def test_a_damaged_backup_is_named_and_changes_nothing(settings, promoted, store, artefacts, tmp_path):

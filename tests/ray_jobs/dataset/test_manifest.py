@@ -10,7 +10,7 @@ import pytest
 from pyarrow.fs import FileSystem, LocalFileSystem
 
 from ray_jobs.dataset.build import build_manifest
-from ray_jobs.dataset.errors import EntryError, SourceError, TooLittleData
+from ray_jobs.dataset.errors import DatasetError, EntryError, SourceError, TooLittleData
 from ray_jobs.dataset.manifest import load_manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable, read_quarantine
 from ray_jobs.dataset.sources import open_source
@@ -224,6 +224,18 @@ def test_a_manifest_can_be_opened_again(write, state):
     assert load_manifest(source, **state) is None
     built = build_manifest(source, **state)
     assert load_manifest(source, **state) == load_manifest(source.uri, **state) == built
+
+
+def test_rows_of_a_manifest_that_another_job_built_from_other_data_do_not_pass_for_its_own(write, state):
+    root = write(cohort())
+    manifest = build_manifest(open_source(str(root)), **state)
+    build_manifest(open_source(str(root)), **state)
+    assert manifest.table().num_rows == manifest.rows  # of the same data
+    write({"train/NORMAL/IM-9999-0001.png": png(10**6)})
+    build_manifest(open_source(str(root)), **state)
+    for reading in (lambda: list(manifest.batches()), lambda: list(manifest.shards()), manifest.table):
+        with pytest.raises(DatasetError, match="another job has taken stock of it meanwhile; run this job again"):
+            reading()
 
 
 def test_a_torn_or_foreign_manifest_is_built_again(write, state):

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobStatus
 
-from ray_jobs.runtime.submit import JobError, _taken, submit
+from ray_jobs.runtime.submit import JobError, _looked_at, _taken, submit
 from registry.settings import Settings
 
 
@@ -47,11 +48,35 @@ class Starting:
 def test_a_head_that_has_just_started_is_waited_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ray_jobs.runtime.submit._POLL_S", 0)
     assert _taken(Starting(2), "http://there:8265", "true", {}) == "raysubmit_1"
-    with pytest.raises(RuntimeError, match="no such runtime environment"):
+    with pytest.raises(JobError, match=r"does not take the job: .* no such runtime environment"):
         _taken(Starting(1, "no such runtime environment"), "http://there:8265", "true", {})
     monkeypatch.setattr("ray_jobs.runtime.submit._PATIENCE_S", 0)
     with pytest.raises(JobError, match=r"http://there:8265 takes no job yet: .* Try again in a minute"):
         _taken(Starting(9), "http://there:8265", "true", {})
+
+
+class Stumbling:
+    """A cluster whose answers about a job fail at first, as a balancer's do while the head starts again."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def get_job_status(self, _name: str) -> JobStatus:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise RuntimeError("Request failed with status code 502: Bad Gateway.")
+        return JobStatus.SUCCEEDED
+
+    def get_job_logs(self, _name: str) -> str:
+        return "done"
+
+
+def test_a_job_is_followed_on_where_the_cluster_does_not_answer_for_a_moment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ray_jobs.runtime.submit._POLL_S", 0)
+    assert _looked_at(Stumbling(3), "http://there:8265", "raysubmit_1") == (JobStatus.SUCCEEDED, "done")
+    monkeypatch.setattr("ray_jobs.runtime.submit._PATIENCE_S", 0)
+    with pytest.raises(JobError, match=r"http://there:8265 does not say any more how raysubmit_1 is: .*502"):
+        _looked_at(Stumbling(9), "http://there:8265", "raysubmit_1")
 
 
 def test_the_name_that_goes_on_record_goes_along():

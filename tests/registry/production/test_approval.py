@@ -81,6 +81,15 @@ def test_a_first_version_can_wait_too(settings: Settings) -> None:
     assert production(settings) == version
 
 
+def test_a_version_whose_alias_was_set_by_hand_before_any_record_is_approved_too(settings: Settings) -> None:
+    client(settings).create_registered_model("pneumonia")
+    client(settings).create_model_version("pneumonia", source="s3://nowhere/model")
+    version = waiting(settings, 1, against=None)
+    client(settings).set_registered_model_alias("pneumonia", "production", "1")
+    promote_by_hand(settings.model_copy(update={"promoted_by": "Ana Souza"}), version, why=None)
+    assert tags_of(settings, version)[APPROVAL_TAG] == "approved by Ana Souza"
+
+
 def test_a_tag_that_the_gate_did_not_write_makes_no_candidate(by_ana: Settings) -> None:
     set_tags(by_ana, version_of(by_ana, 2), {APPROVAL_TAG: "waiting"})
     assert candidates(by_ana) == []

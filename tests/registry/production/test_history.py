@@ -91,6 +91,10 @@ def alter_tag(settings: Settings, number: int) -> None:
     client(settings).set_registered_model_tag("pneumonia", f"promotion.{number:06d}", json.dumps(fields))
 
 
+def empty_tag(settings: Settings, number: int) -> None:
+    client(settings).set_registered_model_tag("pneumonia", f"promotion.{number:06d}", "[]")
+
+
 def delete_copy(settings: Settings, number: int) -> None:
     copies(settings)[number - 1].unlink()
 
@@ -105,6 +109,7 @@ def alter_copy(settings: Settings, number: int) -> None:
     [
         (delete_tag, "is missing in MLflow"),
         (alter_tag, "was altered in MLflow"),
+        (empty_tag, "was altered in MLflow"),
         (delete_copy, "is missing in STATE_URI"),
         (alter_copy, "was altered in STATE_URI"),
     ],
@@ -122,6 +127,21 @@ def test_a_record_that_is_gone_or_altered_in_one_place_is_told_by_its_number_and
     assert told(whole) == []
     assert history(whole) == [*before, change]
     assert rollback(whole, why="goes on").to_version == 2
+
+
+def test_a_repair_undoes_no_promotion_that_was_made_meanwhile(whole: Settings, versions, monkeypatch) -> None:
+    alter_copy(whole, 1)
+    write_tag = RecordStore.write_tag
+
+    def promoting_first(store: RecordStore, record: WrittenChange) -> None:
+        monkeypatch.setattr(RecordStore, "write_tag", write_tag)
+        promote(whole, versions[0], why="meanwhile")
+        store.write_tag(record)
+
+    monkeypatch.setattr(RecordStore, "write_tag", promoting_first)
+    assert Journal(whole).repair().to_version == 1
+    assert production(whole) == versions[0]
+    assert told(whole) == []
 
 
 def test_nothing_is_changed_while_the_newest_record_is_damaged(whole: Settings, versions) -> None:

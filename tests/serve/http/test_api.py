@@ -1,5 +1,6 @@
 """The application by itself, over a model that is given: answers, problems, limits and headers."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from registry.settings import Settings
 from serve.api import create_app
-from serve.http.limits import RequestLimits
+from serve.http.limits import BoundedBody, RequestLimits
 from serve.http.problems import KINDS
+from serve.load import Load
 from serve.production.model import Holder, Served, SwapFailure
 from tests.serve.support.gate import Gate, in_work
 from tests.serve.support.malformed import png_of
@@ -127,6 +130,28 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
         refused = client.post("/predict", content=xray + b"\0", headers=JPEG)
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) > 0
+
+
+def test_the_memory_of_an_upload_that_is_cancelled_is_given_back() -> None:
+    load = Load()
+    pieces = iter([{"type": "http.request", "body": bytes(MIB), "more_body": True}])
+
+    async def receive() -> Message:
+        return next(pieces, None) or await asyncio.Event().wait()
+
+    async def nothing(*_: object) -> None:
+        raise AssertionError
+
+    async def upload() -> None:
+        body = BoundedBody(nothing, RequestLimits(), load)
+        running = asyncio.create_task(body({"type": "http", "method": "POST"}, receive, nothing))
+        while load.buffered_bytes.value < MIB:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(upload())
+    assert load.buffered_bytes.value == 0
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,16 @@ def test_a_word_that_reaches_another_replica_at_once_waits_for_the_record(
         assert other.post(f"/predictions/{never_made}/feedback", json={"label": "NORMAL"}).status_code == 404
 
 
+def test_words_that_wait_for_a_record_take_few_places_from_predictions(
+    holder: Holder, settings: Settings, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.inference.feedback._WAITING", 0)
+    with with_memory(holder, settings, state, flush_s=3600) as client:
+        answer = client.post(f"/predictions/{PredictionIds().new()}/feedback", json={"label": "NORMAL"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown-prediction")
+    assert int(answer.headers["retry-after"]) > 0
+
+
 def test_words_on_nothing_or_with_nothing_to_say_are_problems(client: TestClient) -> None:
     unknown = client.post("/predictions/nobody.0/feedback", json={"label": "NORMAL"})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown-prediction")

@@ -212,6 +212,31 @@ def test_a_request_on_a_connection_that_was_used_before_is_told_of_a_replica_tha
     assert (lost.status_code, lost.json()["code"]) == (503, "no-replica")
 
 
+def test_a_replica_sees_no_id_that_is_not_plain_and_no_time_limit_of_the_client(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        seen = list[bytes]()
+
+        def answer() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    seen.append(connection.recv(65536).lower())
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        replica = threading.Thread(target=answer)
+        replica.start()
+        with behind_haproxy(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path) as url:
+            for name in (b"\xff", b"mine-1"):
+                headers = {b"X-Request-ID": name, b"X-Request-Timeout-Seconds": b"0.1"}
+                assert httpx.get(f"{url}/model", headers=headers).text == "ok"  # type: ignore[arg-type]
+        replica.join(30)
+    assert [b"x-request-id: mine-1" in one for one in seen] == [False, True]
+    assert b"\xff" not in seen[0]
+    assert not any(b"timeout" in one for one in seen)
+
+
 def test_where_no_replica_answers_haproxy_says_so_in_the_form_of_the_others(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

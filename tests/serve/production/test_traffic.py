@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from ray_jobs import rollback
-from ray_jobs.tracking.traffic import NotServedError, RefusedError, bring_into_traffic, wait_for_traffic
+from ray_jobs.tracking.traffic import NotServedError, RefusedError, _golden, bring_into_traffic, wait_for_traffic
+from registry.model.answer import ScoredImage
 from registry.model.bundle import Bundle, read_bundle
 from registry.model.verified_cache import VerifiedCache
 from registry.model.versions import ModelVersion, client, tags_of
@@ -129,6 +130,20 @@ def test_a_golden_picture_that_is_answered_otherwise_is_told_and_nothing_is_take
     with pytest.raises(NotServedError, match=f"0 of 1 replicas have it, the others have version {first.version}"):
         wait_for_traffic(asking, second, bundle_of(registry, second), seconds=0)
     assert production(asking) == first
+
+
+def test_a_golden_picture_that_an_abstaining_server_does_not_answer_is_not_asked_for(registry: Registry) -> None:
+    bundle = bundle_of(registry, registry.versions[0])
+    unsure = {golden.image for golden in bundle.golden[:1]}
+
+    class Unsure:
+        golden = bundle.golden
+
+        def score(self, data: bytes) -> ScoredImage:
+            return replace(bundle.score(data), unsure=data in unsure)
+
+    found = _golden(Unsure())  # type: ignore[arg-type]
+    assert found == (bundle.golden[1].image, bundle.score(bundle.golden[1].image).probability)
 
 
 def test_where_nothing_serves_it_says_so_and_does_not_wait(registry: Registry) -> None:
