@@ -62,6 +62,7 @@ def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str
 def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: int, seed: int) -> ModelVersion:
     """Sweep, fit the best, evaluate it, and register it with its files."""
     run.log_data(prepared.manifest)
+    prepared.manifest.keep()
     run.log(params={"trials": trials, "seed": seed, "features": len(DEFAULT_SPEC.names)})
     address = prepared.settings.ray_address
     data = TrainingSet.of(sides.train.read(), seed=seed)

@@ -1,10 +1,12 @@
 """The manifest: the pictures a dataset may use, one row each, in a Parquet file sorted by content."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +16,7 @@ from pyarrow.fs import FileSystem, FileType
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.parquet import read_batches
+from registry.state import write_atomically
 
 SCHEMA = pa.schema(
     [
@@ -108,6 +111,25 @@ class Manifest:
             self._check(parquet.metadata)
             return parquet.read(columns=list(columns) or None)
 
+    def keep(self) -> None:
+        """Keep a copy beside what is built for the same address later: it says what a version was trained on.
+
+        Raises
+        ------
+        DatasetError
+            If another job has built the manifest again from other data meanwhile.
+        """
+        place = _kept(self.path, self.digest)
+        if self.filesystem.get_file_info(place).type == FileType.File:
+            return
+        with tempfile.TemporaryFile() as copy:
+            with self.filesystem.open_input_file(self.path) as file:
+                self._check(pq.read_metadata(file))
+                file.seek(0)
+                shutil.copyfileobj(file, copy)
+            copy.seek(0)
+            write_atomically(self.filesystem, place, cast(BinaryIO, copy))
+
     def _check(self, metadata: pq.FileMetaData) -> None:
         # Rows are named by their places, so those of another manifest would pass for these.
         if _summary(metadata)["digest"] != self.digest:
@@ -140,13 +162,21 @@ def quarantine_path_of(manifest: str) -> str:
     return f"{manifest.rpartition('/')[0]}/quarantine.parquet"
 
 
-def load_manifest(source: Source | str, *, filesystem: FileSystem, base: str) -> Manifest | None:
-    """The manifest that was last built for a source or its address, or None.
+def _kept(manifest: str, digest: str) -> str:
+    return f"{manifest.rpartition('/')[0]}/{digest[:16]}.parquet"
+
+
+def load_manifest(
+    source: Source | str, *, filesystem: FileSystem, base: str, digest: str | None = None
+) -> Manifest | None:
+    """The manifest that was last built for a source or its address, or None; the one of a ``digest`` if it was kept.
 
     Also None for a file that is no manifest of that address: it is only ever a cache, so it is built again.
     """
     uri = source if isinstance(source, str) else source.uri
     path = manifest_path(base, uri)
+    if digest and filesystem.get_file_info(_kept(path, digest)).type == FileType.File:
+        path = _kept(path, digest)
     if filesystem.get_file_info(path).type != FileType.File:
         return None
     try:

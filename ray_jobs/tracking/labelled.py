@@ -116,13 +116,11 @@ def _enough(
 def _learnt(settings: Settings, prepared: Prepared, version: ModelVersion, table: Rows) -> tuple[np.ndarray, set[str]]:
     """Which rows (N,) a version was trained on, and the ids of the patients it was trained on, as far as is known.
 
-    The manifest of its data says so. Where that is gone, a dataset with X-rays that the version was judged by is taken
-    for the one that it was trained on.
+    The manifest that it was trained with says so, or the last one of its data where that was not kept. Where neither is
+    there, a dataset with X-rays that the version was judged by is taken for the one that it was trained on.
     """
     origin = lineage_of(settings, version)
-    base = prepared.state.path("datasets")
-    known = load_manifest(origin.uri, filesystem=prepared.state.filesystem, base=base) if origin.uri else None
-    if known:
+    if known := _manifest_of(origin, prepared.state):
         rows = known.table("sha256", "patient", "role")
         sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
         trained = sides(roles, patients) == "train"
@@ -130,6 +128,12 @@ def _learnt(settings: Settings, prepared: Prepared, version: ModelVersion, table
     if origin.digest == prepared.manifest.digest or _judged_by_these(prepared.state, origin, table):
         return sides(table.roles, table.patients) == "train", set()
     return np.zeros(len(table), bool), set()
+
+
+def _manifest_of(origin: Lineage, state: State) -> Manifest | None:
+    if not origin.uri:
+        return None
+    return load_manifest(origin.uri, filesystem=state.filesystem, base=state.path("datasets"), digest=origin.digest)
 
 
 def _judged_by_these(state: State, origin: Lineage, table: Rows) -> bool:
@@ -143,8 +147,7 @@ def _judged_by_these(state: State, origin: Lineage, table: Rows) -> bool:
 
 def trained_on(settings: Settings, version: ModelVersion, state: State) -> set[str]:
     """The sha256 of the X-rays that a version was trained on, as far as the manifest of its data is still there."""
-    origin = lineage_of(settings, version)
-    known = load_manifest(origin.uri, filesystem=state.filesystem, base=state.path("datasets")) if origin.uri else None
+    known = _manifest_of(lineage_of(settings, version), state)
     if known is None:
         return set()
     rows = known.table("sha256", "patient", "role")

@@ -134,6 +134,22 @@ def test_what_a_version_was_trained_on_does_not_judge_it_under_another_address_e
     assert f"{160 - held_out} more are left out, because the version was trained on them" in output
 
 
+def test_x_rays_that_came_after_a_training_judge_its_version_though_they_are_in_the_same_folder(
+    cluster, registry: Registry, job: Job, tmp_path: Path, capsys, monkeypatch
+):
+    monkeypatch.setitem(gate.FLOORS, "held-out", {})
+    folder = elsewhere(tmp_path / "all", count=60)
+    prepared = prepare(registry.settings.model_copy(update={"data_uri": str(folder)}))
+    prepared.manifest.keep()
+    set_tags(registry.settings, registry.versions[0], prepared.tags())
+    capsys.readouterr()
+    held_out = sum(is_held_out(patient_of(path.name)) for path in folder.rglob("*.jpeg"))
+    job("--data", str(elsewhere(folder, count=100)))
+    output = capsys.readouterr().out
+    assert f"{held_out + 40} X-rays of {held_out + 40} patients" in output
+    assert f"{60 - held_out} more are left out, because the version was trained on them" in output
+
+
 def one_class(folder: Path) -> Path:
     (elsewhere(folder) / "NORMAL").rename(folder / "PNEUMONIA" / "more")
     return folder
