@@ -9,10 +9,7 @@ from registry.settings import Settings
 
 
 def moved(settings: Settings, history: History) -> str:
-    """In a sentence, how the alias differs from what the history says; empty where it does not, or nothing is said.
-
-    A version that was deleted and registered anew under its number has another digest, so that it differs as well.
-    """
+    """In a sentence, how the alias differs from what the history says; empty where it does not, or nothing is said."""
     head, alias = history.head, aliased(settings)
     if head is None:
         return ""

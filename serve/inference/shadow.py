@@ -1,7 +1,7 @@
 """The shadow: copies of pictures that a candidate is asked about unseen, in moments in which nothing else is asked.
 
 No visible answer waits for a copy: requests only put it into a bounded queue, one thread of the lowest priority
-takes it out, and only while no request is in work. What finds the queue full is dropped and counted.
+takes it out, and only while no prediction is in work. What finds the queue full is dropped and counted.
 """
 
 import contextlib
