@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
@@ -65,11 +66,14 @@ def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
 
 
 def read_served(state: State, version: ModelVersion, days: float) -> Today:
-    """The records of a version and the feedback on it of some days; records of another feature spec are left out."""
-    since = datetime.now(UTC) - timedelta(days=days)
+    """The records of a version and the feedback on it of some days; records of another feature spec are left out.
+
+    A picture that was asked about several times counts once.
+    """
+    since, seen = datetime.now(UTC) - timedelta(days=days), set[str]()
     features, scores, wide = list[np.ndarray](), [np.zeros(0)], [np.zeros(0)]
     for spec, table in read(state, since=since):
-        mine = table.filter(np.asarray(table.column("version")) == version.version)
+        mine = _once(table.filter(np.asarray(table.column("version")) == version.version), seen)
         if spec == version.spec_fingerprint and len(mine):
             features.append(matrix(mine))
             scores.append(mine.column("probability").to_numpy())
@@ -83,6 +87,17 @@ def read_served(state: State, version: ModelVersion, days: float) -> Today:
         confirmed=sum(item.confirms for item in given),
         judged=len(given),
     )
+
+
+def _once(table: pa.Table, seen: set[str]) -> pa.Table:
+    """The first row of each picture that was not seen yet; files of before have no hash, and all their rows count."""
+    if "sha256" not in table.column_names:
+        return table
+    new = list[bool]()
+    for sha256 in table.column("sha256").to_pylist():
+        new.append(not sha256 or sha256 not in seen)
+        seen.add(sha256)
+    return table.filter(pa.array(new, pa.bool_()))
 
 
 def report(version: ModelVersion, found: Today, result: DriftResult | None, names: Sequence[str]) -> str:

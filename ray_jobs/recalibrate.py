@@ -64,7 +64,7 @@ def fit_site(site: Site) -> RecalibrationResult:
     return RecalibrationResult(
         recalibration=found,
         before=evaluate(site.labels, site.probabilities, site.patients, threshold=threshold),
-        after=evaluate(site.labels, unseen.probabilities, site.patients, threshold=found.threshold),
+        after=evaluate(site.labels, unseen.probabilities, site.patients, threshold=found.threshold, said=unseen.share),
         gain=gain(site.labels, site.probabilities, site.patients, unseen, threshold=threshold),
     )
 

@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image"]
 
 DEFAULT_LIMITS = Limits()
 # Raised by hand when a file is read differently or no longer refused, so that what was cached before is not believed.
-READING_VERSION = 4
+READING_VERSION = 5
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"II*\x00": "a TIFF",

@@ -57,13 +57,18 @@ def without_notes(data: bytes, header: PngHeader) -> bytes:
 
 
 def _in_range(pixels: np.ndarray) -> np.ndarray:
-    """What is 16 bits deep often comes from a DICOM, padding included, which must not decide the range of greys."""
+    """What is 16 bits deep often comes from a DICOM, with padding and with the 10 to 14 bits of a detector.
+
+    Padding does not decide the range of greys, and white is white however few bits it was written with.
+    """
     if pixels.dtype != np.uint16:
         return pixels
     counts = np.bincount(pixels.ravel())
     values = np.flatnonzero(counts)
     low, high = robust_range(values, counts[values])
-    return pixels if (low, high) == (values[0], values[-1]) else np.clip(pixels, int(low), int(high))
+    if (low, high) != (values[0], values[-1]):
+        pixels = np.clip(pixels, int(low), int(high))
+    return pixels << (16 - max(int(high).bit_length(), 8)) if high else pixels
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

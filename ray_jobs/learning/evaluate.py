@@ -83,10 +83,14 @@ def evaluate(
     patients: np.ndarray,
     *,
     threshold: float,
+    said: np.ndarray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Evaluation:
     """Evaluate probabilities of shape (N,) against labels (N,) of 0 and 1, patients (N,) being any identifiers.
+
+    Where each X-ray was judged several times, by thresholds that had not seen it, `said` (N,) is the share of these
+    that said pneumonia; otherwise what is at or above the threshold is.
 
     Intervals are percentiles of a bootstrap that draws patients, not images: images of one patient are alike, and
     drawing them as if they were independent would give intervals that are too narrow (Field and Welsh, 2007,
@@ -100,7 +104,7 @@ def evaluate(
     if len(np.unique(labels)) < 2:
         raise ValueError(f"All {len(labels)} X-rays are of one class; an evaluation needs both, add the other.")
     codes = np.unique(patients, return_inverse=True)[1]
-    numbers = _numbers(labels, probabilities, threshold)
+    numbers = _numbers(labels, probabilities, probabilities >= threshold if said is None else said)
     weighted = patient_weights(labels, codes, seed=seed, resamples=resamples)
     samples = np.array([numbers(weights) for weights in weighted])
     values = numbers(np.ones(len(labels)))
@@ -177,11 +181,11 @@ def weighted_auc(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[np.
 
 
 def _numbers(
-    labels: np.ndarray, probabilities: np.ndarray, threshold: float
+    labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray
 ) -> Callable[[np.ndarray], tuple[float, ...]]:
     """The values of METRICS, in their order, as a function of weights (N,)."""
     sick = labels == 1
-    right = (probabilities >= threshold) == sick
+    right = np.where(sick, said, 1.0 - said)
     auc, squared_error = weighted_auc(labels, probabilities), np.square(probabilities - labels)
 
     def numbers(weights: np.ndarray) -> tuple[float, ...]:

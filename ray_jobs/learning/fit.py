@@ -59,7 +59,7 @@ def fit(trial: Trial, data: TrainingSet) -> Fitted:
     rows, ill = data.plain | data.judged, data.plain & (data.labels == 1)
     threshold = min(
         best_threshold(data.labels[rows], calibrator.predict(trial.scores[rows])),
-        float(np.quantile(calibrator.predict(trial.scores[ill]), MOST_MISSED)),
+        float(np.quantile(calibrator.predict(trial.scores[ill]), MOST_MISSED, method="lower")),
     )
     return Fitted(estimator=estimator, threshold=threshold, unsure=_unsure(calibrator.predict, trial, data, threshold))
 

@@ -124,7 +124,10 @@ def _learnt(settings: Settings, prepared: Prepared, version: ModelVersion, table
         rows = known.table("sha256", "patient", "role")
         sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
         trained = sides(roles, patients) == "train"
-        return np.isin(table.sha256, sha256[trained]), set(patients[trained].tolist())
+        learnt = np.isin(table.sha256, sha256[trained])
+        if origin.uri == prepared.manifest.uri:  # the same ids are the same people, whose later X-rays are no new ones
+            learnt |= np.isin(table.patients, patients[trained])
+        return learnt, set(patients[trained].tolist())
     if origin.digest == prepared.manifest.digest or _judged_by_these(prepared.state, origin, table):
         return sides(table.roles, table.patients) == "train", set()
     return np.zeros(len(table), bool), set()

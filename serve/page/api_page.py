@@ -5,6 +5,8 @@ from typing import Any
 
 _EXAMPLES = {
     "/predict": "curl -F file=@xray.jpeg {base}/predict",
+    "/explain": "curl -F file=@xray.jpeg {base}/explain -o evidence.png",
+    "/predictions/{prediction_id}/feedback": """curl --json '{"label": "NORMAL"}' {base}/predictions/ID/feedback""",
 }
 
 

@@ -56,6 +56,14 @@ def test_sixteen_bits_stay_sixteen_bits() -> None:
     np.testing.assert_array_equal(pixels, deep)
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_the_bits_of_a_detector_in_a_file_of_sixteen_become_all_greys(bits: int) -> None:
+    deep = GREY.astype(np.uint16) * 257
+    pixels = decode(png(deep >> (16 - bits)))
+    assert pixels.dtype == np.uint16
+    assert np.abs(pixels.astype(int) - deep).max() < 2 ** (16 - bits)
+
+
 def test_sixteen_bit_colour_becomes_sixteen_bit_grey() -> None:
     deep = np.repeat(GREY[:, :, None].astype(np.uint16) * 201, 3, axis=2)
     pixels = decode(png(deep))

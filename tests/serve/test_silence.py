@@ -7,16 +7,22 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydicom.datadict import DicomDictionary
 from pydicom.uid import ImplicitVRLittleEndian
 
 from registry.settings import Settings
+from registry.state import open_state
 from serve.api import create_app
+from serve.inference.recorder import PredictionRecorder
+from serve.metrics import Metrics
 from serve.production.model import Holder
 from tests.features.images import jpeg, picture, png, png_chunk
 from tests.features.raw_dicom import data_set, element, file_of, image, numbers, text
+from tests.serve.support.waiting import until
 
 NAME = "Mustermann^Erika"
 TEXTUAL = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
@@ -71,18 +77,27 @@ def pictures() -> Iterator[bytes]:
 
 @pytest.fixture
 def client(holder: Holder, settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(holder, settings=settings), raise_server_exceptions=False) as client:
+    metrics = Metrics()
+    recorder = PredictionRecorder(lambda: open_state(str(settings.state_uri)), metrics, flush_s=0.05)
+    app = create_app(holder, settings=settings, metrics=metrics, recorder=recorder)
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
 
 def test_no_text_of_an_uploaded_file_is_written_anywhere(
     client: TestClient,
     settings: Settings,
+    xray: bytes,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     written: list[str] = []
+    grey = cv2.imdecode(np.frombuffer(xray, np.uint8), cv2.IMREAD_GRAYSCALE)
+    sound = file_of(named_everywhere() | image(grey))
+    answer = client.post("/predict", content=sound, headers={"Content-Type": "application/dicom"})
+    assert answer.status_code == 200
+    written += [answer.text, str(answer.headers)]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         for number, data in enumerate((*dicoms(), *pictures())):
@@ -101,7 +116,9 @@ def test_no_text_of_an_uploaded_file_is_written_anywhere(
             written.append(answer.text)
     written += [str(warning.message) for warning in warned]
     written += [client.get("/metrics").text, caplog.text, *capfd.readouterr()]
-    records = [path for path in Path(str(settings.state_uri)).rglob("*") if path.is_file()]
+    state = Path(str(settings.state_uri))
+    until(lambda: any(path.is_file() for path in state.rglob("records/**/*")))
+    records = [path for path in state.rglob("*") if path.is_file()]
     written += [path.read_bytes().decode("latin-1") for path in records]
     told = "\n".join(written).lower()
     assert "problem" in told

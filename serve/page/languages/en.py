@@ -75,8 +75,8 @@ WORDS: dict[str, str] = {
     "reason.blank": "This picture is blank: every pixel has the same grey.",
     "reason.coloured": "This picture is in colour, and radiographs are grey.",
     "reason.inverted": "Black and white are swapped in this X-ray. Invert it so that bone is white.",
-    "reason.sideways": "This X-ray lies on its side. Turn it upright.",
-    "reason.upside-down": "This X-ray is upside down. Turn it upright.",
+    "reason.sideways": "This X-ray lies on its side. Turn it so that the head is at the top.",
+    "reason.upside-down": "This X-ray is upside down. Turn it so that the head is at the top.",
     "reason.no-lungs": "No lungs are found in this picture. Send a chest X-ray from the front, with both lungs whole.",
     "reason.unlike-training": "This does not look like a chest X-ray, so no answer is given.",
     "problem.no-finite-answer": "The model has no answer for this picture.",
@@ -101,12 +101,13 @@ WORDS: dict[str, str] = {
     "explaining": "Computing the evidence…",
     "overlay_alt": "The X-ray, with the evidence in orange",
     "evidence_caption": (
-        "Orange: regions that make the model more certain of pneumonia. This is not the outline of a disease."
+        "Orange: regions that make the model more certain of pneumonia. This is not the outline of a disease. "
+        "The thin blue-green line: where the model looked for lungs, and not a finding."
     ),
     "close": "Close",
     "cancel": "Cancel",
     "progress": "X-rays analysed",
-    "send_an_xray": "Send a frontal chest X-ray of a child that is complete, upright and without a frame.",
+    "send_an_xray": "Send a frontal chest X-ray of a child: complete, the head at the top, and without a frame.",
     "warning.unlike-training": "This picture is unusual for the model. Treat the answer with caution.",
     "warning.generated-model": "The model learned from generated pictures. Its answer says nothing about a real X-ray.",
     "generated_model": "This model learned from generated pictures and has never seen an X-ray. It is a demonstration.",

@@ -79,9 +79,11 @@ WORDS: dict[str, str] = {
     "reason.blank": "Esta imagem está vazia: todos os pixels têm o mesmo cinza.",
     "reason.coloured": "Esta imagem é colorida, e radiografias são cinzentas.",
     "reason.inverted": "O preto e o branco estão trocados nesta radiografia. Inverta-a para que o osso fique branco.",
-    "reason.sideways": "Esta radiografia está deitada. Gire-a para que fique em pé.",
-    "reason.upside-down": "Esta radiografia está de cabeça para baixo. Gire-a para que fique em pé.",
-    "reason.no-lungs": "Não há pulmões visíveis nesta imagem. Envie uma radiografia frontal com os dois pulmões.",
+    "reason.sideways": "Esta imagem está girada de lado. Gire-a para que a cabeça fique para cima.",
+    "reason.upside-down": "Esta imagem está de cabeça para baixo. Gire-a para que a cabeça fique para cima.",
+    "reason.no-lungs": (
+        "Não foram encontrados pulmões nesta imagem. Envie uma radiografia frontal de tórax, com os dois pulmões."
+    ),
     "reason.unlike-training": "Isto não parece uma radiografia de tórax; por isso não há resposta.",
     "problem.no-finite-answer": "O modelo não tem resposta para esta imagem.",
     "problem.unsure": "A resposta ficaria perto demais do limiar; por isso não é dada. Peça a leitura de uma pessoa.",
@@ -104,11 +106,14 @@ WORDS: dict[str, str] = {
     "plain": "Mostrar só a radiografia",
     "explaining": "Calculando a evidência…",
     "overlay_alt": "A radiografia, com a evidência em laranja",
-    "evidence_caption": "Laranja: regiões que deixam o modelo mais certo de pneumonia. Não é o contorno de uma doença.",
+    "evidence_caption": (
+        "Laranja: regiões que deixam o modelo mais certo de pneumonia. Não é o contorno de uma doença. "
+        "A linha fina azul-esverdeada: onde o modelo procurou os pulmões, e não um achado."
+    ),
     "close": "Fechar",
     "cancel": "Cancelar",
     "progress": "Radiografias analisadas",
-    "send_an_xray": "Envie uma radiografia frontal de tórax de criança, inteira, em pé e sem moldura.",
+    "send_an_xray": "Envie uma radiografia frontal de tórax de criança: inteira, com a cabeça para cima e sem moldura.",
     "warning.unlike-training": "Esta imagem é incomum para o modelo. Tenha cautela com a resposta.",
     "warning.generated-model": "O modelo aprendeu com imagens geradas. A resposta nada diz de uma radiografia real.",
     "generated_model": "Este modelo aprendeu com imagens geradas e nunca viu uma radiografia. É uma demonstração.",

@@ -33,7 +33,7 @@ export async function askPatiently(path, options, onWait) {
       onWait?.();
       await pause(1000 * wait);
     } catch (error) {
-      if (attempt === TRIES || !navigator.onLine) throw error;
+      if (attempt === TRIES || !navigator.onLine || options.signal?.aborted) throw error;
       await pause(500 * attempt);
     }
   }

@@ -44,7 +44,7 @@ export function onCard(card, file, plain, keep) {
       overlay = await overlayOf(file, keep, card.dataset.request);
     } catch (error) {
       button.textContent = words.evidence;
-      statusLine.textContent = words.offline;
+      if (button.isConnected) statusLine.textContent = words.offline;
       return null;
     } finally {
       busy(button, false);

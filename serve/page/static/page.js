@@ -16,6 +16,7 @@ const words = form.dataset;
 const AT_ONCE = 2;
 let round = 0;
 let previews = [];
+let leaving = new AbortController();
 
 form.classList.add("live");
 document.documentElement.classList.add("js");
@@ -33,18 +34,18 @@ function parse(html, kind) {
   return holder.content.querySelector(kind === "row" ? "tr" : "article");
 }
 
-async function answerFor(file, kind) {
+async function answerFor(file, kind, signal, onWait) {
   const body = new FormData();
   body.append("file", file, file.name);
   try {
     const address = `/page/result?lang=${words.language}&as=${kind}`;
-    const response = await askPatiently(address, { method: "POST", body }, () => { statusLine.textContent = words.waiting; });
+    const response = await askPatiently(address, { method: "POST", body, signal }, onWait);
     const type = response.headers.get("Content-Type") || "";
-    if (type.startsWith("text/html")) return parse(await response.text(), kind);
-    return refusal(await response.json(), file, kind);
-  } catch (error) {
-    return fromTemplate(`offline-${kind}`, file.name);
-  }
+    if (!type.startsWith("text/html")) return refusal(await response.json(), file, kind);
+    const node = parse(await response.text(), kind);
+    if (node) return node;
+  } catch (error) { /* told as follows */ }
+  return fromTemplate(`offline-${kind}`, file.name); // also for the page of a balancer in between
 }
 
 // A request that was refused before any page was rendered, such as one that is too large, answers with a problem document.
@@ -95,6 +96,8 @@ function decorate(node, file, kind) {
 }
 
 function clear() {
+  leaving.abort();
+  leaving = new AbortController();
   previews.forEach((url) => URL.revokeObjectURL(url));
   previews = [];
   cards.replaceChildren();
@@ -126,13 +129,15 @@ async function analyse(files) {
     bar.hidden = files.length === 1;
   };
   showProgress();
+  const { signal } = leaving;
+  const onWait = () => { if (mine === round) statusLine.textContent = words.waiting; };
   const worker = async () => {
     while (next < files.length && mine === round) {
       const index = next;
       next += 1;
-      const node = decorate(await answerFor(files[index], kind), files[index], kind);
+      const answer = await answerFor(files[index], kind, signal, onWait);
       if (mine !== round) return;
-      places[index].replaceWith(node);
+      places[index].replaceWith(decorate(answer, files[index], kind));
       results.hidden = false;
       done += 1;
       showProgress();

@@ -106,7 +106,10 @@ def test_the_sigmoid_is_that_of_unseen_patients_pictures_as_they_are(data):
     probabilities = sigmoid.predict(scores)
     rows = data.plain | data.judged
     balanced = best_threshold(data.labels[rows], sigmoid.predict(trial.scores[rows]))
-    assert fitted.threshold == min(balanced, np.quantile(probabilities[labels == 1], 0.05))
+    assert fitted.threshold <= balanced
+    assert np.mean(probabilities[labels == 1] < fitted.threshold) <= 0.05
+    missed_by_the_next = np.mean(probabilities[labels == 1] <= fitted.threshold)
+    assert fitted.threshold == balanced or missed_by_the_next > 0.05
     # A sigmoid that is fitted to targets which are not quite 0 and 1 (Platt) has not quite the mean of the labels.
     assert probabilities.mean() == pytest.approx(labels.mean(), abs=0.02)
 
