@@ -215,8 +215,6 @@ def _load(file: Path) -> None:
             raise SettingsError(
                 f"{file}, line {found.original.line}, at {found.key!r}, is not NAME=value: that is no variable's name."
             )
-        if found.key and os.environ.get(found.key) == "":  # blank is absent, here too
-            del os.environ[found.key]
     load_dotenv(stream=io.StringIO(text))
 
 

@@ -4,7 +4,9 @@ import argparse
 import os
 import subprocess
 import sys
+from configparser import RawConfigParser
 from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import yaml
 
@@ -17,15 +19,17 @@ from infra.commands.supply import audit, image_names, list_parts
 from infra.local import doctor, secrets, stores
 from infra.local.compose import compose
 from infra.local.lower import lower
-from infra.local.running import containers_of, filter_of, possible_services, volumes_with_data
+from infra.local.running import containers_of, docker, filter_of, possible_services, volumes_with_data
 from infra.secrets import first_key
-from infra.settings import ROOT, SettingError
+from infra.settings import ROOT, SettingError, check_local_stack
 from infra.topology import on_aws, project_of, topology
 
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 BILLS = ROOT / ".local" / "sbom"
 # Compose has no settings but variables; where this one is empty, no traces are sent.
 _TRACES = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
+# What says who a person is on AWS, which the object store here does not know.
+_OF_A_PERSON = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"}
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
 
 
@@ -71,9 +75,11 @@ def main() -> None:
         _supply(options.command)
     else:
         try:
+            if not on_aws(options.stack):
+                check_local_stack(options.stack)
             with commands.answered(options.stack) if on_aws(options.stack) else nullcontext():
                 _of_a_stack(options)
-        except stack.StackError as error:
+        except (stack.StackError, SettingError) as error:
             sys.exit(str(error))
 
 
@@ -204,8 +210,7 @@ def _status(name: str) -> None:
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
         return
     form = "table {{.Names}}\t{{.Status}}\t{{.Ports}}"
-    listing = ["docker", "ps", "--all", "--filter", filter_of(name), "--format", form]
-    subprocess.run(listing, check=False)  # noqa: S603
+    print(docker("ps", "--all", "--filter", filter_of(name), "--format", form), end="")
     with suppress(stack.StackError):  # who uses Compose has no stack
         print(stack.run_pulumi("stack", "output", "--stack", name).stdout, end="")
 
@@ -242,7 +247,8 @@ def _upload(name: str, data: str) -> None:
     else:
         target, environment = _local_target(name)
     command = [sys.executable, "-m", "ray_jobs.upload", "--data", data, "--to", target]
-    sys.exit(subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode)  # noqa: S603
+    around = {key: value for key, value in os.environ.items() if on_aws(name) or key not in _OF_A_PERSON}
+    sys.exit(subprocess.run(command, cwd=ROOT, env=around | environment, check=False).returncode)  # noqa: S603
 
 
 def _local_target(name: str) -> tuple[str, dict[str, str]]:
@@ -252,9 +258,17 @@ def _local_target(name: str) -> tuple[str, dict[str, str]]:
     store = {
         "AWS_ENDPOINT_URL_S3": "http://localhost:9000",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_CONFIG_FILE": os.devnull,
+        **_keys_in(credentials),
     }
     return f"s3://{stores.bucket_name(topology(stack=name), 'data')}", store
+
+
+def _keys_in(credentials: Path) -> dict[str, str]:
+    """The key of an AWS credentials file as variables, which come before all that a person may have set."""
+    found = RawConfigParser()
+    found.read(credentials)
+    return {name.upper(): value for name, value in found["default"].items()}
 
 
 if __name__ == "__main__":

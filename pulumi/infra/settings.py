@@ -13,6 +13,7 @@ from infra.secrets import GIVEN, setting
 _ENDPOINT = re.compile(r"https?://[^/?#\s]+/?")
 RETRAIN = ("off", "weekly", "on-drift")
 ROOT = Path(__file__).resolve().parents[2]
+_LOCAL_STACK = re.compile(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?")
 
 
 class SettingError(ValueError):
@@ -49,6 +50,15 @@ def matching(name: str, value: str, pattern: re.Pattern[str], *, takes: str, exa
 def switch(name: str, value: str, taken: Mapping[str, bool], default: bool) -> bool:
     """What a setting of two words says; the default where it says nothing."""
     return taken[one_of(name, value, tuple(taken))] if value else default
+
+
+def check_local_stack(name: str) -> None:
+    """Raises SettingError for a name that images, buckets and containers cannot have, or that was meant for AWS."""
+    if not _LOCAL_STACK.fullmatch(name) or name.startswith("aws"):
+        raise SettingError(
+            f"The stack is called {name!r}; it takes local, or another name of up to 22 small letters, digits and "
+            "hyphens, for this machine, and aws or aws-NAME for AWS"
+        )
 
 
 def one_of(name: str, value: str, taken: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "pulumi"
 PASSPHRASE = STATE / "passphrase"
 HIDDEN = "[secret]"
+# What Pulumi says where there is no such setting, no such stack, or no stack at all.
+_NOT_SET = ("not found for stack", "no stack named", "unable to open state directory")
 
 
 class StackError(RuntimeError):
@@ -55,9 +57,19 @@ def set_secret(stack: str, name: str, text: str) -> None:
 
 
 def read_setting(name: str, stack: str) -> str | None:
-    """A setting of a stack, secret or not; None where it is not set."""
+    """A setting of a stack, secret or not; None where it is not set.
+
+    Raises
+    ------
+    StackError
+        If it cannot be read: a secret that is there would be made anew.
+    """
     found = run_pulumi("config", "get", name, "--stack", stack, check=False)
-    return found.stdout.strip() if found.returncode == 0 else None
+    if found.returncode == 0:
+        return found.stdout.strip()
+    if not any(words in found.stderr for words in _NOT_SET):
+        raise StackError(f"The setting {name} of {stack} cannot be read: {found.stderr.strip()}")
+    return None
 
 
 def described() -> dict[str, Any]:

@@ -119,3 +119,51 @@ def test_when_a_stack_here_is_down_it_says_where_its_data_are(
     assert capsys.readouterr().out == f"The data stay in the volumes {kept}; `make up STACK=try` takes them again.\n"
     commands._tidy("another")
     assert capsys.readouterr().out == ""
+
+
+def test_a_setting_that_cannot_be_read_is_no_setting_that_is_not_set(monkeypatch):
+    said = {
+        "configuration key 'hm-mlflow:rayToken' not found for stack 'aws'": None,
+        "no stack named 'aws' found": None,
+        'read ".pulumi/stacks/aws.json": RequestError: connection reset by peer': "cannot be read: .*reset by peer",
+    }
+    for words, problem in said.items():
+        refusal = subprocess.CompletedProcess([], 1, stdout="", stderr=f"error: {words}\n")
+        monkeypatch.setattr(stack, "run_pulumi", lambda *_, refusal=refusal, **__: refusal)
+        if problem is None:
+            assert stack.read_setting("rayToken", "aws") is None
+        else:
+            with pytest.raises(stack.StackError, match=problem):
+                stack.read_setting("rayToken", "aws")
+
+
+@pytest.mark.parametrize("command", [["logs", "local", "webapp"], ["status", "local"], ["tidy", "local"]])
+def test_without_docker_a_sentence_says_so(monkeypatch, command: list[str]):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.argv", ["infra", *command])
+    with pytest.raises(SystemExit, match="The command docker is not on the PATH"):
+        commands.main()
+
+
+@pytest.mark.parametrize("name", ["AWS", "aws_dev", "my_stack", "Test", "x" * 23, "-x"])
+def test_a_name_that_no_stack_on_this_machine_can_have_is_refused_before_anything(monkeypatch, name: str):
+    monkeypatch.setattr("sys.argv", ["infra", "status", "--", name])
+    with pytest.raises(SystemExit, match=r"it takes local, or another name of up to 22 small letters"):
+        commands.main()
+
+
+def test_an_upload_to_this_machine_is_signed_by_the_stores_own_key_whoever_the_person_is(monkeypatch, tmp_path: Path):
+    (tmp_path / "minio-credentials").write_text("[default]\naws_access_key_id = jobs\naws_secret_access_key = s%3\n")
+    monkeypatch.setattr(commands.secrets, "FOLDER", tmp_path)
+    monkeypatch.setattr(commands.stores, "CREDENTIALS", "minio-credentials")
+    for key in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(key, "a person's")
+    used = {}
+    monkeypatch.setattr(
+        commands.subprocess, "run", lambda *_, env, **__: used.update(env) or subprocess.CompletedProcess([], 0)
+    )
+    monkeypatch.setattr("sys.argv", ["infra", "upload", "local", "xrays"])
+    with pytest.raises(SystemExit):
+        commands.main()
+    assert (used["AWS_ACCESS_KEY_ID"], used["AWS_SECRET_ACCESS_KEY"]) == ("jobs", "s%3")
+    assert "a person's" not in used.values()

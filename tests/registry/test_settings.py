@@ -222,11 +222,6 @@ def test_space_around_a_value_means_nothing_and_a_blank_one_is_absent(monkeypatc
     assert getattr(load_settings(), field) == expected
 
 
-def test_a_blank_variable_leaves_what_env_says(dotenv, monkeypatch):
-    monkeypatch.setattr(os, "environ", {**os.environ, "MODEL_NAME": ""})
-    assert dotenv(b"MODEL_NAME=lungs\n").model_name == "lungs"
-
-
 @pytest.mark.parametrize(
     "value", ["127.0.0.1:80", "http://localhost", "localhost:8080", "[::1]:80", "a b", "[]", ":::", "1:2", "::1%"]
 )

@@ -120,6 +120,12 @@ def read_aws_settings() -> AwsSettings:
     _check_traces(options.traces)
     egress = _egress(config.get("egress") or environment.egress, environment)
     domain = entrance.read_domain(config.get("domain") or "")
+    sleep_after, retrain = _sleep_after(config.get("sleepAfter") or "", environment), read_retrain(config)
+    if sleep_after and retrain != "off":
+        raise SettingError(
+            f"sleepAfter is {sleep_after}h and retrain is {retrain}: nothing retrains a stack that sleeps. Choose one, "
+            "for example: pulumi config set sleepAfter never"
+        )
     return AwsSettings(
         region=region,
         environment=environment,
@@ -133,10 +139,10 @@ def read_aws_settings() -> AwsSettings:
         plain_http=plain_http,
         egress=egress,
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
-        sleep_after=_sleep_after(config.get("sleepAfter") or "", environment),
+        sleep_after=sleep_after,
         alert_email=_mail(config.get("alertEmail") or ""),
         monthly_budget=_budget(config.get("monthlyBudget") or ""),
-        retrain=read_retrain(config),
+        retrain=retrain,
         restore_database=_restored(config.get("restoreDatabase") or ""),
         commit=read_commit(),
     )

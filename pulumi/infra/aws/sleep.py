@@ -66,10 +66,15 @@ def wake(stack: Stack, clients: Clients) -> list[str]:
 
 
 def when_awake(stack: Stack, clients: Clients) -> None:
-    """Wait until every container that was asked for runs, then let alarms ring again."""
+    """Wait until every container that was asked for runs, then let alarms ring again, also where one does not come.
+
+    Alarms start workers, too.
+    """
     waiter = clients("ecs").get_waiter("services_stable")
-    waiter.wait(cluster=stack.cluster, services=list(stack.services), WaiterConfig=_WAITED)
-    clients("cloudwatch").enable_alarm_actions(AlarmNames=_alarms(stack, clients))
+    try:
+        waiter.wait(cluster=stack.cluster, services=list(stack.services), WaiterConfig=_WAITED)
+    finally:
+        clients("cloudwatch").enable_alarm_actions(AlarmNames=_alarms(stack, clients))
 
 
 def _scale_by_itself(stack: Stack, name: str, clients: Clients, *, still: bool) -> None:

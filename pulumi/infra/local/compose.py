@@ -67,18 +67,19 @@ def _keys(topology: Topology, service: Service, on: tuple[str, ...]) -> dict[str
 
 
 def _image(topology: Topology, service: Service) -> dict[str, Any]:
-    """The image, and in the first of the services that share it how it is built: twice at once would make two."""
+    """The image, and in the first of the services that share it how it is built: twice at once would make two.
+
+    What is built here is never asked of a registry, where anybody could have put an image of that name.
+    """
     image = topology.image(service.image)
     if image.public:
         return {"image": image.public}
+    ours = {"image": f"{topology.project}/{image.name}", "pull_policy": "never"}
     if service is not next(other for other in topology.services if other.image == image.name):
-        return {"image": f"{topology.project}/{image.name}"}
+        return ours
     build = {"context": "..", "dockerfile": f"compose/images/{image.dockerfile}", "target": image.target}
     commit = {"args": {"GIT_COMMIT": "${GIT_COMMIT:-unknown}"}} if image.target else {}
-    return {
-        "image": f"{topology.project}/{image.name}",
-        "build": {key: value for key, value in (build | commit).items() if value},
-    }
+    return ours | {"build": {key: value for key, value in (build | commit).items() if value}}
 
 
 def _condition(service: Service) -> str:

@@ -5,6 +5,7 @@ import subprocess
 from infra.local.container import volume_of
 from infra.local.lower import lower
 from infra.spec import Service
+from infra.stack import StackError
 from infra.topology import project_of, topology
 
 # What Postgres's own programs, run in its container, are put behind: the password is there, and not every image lets
@@ -27,12 +28,21 @@ def volumes_with_data(stack: str) -> list[str]:
     """Those volumes of a stack that outlive it, as far as they are there."""
     services = possible_services(stack)
     known = {f"{project_of(stack)}-{volume_of(service, path)}" for service in services for path in service.kept}
-    listing = ["docker", "volume", "ls", "--quiet"]
-    there = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()  # noqa: S603
-    return sorted(known.intersection(there))
+    return sorted(known.intersection(docker("volume", "ls", "--quiet").split()))
 
 
 def containers_of(project: str, service: str) -> list[str]:
     """The containers of a service, however they were started: Pulumi and Compose number them differently."""
-    listing = ["docker", "ps", "--all", "--format", "{{.Names}}", "--filter", f"name=^{project}-{service}(-[0-9]+)?$"]
-    return sorted(subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split())  # noqa: S603
+    chosen = f"name=^{project}-{service}(-[0-9]+)?$"
+    return sorted(docker("ps", "--all", "--format", "{{.Names}}", "--filter", chosen).split())
+
+
+def docker(*words: str) -> str:
+    """What a command of Docker's prints; raises StackError where it is missing or its engine does not answer."""
+    try:
+        done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except FileNotFoundError:
+        raise StackError("The command docker is not on the PATH; make doctor says what to do.") from None
+    if done.returncode:
+        raise StackError(f"Docker does not answer: {done.stderr.strip()}. make doctor says what to do.")
+    return done.stdout

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pulumi
 
 from infra.options import Options
-from infra.settings import SettingError, read_commit, read_options, read_retrain
+from infra.settings import SettingError, check_local_stack, read_commit, read_options, read_retrain
 
 _MOST_WORKERS = 64
 
@@ -24,6 +24,7 @@ class LocalSettings:
 
 def read_local_settings() -> LocalSettings:
     """Read and check the configuration; raises SettingError."""
+    check_local_stack(pulumi.get_stack())
     config = pulumi.Config()
     workers = config.require_int("workers")
     if not 0 <= workers <= _MOST_WORKERS:

@@ -329,7 +329,7 @@ def test_each_name_that_an_earlier_stack_left_is_found_with_what_removes_it(aws_
     assert after.keys() == {
         *(bucket, role, "hm-mlflow/model", "hm-mlflow/ray-token", "/ecs/hm-mlflow-webapp", "hm-mlflow-database")
     }
-    assert after[bucket].endswith(f"aws s3 rb --force s3://{bucket}")
+    assert f"Bucket('{bucket}'); b.object_versions.delete(); b.delete()" in after[bucket]
     assert after["hm-mlflow/ray-token"].endswith(
         "delete-secret --force-delete-without-recovery --secret-id hm-mlflow/ray-token --region eu-west-1"
     )

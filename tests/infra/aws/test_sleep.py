@@ -1,10 +1,12 @@
 """A stack that sleeps has no containers and a stopped database, and wakes as it was; on a simulated AWS."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import WaiterError
 
 from infra import stack as stacks
 from infra.aws import sleep
@@ -25,8 +27,8 @@ STACK = Stack(
 REGIONS = itertools.cycle(
     (
         *("eu-north-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-south-1", "us-west-1", "us-west-2", "us-east-2"),
-        *("sa-east-1", "ca-central-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1"),
-        *("ap-southeast-1", "ap-east-1", "af-south-1", "me-south-1"),
+        *("sa-east-1", "ca-central-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
+        *("ap-southeast-1", "eu-central-2", "ap-southeast-3", "ap-east-1", "af-south-1", "me-south-1"),
     )
 )
 
@@ -144,6 +146,14 @@ def test_alarms_ring_again_once_the_containers_run(clients: Any):
     none = Stack(cluster=CLUSTER, services={"hm-mlflow-mlflow": 0}, scaled=(), database="", alarms="hm-mlflow-")
     sleep.when_awake(none, clients)  # the simulation runs no container: a service that has as many as asked for
     assert silent(clients) == {"hm-mlflow-webapp-missing": False, "another-stack": False}
+
+
+def test_alarms_ring_again_also_where_a_container_does_not_come(clients: Any, monkeypatch):
+    sleep.sleep(STACK, clients)
+    monkeypatch.setattr(sleep, "_WAITED", {"Delay": 0, "MaxAttempts": 1})
+    with pytest.raises(WaiterError):  # the simulation runs no container
+        sleep.when_awake(replace(STACK, services={"hm-mlflow-nothing": 1}), clients)
+    assert silent(clients)["hm-mlflow-webapp-missing"] is False
 
 
 def test_the_stack_is_read_from_its_outputs_and_its_settings(monkeypatch):

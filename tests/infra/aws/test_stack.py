@@ -363,6 +363,10 @@ REFUSED = {
         {"sleepAfter": "4h", "environment": "prod"},
         "sleepAfter is 4h and environment is prod, whose page always answers; it takes never here, for example: pulumi",
     ),
+    "sleep and a clock that retrains": (
+        {"sleepAfter": "4h", "retrain": "weekly"},
+        "sleepAfter is 4h and retrain is weekly: nothing retrains a stack that sleeps",
+    ),
     "sleep in minutes": ({"sleepAfter": "90m"}, "sleepAfter is '90m'; it takes never, or 1h to 24h, for example"),
     "no workers": ({"workers": 0}, "workers is 0; on AWS it takes 1 to 64"),
     "too many workers": ({"workers": 65}, "workers is 65; on AWS it takes 1 to 64"),

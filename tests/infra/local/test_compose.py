@@ -138,6 +138,13 @@ def test_an_image_is_built_from_a_dockerfile_that_has_its_target(service: dict[s
     assert ignored.read_text().splitlines()[0] == "*"  # so that only what is named makes a rebuild
 
 
+def test_an_image_of_ours_is_never_asked_of_a_registry():
+    ours = {name: service for name, service in SERVICES.items() if service["image"].startswith("hm-mlflow/")}
+    assert {"webapp", "mlflow", "ray-worker"} <= ours.keys()
+    assert {service["pull_policy"] for service in ours.values()} == {"never"}
+    assert {name for name, service in SERVICES.items() if "build" in service} <= ours.keys()
+
+
 def test_several_workers_are_one_service_scaled():
     assert WITH_LOGIN["services"]["ray-worker"]["scale"] == 3
     assert compose(topology(workers=0))["services"]["ray-worker"]["scale"] == 0

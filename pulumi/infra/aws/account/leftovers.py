@@ -25,8 +25,13 @@ class _Look:
     remedy: str
 
 
+# It keeps versions, which `aws s3 rb --force` leaves, and then refuses.
+_EMPTY = (
+    """.venv/bin/python -c "import boto3; b = boto3.resource('s3').Bucket('{}'); """
+    """b.object_versions.delete(); b.delete()\""""
+)
 _LOOKS = {
-    "s3.Bucket": _Look("bucket", "s3", lambda s3, name: s3.head_bucket(Bucket=name), "aws s3 rb --force s3://{}"),
+    "s3.Bucket": _Look("bucket", "s3", lambda s3, name: s3.head_bucket(Bucket=name), _EMPTY),
     "ecr.Repository": _Look(
         "name",
         "ecr",

@@ -68,7 +68,8 @@ def build(
         db_name=database.user,
         username=database.user,
         manage_master_user_password=True,
-        allocated_storage=sizes.database_gib,
+        # A snapshot brings its own, which may have grown beyond what a new one gets.
+        allocated_storage=None if source and "@" not in source else sizes.database_gib,
         max_allocated_storage=sizes.database_most_gib,
         storage_type="gp3",
         storage_encrypted=True,

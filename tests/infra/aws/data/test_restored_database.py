@@ -31,9 +31,13 @@ def test_the_database_is_made_from_what_the_setting_names(source: str, made_from
     # Another resource with another identifier: the old one, which is protected, is neither changed nor taken away.
     assert name != "database"
     assert new["identifier"] != old["identifier"]
-    assert {key: new[key] for key in old if key not in ("identifier", "finalSnapshotIdentifier")} == {
-        key: old[key] for key in old if key not in ("identifier", "finalSnapshotIdentifier")
+    its_own = {"identifier", "finalSnapshotIdentifier"}
+    if made_from == "snapshotIdentifier":  # which has the size that its database had grown to
+        its_own.add("allocatedStorage")
+    assert {key: new.get(key) for key in old if key not in its_own} == {
+        key: old[key] for key in old if key not in its_own
     }
+    assert ("allocatedStorage" in new) == (made_from != "snapshotIdentifier")
     assert graph.get("rds.Instance", name).protected
     [log] = [one for one in graph.of("cloudwatch.LogGroup").values() if one["name"].startswith("/aws/rds/")]
     assert log["name"] == f"/aws/rds/instance/{new['identifier']}/postgresql"

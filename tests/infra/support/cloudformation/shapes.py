@@ -76,7 +76,8 @@ def schedule(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def database(inputs: dict[str, Any]) -> dict[str, Any]:
-    return inputs | {"allocatedStorage": str(inputs["allocatedStorage"])}
+    size = inputs.get("allocatedStorage")  # none where a snapshot brings it
+    return inputs | ({"allocatedStorage": str(size)} if size else {})
 
 
 def record(inputs: dict[str, Any]) -> dict[str, Any]:
