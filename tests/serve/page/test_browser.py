@@ -225,6 +225,41 @@ def test_a_dropped_file_is_analysed_and_an_error_says_what_is_wrong(page) -> Non
     assert "<b>x</b>.txt" in card.inner_text()
 
 
+def test_the_page_of_a_balancer_in_between_is_told_as_a_server_that_did_not_answer(page, files: dict[str, str]) -> None:
+    away = {"status": 503, "content_type": "text/html", "body": "<html><h1>503 Service Unavailable</h1></html>"}
+    page.route("**/page/result*", lambda route: route.fulfill(**away))
+    page.set_input_files("#file", files["normal"])
+    card = page.locator(".card.problem")
+    card.wait_for()
+    assert "did not answer" in card.inner_text()
+    page.set_input_files("#file", [files["normal"], files["pneumonia"]])
+    playwright_api.expect(page.locator("#status")).to_have_text("2 analysed.")
+
+
+def test_an_upload_that_another_one_replaces_is_given_up(page, files: dict[str, str]) -> None:
+    routes = list[object]()
+    page.route("**/page/result*", lambda route: routes.append(route) if not routes else route.continue_())
+    with page.expect_request("**/page/result*") as first:
+        page.set_input_files("#file", files["normal"])
+    with page.expect_event("requestfailed") as given_up:
+        page.set_input_files("#file", files["pneumonia"])
+    assert given_up.value == first.value
+    playwright_api.expect(page.locator(".card .label")).to_have_text("Pneumonia")
+
+
+def test_each_row_tells_the_threshold_of_the_version_that_answered(
+    page, held: Holder, model: Served, files: dict[str, str]
+) -> None:
+    held.served = replace(model, bundle=replace(model.bundle, threshold=0.123))
+    try:
+        page.set_input_files("#file", [files["normal"], files["pneumonia"]])
+        playwright_api.expect(page.locator("tbody tr")).to_have_count(2)
+        assert all("threshold 12.3" in text for text in page.locator(".row-probability").all_inner_texts())
+        assert "threshold" not in page.locator("thead").inner_text().lower()
+    finally:
+        held.served = model
+
+
 def test_the_footer_follows_the_version_without_a_reload(page, held: Holder, model: Served) -> None:
     assert "version 7" in page.locator("#serving").inner_text()
     held.served = replace(model, version=replace(model.version, version=8))
