@@ -37,6 +37,7 @@ def _image(document: Document, service: dict[str, Any]) -> Image:
 def _built(service: dict[str, Any]) -> dict[str, Any] | None:
     if "build" not in service:
         return None
+    assert service["pull_policy"] == "never"  # no registry has what is built here
     arguments = service["build"].get("args")
     assert arguments in (None, {"GIT_COMMIT": "${GIT_COMMIT:-unknown}"})
     return {"context": Path(ROOT / "compose" / service["build"]["context"]).resolve(), "commit": arguments is not None}
