@@ -25,7 +25,7 @@ from registry.model.versions import ModelVersion, card_of, client, fetch
 from registry.process.reach import reach_s3
 from registry.production.current import required_production
 from registry.records.feedback import read_feedback
-from registry.records.predictions import aspects, matrix, read
+from registry.records.predictions import aspects, hashes, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -91,10 +91,8 @@ def read_served(state: State, version: ModelVersion, days: float) -> Today:
 
 def _once(table: pa.Table, seen: set[str]) -> pa.Table:
     """The first row of each picture that was not seen yet; files of before have no hash, and all their rows count."""
-    if "sha256" not in table.column_names:
-        return table
     new = list[bool]()
-    for sha256 in table.column("sha256").to_pylist():
+    for sha256 in hashes(table):
         new.append(not sha256 or sha256 not in seen)
         seen.add(sha256)
     return table.filter(pa.array(new, pa.bool_()))

@@ -25,7 +25,7 @@ from registry.model.bundle import Bundle
 from registry.model.versions import ModelVersion, fetch
 from registry.production.current import required_production
 from registry.records.feedback import read_feedback
-from registry.records.predictions import matrix, read
+from registry.records.predictions import hashes, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -68,19 +68,18 @@ def unjudged(state: State, version: ModelVersion, *, days: float) -> Unjudged:
     for spec, table in read(state, since=datetime.now(UTC) - timedelta(days=days)):
         if spec != version.spec_fingerprint:
             continue
-        hashes = table.column("sha256").to_pylist() if "sha256" in table.column_names else [""] * len(table)
         columns = (table.column(name).to_pylist() for name in ("id", "time", "version", "probability"))
-        for name, when, number, score, sha256, features in zip(*columns, hashes, matrix(table), strict=True):
+        for name, when, number, score, sha256, features in zip(*columns, hashes(table), matrix(table), strict=True):
             if number == version.version and not judged & {name, sha256}:
                 rows[sha256 or name] = (name, sha256, when, features, score)
     if not rows:
         raise UsageError(
             f"there is no answer of {version} in {days:g} days that nobody has judged; look further back with --since"
         )
-    ids, hashes, times, features, scores = zip(*rows.values(), strict=True)
+    ids, sha256s, times, features, scores = zip(*rows.values(), strict=True)
     return Unjudged(
         ids=np.array(ids),
-        sha256=np.array(hashes),
+        sha256=np.array(sha256s),
         times=np.array(times),
         features=np.stack(features),
         scores=np.array(scores),

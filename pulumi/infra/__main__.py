@@ -150,10 +150,7 @@ def _policy(name: str) -> None:
     """Write them, and say how somebody with more rights gives them."""
     if not on_aws(name):
         sys.exit(f"{name} needs no account: make policy STACK=aws")
-    try:
-        files = examination.policy(name)
-    except SettingError as error:
-        sys.exit(str(error))
+    files = examination.policy(name)
     called = f"{project_of(name)}-deployer"
     print("# Whoever administers the account types this once, for the user NAME (or attach-role-policy for a role):")
     for number, file in enumerate(files, start=1):
@@ -243,12 +240,12 @@ def _upload(name: str, data: str) -> None:
     if not data:
         sys.exit("DATA is not set; name the folder with NORMAL/ and PNEUMONIA/: make upload DATA=../xrays")
     if on_aws(name):
-        target, environment = commands.upload_target(name)
+        target, region = commands.upload_target(name)
+        environment = os.environ | region
     else:
         target, environment = _local_target(name)
     command = [sys.executable, "-m", "ray_jobs.upload", "--data", data, "--to", target]
-    around = {key: value for key, value in os.environ.items() if on_aws(name) or key not in _OF_A_PERSON}
-    sys.exit(subprocess.run(command, cwd=ROOT, env=around | environment, check=False).returncode)  # noqa: S603
+    sys.exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)  # noqa: S603
 
 
 def _local_target(name: str) -> tuple[str, dict[str, str]]:
@@ -261,7 +258,8 @@ def _local_target(name: str) -> tuple[str, dict[str, str]]:
         "AWS_CONFIG_FILE": os.devnull,
         **_keys_in(credentials),
     }
-    return f"s3://{stores.bucket_name(topology(stack=name), 'data')}", store
+    others = {key: value for key, value in os.environ.items() if key not in _OF_A_PERSON}
+    return f"s3://{stores.bucket_name(topology(stack=name), 'data')}", others | store
 
 
 def _keys_in(credentials: Path) -> dict[str, str]:

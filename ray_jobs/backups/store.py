@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pyarrow.fs import FileSelector, FileType, LocalFileSystem
+from pyarrow.fs import FileInfo, FileSelector, FileType, LocalFileSystem
 
 from ray_jobs.backups.saved import Backup, BackupError, SavedFile, from_text, to_text
 from registry.state import State, write_atomically
@@ -52,11 +52,12 @@ class BackupStore:
     def holds(self, sha256: str, size: int) -> bool:
         """Whether a content is there with all its bytes."""
         if self._there is None:
-            found = self._place.filesystem.get_file_info(
-                FileSelector(self._place.path("objects"), recursive=True, allow_not_found=True)
-            )
-            self._there = {info.base_name: info.size for info in found if info.type == FileType.File}
+            self._there = {info.base_name: info.size for info in self._contents()}
         return self._there.get(sha256) == size
+
+    def _contents(self) -> list[FileInfo]:
+        found = FileSelector(self._place.path("objects"), recursive=True, allow_not_found=True)
+        return [info for info in self._place.filesystem.get_file_info(found) if info.type == FileType.File]
 
     def put(self, opened: Opener) -> tuple[str, int]:
         """Keep what a stream holds, unless it is there; gives SHA-256 and size."""
@@ -135,19 +136,13 @@ class BackupStore:
             self._place.filesystem.delete_file(self._place.path("backups", f"{name}.json"))
         if going:
             needed = {file.sha256 for name in self.names() for part in self.read(name).parts for file in part.files}
-            self._remove_contents(needed)
+            # What came lately may be of a backup that is being made, whose document comes last.
+            before = (time.time() - _MAKING_S) * 1e9
+            for info in self._contents():
+                if info.base_name not in needed and (info.mtime_ns or 0) < before:
+                    self._place.filesystem.delete_file(info.path)
+            self._there = None
         return len(going)
-
-    def _remove_contents(self, needed: set[str]) -> None:
-        # What came lately may be of a backup that is being made, whose document comes last.
-        before = (time.time() - _MAKING_S) * 1e9
-        found = self._place.filesystem.get_file_info(
-            FileSelector(self._place.path("objects"), recursive=True, allow_not_found=True)
-        )
-        for info in found:
-            if info.type == FileType.File and info.base_name not in needed and (info.mtime_ns or 0) < before:
-                self._place.filesystem.delete_file(info.path)
-        self._there = None
 
     # What an interrupted run leaves for the next one
 

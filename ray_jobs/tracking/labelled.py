@@ -120,23 +120,29 @@ def _learnt(settings: Settings, prepared: Prepared, version: ModelVersion, table
     there, a dataset with X-rays that the version was judged by is taken for the one that it was trained on.
     """
     origin = lineage_of(settings, version)
-    if known := _manifest_of(origin, prepared.state):
-        rows = known.table("sha256", "patient", "role")
-        sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
-        trained = sides(roles, patients) == "train"
-        learnt = np.isin(table.sha256, sha256[trained])
+    if known := _trained_rows(origin, prepared.state):
+        sha256, patients = known
+        learnt = np.isin(table.sha256, sha256)
         if origin.uri == prepared.manifest.uri:  # the same ids are the same people, whose later X-rays are no new ones
-            learnt |= np.isin(table.patients, patients[trained])
-        return learnt, set(patients[trained].tolist())
+            learnt |= np.isin(table.patients, patients)
+        return learnt, set(patients.tolist())
     if origin.digest == prepared.manifest.digest or _judged_by_these(prepared.state, origin, table):
         return sides(table.roles, table.patients) == "train", set()
     return np.zeros(len(table), bool), set()
 
 
-def _manifest_of(origin: Lineage, state: State) -> Manifest | None:
+def _trained_rows(origin: Lineage, state: State) -> tuple[np.ndarray, np.ndarray] | None:
+    """The sha256 and the patients, (M,) each, of the X-rays that a version was trained on; None without a manifest."""
     if not origin.uri:
         return None
-    return load_manifest(origin.uri, filesystem=state.filesystem, base=state.path("datasets"), digest=origin.digest)
+    base = state.path("datasets")
+    manifest = load_manifest(origin.uri, filesystem=state.filesystem, base=base, digest=origin.digest)
+    if manifest is None:
+        return None
+    rows = manifest.table("sha256", "patient", "role")
+    sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
+    trained = sides(roles, patients) == "train"
+    return sha256[trained], patients[trained]
 
 
 def _judged_by_these(state: State, origin: Lineage, table: Rows) -> bool:
@@ -150,9 +156,5 @@ def _judged_by_these(state: State, origin: Lineage, table: Rows) -> bool:
 
 def trained_on(settings: Settings, version: ModelVersion, state: State) -> set[str]:
     """The sha256 of the X-rays that a version was trained on, as far as the manifest of its data is still there."""
-    known = _manifest_of(lineage_of(settings, version), state)
-    if known is None:
-        return set()
-    rows = known.table("sha256", "patient", "role")
-    sha256, patients, roles = (np.asarray(rows.column(name).to_pylist()) for name in rows.column_names)
-    return set(sha256[sides(roles, patients) == "train"].tolist())
+    known = _trained_rows(lineage_of(settings, version), state)
+    return set(known[0].tolist()) if known else set()

@@ -112,7 +112,7 @@ def promote_by_hand(
     else:
         change = promote(settings, version, why=why or "promoted by hand", metrics=dict(metrics or {}))
     if passed:
-        recorded = [change or one for one in history(settings) if one.to_version == version.version]
-        who = recorded[-1].who if recorded else whoever(settings)  # without a record, the alias was set by hand
+        last = change or next((one for one in reversed(history(settings)) if one.to_version == version.version), None)
+        who = last.who if last else whoever(settings)  # without a record, the alias was set by hand
         set_tags(settings, version, {APPROVAL_TAG: f"approved by {who}"})
     return change

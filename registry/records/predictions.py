@@ -135,6 +135,13 @@ def aspects(table: pa.Table) -> np.ndarray:
     return np.asarray(table.column("aspect").to_numpy())
 
 
+def hashes(table: pa.Table) -> list[str]:
+    """The SHA-256 of the picture of each row; empty in files of before they were kept."""
+    if "sha256" not in table.column_names:
+        return [""] * len(table)
+    return [sha256 or "" for sha256 in table.column("sha256").to_pylist()]
+
+
 def find(state: State, prediction_id: str) -> PredictionSummary | None:
     """What was predicted under an id; None where nothing is kept under it.
 

@@ -46,7 +46,7 @@ class FeedbackRequest(BaseModel):
 def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> APIRouter:
     """The routes over a recorder's store; without a recorder each of them answers `not-recorded`."""
     router = APIRouter()
-    waiting = 0
+    places = asyncio.Semaphore(_WAITING)
 
     @router.post(
         "/predictions/{prediction_id}/feedback",
@@ -61,16 +61,12 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
 
         Every replica knows a prediction a few seconds after it was made. Until then another replica waits for it.
         """
-        nonlocal waiting
         said_by = request.scope["state"].get("key", "")
         while (receipt := await run_in_threadpool(take, prediction_id, given.label, said_by)) is None:
-            if waiting >= _WAITING:  # each of them has a place that a prediction could have
+            if places.locked():  # each that waits has a place that a prediction could have
                 raise _unknown(prediction_id)
-            waiting += 1
-            try:
+            async with places:
                 await asyncio.sleep(_LOOK_AGAIN_S)
-            finally:
-                waiting -= 1
         return receipt
 
     def take(prediction_id: str, label: str, said_by: str) -> FeedbackReceipt | None:

@@ -120,12 +120,7 @@ def read_aws_settings() -> AwsSettings:
     _check_traces(options.traces)
     egress = _egress(config.get("egress") or environment.egress, environment)
     domain = entrance.read_domain(config.get("domain") or "")
-    sleep_after, retrain = _sleep_after(config.get("sleepAfter") or "", environment), read_retrain(config)
-    if sleep_after and retrain != "off":
-        raise SettingError(
-            f"sleepAfter is {sleep_after}h and retrain is {retrain}: nothing retrains a stack that sleeps. Choose one, "
-            "for example: pulumi config set sleepAfter never"
-        )
+    retrain = read_retrain(config)
     return AwsSettings(
         region=region,
         environment=environment,
@@ -139,7 +134,7 @@ def read_aws_settings() -> AwsSettings:
         plain_http=plain_http,
         egress=egress,
         workers=_between("workers", config.require_int("workers"), 1, _MOST_WORKERS, "4"),
-        sleep_after=sleep_after,
+        sleep_after=_sleep_after(config.get("sleepAfter") or "", environment, retrain),
         alert_email=_mail(config.get("alertEmail") or ""),
         monthly_budget=_budget(config.get("monthlyBudget") or ""),
         retrain=retrain,
@@ -148,7 +143,7 @@ def read_aws_settings() -> AwsSettings:
     )
 
 
-def _sleep_after(value: str, environment: Environment) -> int:
+def _sleep_after(value: str, environment: Environment, retrain: str) -> int:
     """The hours that it says: `4h` are four."""
     if not value or value == "never":
         return 0
@@ -161,6 +156,11 @@ def _sleep_after(value: str, environment: Environment) -> int:
     found = _HOURS.fullmatch(value)
     if not found or not 1 <= int(found[1]) <= 24:
         raise SettingError(f"sleepAfter is {value!r}; {takes}")
+    if retrain != "off":
+        raise SettingError(
+            f"sleepAfter is {value} and retrain is {retrain}: nothing retrains a stack that sleeps. Choose one, for "
+            "example: pulumi config set sleepAfter never"
+        )
     return int(found[1])
 
 

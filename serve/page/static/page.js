@@ -14,7 +14,6 @@ const results = document.getElementById("results");
 const cards = document.getElementById("cards");
 const words = form.dataset;
 const AT_ONCE = 2;
-let round = 0;
 let previews = [];
 let leaving = new AbortController();
 
@@ -109,8 +108,7 @@ function clear() {
 async function analyse(files) {
   if (!files.length) return;
   clear();
-  round += 1;
-  const mine = round;
+  const { signal } = leaving;
   const kind = files.length === 1 ? "card" : "row";
   let body = cards;
   if (kind === "row") {
@@ -129,14 +127,13 @@ async function analyse(files) {
     bar.hidden = files.length === 1;
   };
   showProgress();
-  const { signal } = leaving;
-  const onWait = () => { if (mine === round) statusLine.textContent = words.waiting; };
+  const onWait = () => { if (!signal.aborted) statusLine.textContent = words.waiting; };
   const worker = async () => {
-    while (next < files.length && mine === round) {
+    while (next < files.length && !signal.aborted) {
       const index = next;
       next += 1;
       const answer = await answerFor(files[index], kind, signal, onWait);
-      if (mine !== round) return;
+      if (signal.aborted) return;
       places[index].replaceWith(decorate(answer, files[index], kind));
       results.hidden = false;
       done += 1;
@@ -144,7 +141,7 @@ async function analyse(files) {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  if (mine !== round) return;
+  if (signal.aborted) return;
   bar.hidden = true;
   statusLine.textContent = files.length === 1 ? "" : fill(words.finished, { total: files.length });
   if (kind === "card") results.scrollIntoView({ block: "nearest" });
@@ -158,7 +155,6 @@ input.addEventListener("change", () => {
 form.addEventListener("submit", (event) => { event.preventDefault(); analyse([...input.files]); });
 document.getElementById("clear").addEventListener("click", (event) => {
   event.preventDefault();
-  round += 1;
   clear();
   input.focus();
 });

@@ -1,7 +1,6 @@
 """Everything is destroyed and comes back from a backup: the same Production, the same answers, the same history."""
 
 import argparse
-import hashlib
 import io
 import os
 import shutil
@@ -45,6 +44,11 @@ def answers(settings: Settings, tmp_path: Path, picture: bytes) -> tuple[int, fl
 
 def seen_by_people(settings: Settings, tmp_path: Path, picture: bytes) -> tuple[object, ...]:
     return answers(settings, tmp_path, picture), history(settings), read_feedback(open_state(settings.state_uri))
+
+
+def contents(tmp_path: Path) -> dict[str, Path]:
+    """The files of the contents that the backups hold, by their SHA-256."""
+    return {path.name: path for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
 
 
 def say_something(settings: Settings) -> None:
@@ -163,21 +167,18 @@ def test_what_did_not_change_is_not_copied_again_and_old_backups_can_be_removed(
     assert len(list((tmp_path / "backups" / "objects").rglob("*"))) - objects <= 4  # feedback, a copy of the database
 
     old = time.time() - 2 * 86_400
-    contents = [path for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()]
-    for path in contents:
+    store.put(lambda: io.BytesIO(b"of no backup"))
+    before = contents(tmp_path)
+    for path in before.values():
         os.utime(path, (old, old))
-    store.put(lambda: io.BytesIO(b"of a backup that is being made"))
+    in_the_making, _ = store.put(lambda: io.BytesIO(b"of a backup that is being made"))
 
     assert store.prune(1) == 1
     assert store.names() == [second.name] != [first.name]
     store.check([file for part in second.parts for file in part.files], lambda: None)
     needed = {file.sha256 for part in second.parts for file in part.files}
-    left = {path.name for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
-    assert (
-        left
-        == needed | {hashlib.sha256(b"of a backup that is being made").hexdigest()}
-        != {path.name for path in contents}
-    )
+    assert contents(tmp_path).keys() == needed | {in_the_making}
+    assert not before.keys() <= needed
 
 
 def test_a_damaged_document_of_the_newest_backup_stops_no_further_one(settings, promoted, store, artefacts, tmp_path):
@@ -293,7 +294,7 @@ def test_a_killed_backup_leaves_none_and_the_next_one_copies_only_the_rest(setti
     for after in (0, 7):
         assert killed(tmp_path, "backup", after=after) == -signal.SIGKILL
         assert opened(tmp_path).names() == []
-    there = {path.name for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()}
+    there = set(contents(tmp_path))
     assert there
     kept = save(opened(tmp_path), **parts_of(settings, artefacts))
     assert len(there & {file.sha256 for part in kept.parts for file in part.files}) >= 5

@@ -60,7 +60,7 @@ def build(
     )
     return aws.rds.Instance(
         called,
-        **_made_from(source),
+        **_made_from(source, sizes.database_gib),
         identifier=identifier,
         engine="postgres",
         engine_version=_VERSION,
@@ -68,8 +68,6 @@ def build(
         db_name=database.user,
         username=database.user,
         manage_master_user_password=True,
-        # A snapshot brings its own, which may have grown beyond what a new one gets.
-        allocated_storage=None if source and "@" not in source else sizes.database_gib,
         max_allocated_storage=sizes.database_most_gib,
         storage_type="gp3",
         storage_encrypted=True,
@@ -104,12 +102,16 @@ def build(
     )
 
 
-def _made_from(source: str) -> dict[str, Any]:
-    """What an instance begins with: nothing, a snapshot, or what another instance held at a time."""
+def _made_from(source: str, gib: int) -> dict[str, Any]:
+    """What an instance begins with, nothing, a snapshot, or what another instance held at a time, and its size.
+
+    A snapshot brings its own, which may have grown beyond what a new instance gets.
+    """
     instance, at, time = source.partition("@")
-    if at:
-        return {"restore_to_point_in_time": {"source_db_instance_identifier": instance, "restore_time": time}}
-    return {"snapshot_identifier": source} if source else {}
+    if source and not at:
+        return {"snapshot_identifier": source}
+    moment = {"source_db_instance_identifier": instance, "restore_time": time}
+    return {"allocated_storage": gib} | ({"restore_to_point_in_time": moment} if at else {})
 
 
 def _suffix(of: str) -> str:
