@@ -41,7 +41,7 @@ def pictures(count: int, spec: FeatureSpec) -> list[np.ndarray]:
     return [normalise(part, spec.normalise).plain for part in large]
 
 
-# The families of version 1 of the spec, which scikit-image can compute too.
+# The families, which scikit-image can compute too.
 LBP, HOG, BANK, INTENSITY = Lbp(), Hog(), FilterBank(), Intensity()
 
 
@@ -61,33 +61,40 @@ def peers() -> dict[str, Descriptor]:
     from skimage.feature import hog as peer_hog
     from skimage.feature import local_binary_pattern
     from skimage.filters import gabor_kernel
+    from skimage.transform import downscale_local_mean
 
+    def halved(image: np.ndarray, times: int) -> np.ndarray:
+        return np.asarray(downscale_local_mean(image, (2**times, 2**times)))
+
+    levels = [int(np.log2(0.25 / frequency)) for frequency in BANK.frequencies]
     kernels = [
-        gabor_kernel(frequency, np.pi * direction / BANK.directions, bandwidth=BANK.bandwidth)
-        for frequency in BANK.frequencies
+        (level, gabor_kernel(frequency * 2**level, np.pi * direction / BANK.directions, bandwidth=BANK.bandwidth))
+        for level, frequency in zip(levels, BANK.frequencies, strict=True)
         for direction in range(BANK.directions)
     ]
 
     def peer_lbp(image: np.ndarray) -> np.ndarray:
         histograms = []
         for radius in LBP.radii:
-            patterns = local_binary_pattern(image, 8, radius, "uniform")
+            level = max(0, int(np.log2(radius / 2)))
+            patterns = local_binary_pattern(halved(image, level), 8, radius / 2**level, "uniform")
             for cell in cells(patterns, LBP.grid):
                 histograms.append(np.bincount(cell.astype(int).ravel(), minlength=10) / cell.size)
         return np.concatenate(histograms)
 
     def peer_bank(image: np.ndarray) -> np.ndarray:
         energies = []
-        for kernel in kernels:
-            real = ndimage.convolve(image, kernel.real, mode="reflect")
-            imaginary = ndimage.convolve(image, kernel.imag, mode="reflect")
-            energies += [cell.mean() for cell in cells(np.sqrt(real**2 + imaginary**2), BANK.grid)]
+        for level, kernel in kernels:
+            small = halved(image, level)
+            real = ndimage.convolve(small, kernel.real, mode="reflect")
+            imaginary = ndimage.convolve(small, kernel.imag, mode="reflect")
+            energies += [cell.mean() for cell in cells(np.sqrt(real**2 + imaginary**2)[::2, ::2], BANK.grid)]
         return np.array(energies)
 
     def peer_intensity(image: np.ndarray) -> np.ndarray:
         parts = cells(image, INTENSITY.grid)
         means, deviations = [part.mean() for part in parts], [part.std() for part in parts]
-        return np.concatenate([means, deviations, np.quantile(image, INTENSITY.quantiles)])
+        return np.concatenate([means, deviations, np.quantile(image[::2, ::2], INTENSITY.quantiles)])
 
     return {
         "lbp": peer_lbp,

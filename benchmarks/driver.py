@@ -19,7 +19,7 @@ from features.descriptors.hog import Hog
 from features.descriptors.intensity import Intensity
 from features.descriptors.lbp import Lbp
 from features.normalise import Normalise
-from features.spec import FeatureSpec, Jitter
+from features.spec import FeatureSpec
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.entry import Entry
 from ray_jobs.feature_table.extraction import extract_features
@@ -35,7 +35,6 @@ TINY = FeatureSpec(
         Intensity(grid=1),
     ),
     lungs=None,
-    jitter=Jitter(views=0),
     acquisition=None,
 )
 

@@ -33,7 +33,7 @@ class Costs:
     task: float = 5e-3  # assumed: Ray's overhead for one task, on the driver
     shard: float = 0.1  # assumed: reading and writing a shard's file in S3; 3e-3 of it is measured work
     load_row: float = 0.2e-3
-    feature_bytes: int = 4 * 2798 * 4  # one image and its three views, float32
+    feature_bytes: int = 4 * 4430 * 4  # one image and its three views, float32
     shard_copies: float = 4.0  # of a shard's features in a worker while it is written
     matrix_copies: float = 2.9  # of all features in the driver until the training set is made
     trial_row: float = 1.3e-3  # one trial of five folds, a training row; the mean of four families

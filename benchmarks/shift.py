@@ -18,7 +18,6 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from features.acquisition import Acquisition, other_acquisitions
-from features.augment import Jitter, views
 from features.extract import describe
 from features.lungs import Lungs
 from features.reading.decode import decode
@@ -39,9 +38,10 @@ SEEN: Mapping[str, FeatureSpec] = {
     "lungs, margin 8 %": replace(DEFAULT_SPEC, lungs=Lungs(margin=0.08)),
 }
 PLAIN, JUDGED = "as it is", "other acquisition"
-# The views that an X-ray may be learnt from: those of ADR 2, then those of `features.acquisition` in their order, of
-# which every second one is processed.
+# The views that an X-ray may be learnt from: a mild one, as far as those of ADR 2 went, then those of
+# `features.acquisition` in their order, of which every second one is processed.
 MILD, STRONG, PROCESSED, AGAIN = "mild", "strong", "processed", "processed again"
+_MILD = Acquisition(fitted=1, judged=0, zoom=0.1, aspect=0.08, rotation=5.0, shift=0.04, gamma=0.3, blur=1.0)
 _FITTED = (STRONG, PROCESSED, "strong again", AGAIN)
 _ALL = (MILD, STRONG, PROCESSED)
 
@@ -89,7 +89,7 @@ def pictures_of(data: bytes, wanted: tuple[str, ...]) -> Iterator[np.ndarray]:
     known = {PLAIN: pixels, JUDGED: judged, **dict(zip(_FITTED, fitted, strict=True))}
     for name in wanted:
         if name == MILD:
-            yield views(pixels, seed, Jitter())[0]
+            yield other_acquisitions(pixels, seed, _MILD)[0]
         else:
             yield known[name] if name in known else SHIFTS[name](pixels)
 

@@ -7,7 +7,6 @@ compression too. A judged view has all of these at once, and some that training 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -60,20 +59,7 @@ def other_acquisitions(pixels: np.ndarray, seed: bytes, settings: Acquisition) -
     return views
 
 
-class Placement(Protocol):
-    """How far a view may be zoomed, stretched, turned and shifted, as `Acquisition` says it."""
-
-    @property
-    def zoom(self) -> float: ...
-    @property
-    def aspect(self) -> float: ...
-    @property
-    def rotation(self) -> float: ...
-    @property
-    def shift(self) -> float: ...
-
-
-def placed(canvas: np.ndarray, random: np.random.Generator, settings: Placement) -> np.ndarray:
+def placed(canvas: np.ndarray, random: np.random.Generator, settings: Acquisition) -> np.ndarray:
     """A picture, (CANVAS, CANVAS), moved within bounds; black is what comes in from beyond its rim.
 
     >>> still = Acquisition(zoom=0.0, aspect=0.0, rotation=0.0, shift=0.0)

@@ -5,7 +5,6 @@ import hashlib
 import numpy as np
 
 from features.acquisition import other_acquisitions
-from features.augment import views
 from features.look import look
 from features.normalise import Normalised
 from features.reading.decode import decode
@@ -42,11 +41,9 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     >>> len(rows) == DEFAULT_SPEC.rows.count, np.array_equal(rows[0], extract(data))
     (True, True)
     """
-    pixels, seed = decode(data), hashlib.sha256(data).digest()
-    others = views(pixels, seed, spec.jitter)
-    if spec.acquisition is not None:
-        others += other_acquisitions(pixels, seed, spec.acquisition)
-    return np.stack([describe(picture, spec) for picture in (pixels, *others)])
+    pixels = decode(data)
+    views = other_acquisitions(pixels, hashlib.sha256(data).digest(), spec.acquisition) if spec.acquisition else []
+    return np.stack([describe(picture, spec) for picture in (pixels, *views)])
 
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:

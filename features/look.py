@@ -1,4 +1,4 @@
-"""What the descriptors see of a picture: the box of its lungs, or, for models of before there were boxes, all of it."""
+"""What the descriptors see of a picture: the box of its lungs, or all of it where a spec looks for none."""
 
 from dataclasses import dataclass, replace
 

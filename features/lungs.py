@@ -19,6 +19,8 @@ import numpy as np
 
 from features.crop import Box, cut
 from features.descriptors.hog import cell_histograms, gradients
+from features.half import half
+from features.normalise import wide_mean
 
 NUMBERS = Path(__file__).with_name("lungs.npz")
 DIGEST = "551a862622d5e87454e25280e5cd9d0db38049572cfe1e4b61f5abb3e0e1a726"
@@ -32,6 +34,7 @@ MARGIN = 0.2
 _COARSE = 112
 _THUMBNAIL, _CELL, _ORIENTATIONS = 32, 8, 8
 _STEPS = 2
+_LOCAL = 8.0  # pixels of what the networks see: the window against which contrast is measured
 _LEAST, _BEYOND = 0.15, 0.25  # of the picture: the smallest width and height of a box, how far it may lie outside
 _SURE = 1.0  # of the detectors' scores: turned X-rays seldom have as much, none of the held-out ones has less than 2.2
 _EXACT = 4096  # boxes are rounded to such parts of a side, so that the last bit of a product decides nothing
@@ -94,12 +97,12 @@ def canvas_of(pixels: np.ndarray) -> np.ndarray:
     ((224, 224), 1.0)
     """
     full = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
-    # In floating point, so that a picture in eight and in sixteen bits gives the same box; that of a large one, whose
-    # every pixel is the mean of many, takes longer than it is worth.
-    large = min(pixels.shape) >= 2 * CANVAS
-    source = pixels if large else pixels.astype(np.float32)
-    square: np.ndarray = cv2.resize(source, (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
-    return np.asarray(square.astype(np.float32) * np.float32(1 / full))
+    # Means of whole pixels first, of 2 × 2 and of 4 × 4, which take a fifth of the time of means of parts.
+    while min(pixels.shape) >= 2 * CANVAS:
+        pixels = half(pixels)
+    # In floating point, so that a picture in eight and in sixteen bits gives the same box.
+    square = cv2.resize(pixels.astype(np.float32), (CANVAS, CANVAS), interpolation=cv2.INTER_AREA)
+    return np.asarray(square * np.float32(1 / full))
 
 
 def locate(canvas: np.ndarray, settings: Lungs) -> Found:
@@ -127,8 +130,8 @@ def seen(square: np.ndarray) -> np.ndarray:
     (1536,)
     """
     soft = cv2.GaussianBlur(square, (0, 0), 0.7)
-    centred = soft - cv2.GaussianBlur(soft, (0, 0), 8.0)
-    deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), 8.0))
+    centred = soft - wide_mean(soft, _LOCAL)
+    deviation = np.sqrt(wide_mean(centred * centred, _LOCAL))
     floor = np.float32(max(0.1 * float(centred.std()), 1e-6))
     local = np.clip(centred / (deviation + floor), -3.0, 3.0)
     thumbnail = cv2.resize(local, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+_COARSER = 4
 _FLOOR = np.float32(0.1)  # of the whole picture's deviation: keeps the noise of empty regions from being blown up
 
 
@@ -68,6 +69,19 @@ def localise(plain: np.ndarray, settings: Normalise) -> np.ndarray:
     >>> localise(np.zeros((64, 64), np.float32), Normalise(side=64)).any().item()
     False
     """
-    centred = plain - cv2.GaussianBlur(plain, (0, 0), settings.local)
-    deviation = np.sqrt(cv2.GaussianBlur(centred * centred, (0, 0), settings.local))
+    centred = plain - wide_mean(plain, settings.local)
+    deviation = np.sqrt(wide_mean(centred * centred, settings.local))
     return centred / (deviation + _FLOOR)
+
+
+def wide_mean(picture: np.ndarray, window: float) -> np.ndarray:
+    """The mean around each pixel of a float32 picture, weighted by a Gaussian of so many pixels, several at least.
+
+    It changes so slowly that every fourth row and column tells it.
+
+    >>> round(float(wide_mean(np.full((64, 64), 0.5, np.float32), 16.0).min()), 6)
+    0.5
+    """
+    small = cv2.resize(picture, None, fx=1 / _COARSER, fy=1 / _COARSER, interpolation=cv2.INTER_AREA)
+    means = cv2.GaussianBlur(small, (0, 0), window / _COARSER)
+    return np.asarray(cv2.resize(means, picture.shape[::-1], interpolation=cv2.INTER_LINEAR))

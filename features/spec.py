@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from features.acquisition import Acquisition
-from features.augment import Jitter
 from features.descriptors.family import FeatureFamily
 from features.descriptors.filter_bank import FilterBank
 from features.descriptors.hog import Hog
@@ -20,7 +19,7 @@ from features.lungs import DIGEST, Lungs
 from features.normalise import Normalise
 
 # Raised by hand when the numbers change though no parameter does, so that old tables and models are refused.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 # In the order of the vector. A new one goes last: models that were trained without it stay readable.
 FAMILIES: tuple[type[FeatureFamily], ...] = (
@@ -52,14 +51,12 @@ class Rows:
 class FeatureSpec:
     """Lungs, normalisation, the families in the order of the vector, and the views of training and of judging.
 
-    Older models have neither ``lungs`` nor ``acquisition``: they see the whole picture, and learnt from the mild views
-    of ``jitter``, of which newer ones have none. Their JSON names neither.
+    Without ``lungs`` the whole picture is described, without ``acquisition`` there are no views.
     """
 
     lungs: Lungs | None = field(default_factory=Lungs)
     normalise: Normalise = field(default_factory=Normalise)
     families: tuple[FeatureFamily, ...] = field(default_factory=lambda: tuple(kind() for kind in FAMILIES))
-    jitter: Jitter = field(default_factory=lambda: Jitter(views=0))
     acquisition: Acquisition | None = field(default_factory=Acquisition)
     version: int = CODE_VERSION
 
@@ -90,8 +87,8 @@ class FeatureSpec:
     @property
     def rows(self) -> Rows:
         """How many rows of features an image has, with its views."""
-        more = self.acquisition
-        return Rows(fitted=self.jitter.views + (more.fitted if more else 0), judged=more.judged if more else 0)
+        views = self.acquisition
+        return Rows(fitted=views.fitted, judged=views.judged) if views else Rows(fitted=0, judged=0)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -100,7 +97,7 @@ class FeatureSpec:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, parameters and names."""
-        parts = {"normalise": asdict(self.normalise), "jitter": asdict(self.jitter), "version": self.version}
+        parts = {"normalise": asdict(self.normalise), "version": self.version}
         parts |= {name: asdict(part) for name, part in self._optional() if part is not None}
         return _canonical(parts | {family.key: asdict(family) for family in self.families} | {"names": self.names})
 
@@ -112,10 +109,14 @@ class FeatureSpec:
         """The spec that `to_json` wrote; raises `SpecMismatch` for any other document, or one of other code."""
         try:
             document = json.loads(text)
+            if document["version"] != CODE_VERSION:
+                raise SpecMismatch(
+                    f"the feature spec is of version {document['version']} of the descriptors, this code has version "
+                    f"{CODE_VERSION}; extract the features again and train a new model, or use the code that made it"
+                )
             spec = cls(
                 normalise=_part(Normalise, document["normalise"]),
                 families=tuple(_part(kind, document[kind.key]) for kind in FAMILIES if kind.key in document),
-                jitter=_part(Jitter, document["jitter"]),
                 lungs=_part(Lungs, document["lungs"]) if "lungs" in document else None,
                 acquisition=_part(Acquisition, document["acquisition"]) if "acquisition" in document else None,
                 version=document["version"],
@@ -125,7 +126,7 @@ class FeatureSpec:
                     f"the feature spec finds lungs by numbers {spec.lungs.numbers[:12]}, this code has {DIGEST[:12]}; "
                     "use the code that made it, or extract the features again"
                 )
-            same = spec.version == CODE_VERSION and spec.to_json() == _canonical(document)
+            same = spec.to_json() == _canonical(document)
         except SpecMismatch:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MemoryError) as error:
@@ -134,8 +135,8 @@ class FeatureSpec:
             ) from error
         if not same:
             raise SpecMismatch(
-                f"the feature spec of version {document['version']} names other parameters or features than "
-                f"version {CODE_VERSION} of this code; extract the features again"
+                "the feature spec names other parameters or features than this code, "
+                f"though both are of version {CODE_VERSION}; extract the features again"
             )
         return spec
 

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     approval: Literal["off", "required"] = "off"
     abstain: Literal["off", "near-threshold"] = "off"
     retrain: Literal["off", "weekly", "on-drift"] = "off"
-    training_sample: int = Field(10_000, ge=1_000)
+    training_sample: int = Field(6_500, ge=1_000)
     signing_key: Path | None = None
     trusted_key: Path | None = None
     webapp_uri: str | None = None

@@ -2,7 +2,7 @@
 
 A. K. Jain, F. Farrokhnia, "Unsupervised texture segmentation using Gabor filters", Pattern Recognition 24(12), 1991.
 Kernels equal scikit-image's ``gabor_kernel`` with a round envelope; the modulus of the response to each is averaged
-in the cells of a grid.
+in the cells of a grid. Low frequencies are measured in a pyramid, where the picture is small.
 """
 
 import math
@@ -15,9 +15,11 @@ import numpy as np
 
 from features.descriptors.family import FeatureFamily, grid_places
 from features.descriptors.modulus import modulus
+from features.half import half
 from features.normalise import Normalised
 
 _STANDARD_DEVIATIONS = 3.0
+_HIGHEST = 0.25  # cycles a pixel; up to there a picture holds a wave of half its pixels
 _NO_WAVE = 1e-12  # a right angle's cosine, in floating point, is not quite 0
 
 
@@ -29,7 +31,7 @@ class FilterBank(FeatureFamily):
     frequencies: tuple[float, ...] = (0.25, 0.125, 0.0625)
     directions: int = 6
     bandwidth: float = 1.0
-    grid: int = 4
+    grid: int = 8
 
     def names(self, side: int) -> tuple[str, ...]:
         """Frequency, direction in degrees, cell row and column."""
@@ -62,22 +64,35 @@ def filter_bank(image: np.ndarray, settings: FilterBank) -> np.ndarray:
     energies = [
         cv2.resize(response, size, interpolation=cv2.INTER_AREA).ravel()
         for frequency in settings.frequencies
-        for response in moduli(image, frequency, settings.directions, settings.bandwidth)
+        for response in moduli(*halved(image, frequency), settings.directions, settings.bandwidth)
     ]
     return np.concatenate(energies).astype(np.float32)
 
 
+def halved(image: np.ndarray, frequency: float) -> tuple[np.ndarray, float]:
+    """The picture, halved as often as its pixels still hold a frequency, and what the frequency is there.
+
+    >>> halved(np.zeros((64, 64), np.float32), 0.0625)[0].shape
+    (16, 16)
+    """
+    while 2 * frequency <= _HIGHEST:
+        image, frequency = half(image), 2 * frequency
+    return image, frequency
+
+
 def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: float) -> list[np.ndarray]:
-    """Moduli for all directions. Directions a and 180° − a are mirror images and share their filterings.
+    """Moduli for all directions, of every second row and column: they change as slowly as the envelope does.
+
+    Directions a and 180° − a are mirror images and share their filterings.
 
     >>> [response.shape for response in moduli(np.zeros((64, 64), np.float32), 0.25, 2, 1.0)]
-    [(64, 64), (64, 64)]
+    [(32, 32), (32, 32)]
     """
     moduli: list[np.ndarray] = [image] * directions
     for direction in range(directions // 2 + 1):
         across, down = _waves(frequency, math.pi * direction / directions, bandwidth)
-        rows = (_filtered(image, across=wave) for wave in across)
-        products = [[_filtered(row, down=wave) for wave in down] for row in rows]
+        rows = (_filtered(image, wave[None])[:, ::2] for wave in across)
+        products = [[_filtered(row, wave[:, None])[::2] for wave in down] for row in rows]
         if len(across) == 1 or len(down) == 1:
             moduli[direction] = modulus(*(product for row in products for product in row))
             continue
@@ -87,11 +102,8 @@ def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: floa
     return moduli
 
 
-_UNCHANGED = np.ones(1, np.float32)
-
-
-def _filtered(image: np.ndarray, across: np.ndarray = _UNCHANGED, down: np.ndarray = _UNCHANGED) -> np.ndarray:
-    return np.asarray(cv2.sepFilter2D(image, -1, across, down, borderType=cv2.BORDER_REFLECT))
+def _filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT))
 
 
 @lru_cache(maxsize=64)

@@ -60,7 +60,7 @@ def hog(image: np.ndarray, settings: Hog) -> np.ndarray:
     """float32 vector of block-normalised histograms, from a float32 square image.
 
     >>> ramp = np.tile(np.arange(32, dtype=np.float32), (32, 1))
-    >>> hog(ramp, Hog(orientations=2, block=1)).tolist()  # four cells of 16 pixels, all edges in the first bin
+    >>> hog(ramp, Hog(orientations=2, cells=(16,), block=1)).tolist()  # four cells, all edges in the first bin
     [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     """
     magnitude, bins = gradients(image, settings.orientations)

@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 
 from features.descriptors.family import FeatureFamily, grid_places
+from features.half import half
 from features.normalise import Normalised
 
 POINTS = 8
 BINS = POINTS + 2
+_LEAST_RADIUS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +51,27 @@ def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:
     >>> round(float(histogram.sum()), 3), int(histogram.argmax())  # inside, all eight neighbours are as bright
     (1.0, 8)
     """
-    offsets, pixels_a_bin = _cells(image.shape[0], image.shape[1], settings.grid)
-    histograms = [
-        np.bincount((offsets + uniform_patterns(image, radius)).ravel(), minlength=pixels_a_bin.size) / pixels_a_bin
-        for radius in settings.radii
-    ]
+    histograms = [_histograms(*halved(image, radius), settings.grid) for radius in settings.radii]
     return np.concatenate(histograms).astype(np.float32)
+
+
+def halved(image: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
+    """The picture, halved as often as the radius stays at least two pixels, and what the radius is there.
+
+    Single pixels far from the centre would say more about noise and sharpness than about texture.
+
+    >>> halved(np.zeros((64, 64), np.float32), 4.0)[0].shape
+    (32, 32)
+    """
+    while radius >= 2 * _LEAST_RADIUS:
+        image, radius = half(image), radius / 2
+    return image, radius
+
+
+def _histograms(image: np.ndarray, radius: float, grid: int) -> np.ndarray:
+    offsets, pixels_a_bin = _cells(image.shape[0], image.shape[1], grid)
+    found = np.bincount((offsets + uniform_patterns(image, radius)).ravel(), minlength=pixels_a_bin.size)
+    return np.asarray(found / pixels_a_bin)
 
 
 def uniform_patterns(image: np.ndarray, radius: float) -> np.ndarray:

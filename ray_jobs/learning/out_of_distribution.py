@@ -24,9 +24,9 @@ _LEAST_SCALE = 1e-6
 def fit_detector(data: TrainingSet) -> OutOfDistributionDetector:
     """The detector of a training set.
 
-    Components are those of pictures and their jittered views, so that another framing or exposure is not strange. The
-    two limits come from distances of pictures as they are, each measured by a fit to the folds without its patient:
-    a picture's distance from a fit that saw it says nothing of new ones.
+    Components are those of pictures and their views for training, so that another framing or exposure is not strange.
+    The two limits come from distances of pictures as they are, each measured by a fit to the folds without its
+    patient: a picture's distance from a fit that saw it says nothing of new ones.
     """
     count = max(1, min(COMPONENTS, smallest_fold(data.folds) // 4, data.features.shape[1] // 4))
     distances = np.empty(data.images)

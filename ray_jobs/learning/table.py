@@ -28,7 +28,7 @@ class Pieces(Protocol):
 class FeatureTable:
     """Features of a dataset in memory, and of each row, (N,), its image's sha256, label (0 or 1), patient and role.
 
-    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images jittered, for training only, and
+    `features` is float32 (N, D); `views`, float32 (N, V, D), are the same images as views for training only, and
     `judged`, float32 (N, J, D), as another place might have taken them, to judge models by.
     """
 

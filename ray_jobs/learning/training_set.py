@@ -13,7 +13,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """Rows (M,) of images as they are, of their jittered views, and of views to judge by; folds by patient.
+    """Rows (M,) of images as they are, of their views for training, and of views to judge by; folds by patient.
 
     Models are fitted on the first `fitted` rows, so a fold's training part holds none beyond them, and are ranked by
     what they make of unseen patients in the rest: these stand for another hospital's framing, exposure and processing,

@@ -80,7 +80,7 @@ def labelled_xrays(settings: Settings, version: ModelVersion, *, least: tuple[in
 
 def without_views(spec: FeatureSpec) -> FeatureSpec:
     """The same numbers of X-rays as they are, without views, which only a training needs."""
-    return replace(spec, jitter=replace(spec.jitter, views=0), acquisition=None)
+    return replace(spec, acquisition=None)
 
 
 def _counts(manifest: Manifest) -> dict[Label, tuple[int, int]]:

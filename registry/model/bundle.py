@@ -218,6 +218,8 @@ def read_bundle(folder: Path, *, digest: str) -> Bundle:
         )
         threshold, unsure = float(card["threshold"]), _band(card.get("unsure"))
         evaluation, fingerprint = dict(card["evaluation"]), card["spec_fingerprint"]
+    except SpecMismatch as error:
+        raise ArtefactError(f"It describes X-rays otherwise than this code: {error}.") from error
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"card.json and golden/ do not describe a model of this project: {error!r}") from error
     if spec.fingerprint != fingerprint:

@@ -12,7 +12,6 @@ import pytest
 import skops.io
 from pyarrow.fs import LocalFileSystem
 
-from features.augment import Jitter
 from features.extract import extract
 from features.spec import DEFAULT_SPEC, FeatureSpec
 from ray_jobs.dataset.manifest import load_manifest
@@ -25,9 +24,7 @@ from registry.settings import Settings
 from registry.state import open_state
 
 WHEN = datetime(2026, 3, 4, 12, tzinfo=UTC)
-OLD = FeatureSpec(
-    lungs=None, jitter=Jitter(), acquisition=None
-)  # as all specs were before the lungs and other acquisitions
+PLAIN = FeatureSpec(acquisition=None)
 
 
 def write_old_bundle(folder: Path, estimator, detector, images: list[bytes]) -> str:
@@ -100,18 +97,18 @@ def test_a_manifest_and_a_feature_cache_are_found(tmp_path: Path):
     assert manifest
     assert (manifest.digest, manifest.table().to_pylist()[0]["patient"]) == ("d", "a")
 
-    width = (1 + OLD.jitter.views) * len(OLD.names)
+    width = len(PLAIN.names)
     vectors = np.arange(width, dtype=np.float32)
     schema = pa.schema(
         [("sha256", pa.string()), ("error", pa.string()), ("features", pa.list_(pa.float32(), width))],
-        metadata={b"hm-mlflow.spec": OLD.fingerprint.encode()},
+        metadata={b"hm-mlflow.spec": PLAIN.fingerprint.encode()},
     )
     state = open_state(str(tmp_path))
-    shard = Path(shard_path(state, OLD, sha256[:2]))
+    shard = Path(shard_path(state, PLAIN, sha256[:2]))
     shard.parent.mkdir(parents=True)
     table = {"sha256": [sha256], "error": [""], "features": [vectors.tolist()]}
     pq.write_table(pa.Table.from_pydict(table, schema=schema), shard)
-    found, usable = load_shard(state, OLD, sha256[:2], [("NORMAL/a.png", sha256)])
+    found, usable = load_shard(state, PLAIN, sha256[:2], [("NORMAL/a.png", sha256)])
     assert usable.tolist() == [True]
     np.testing.assert_array_equal(found.reshape(-1), vectors)
 

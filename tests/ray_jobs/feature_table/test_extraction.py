@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from features.acquisition import Acquisition
 from features.extract import extract
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.manifest import images_of
@@ -173,7 +174,7 @@ def test_a_file_that_changed_after_it_was_listed_is_not_mistaken_for_the_old_one
 def test_a_cache_file_of_another_spec_is_refused_with_both_fingerprints(settings, folder, cluster):
     prepared = prepared_of(settings, folder)
     prepared.extract()
-    other = replace(DEFAULT_SPEC, jitter=replace(DEFAULT_SPEC.jitter, rotation=9.0))
+    other = replace(DEFAULT_SPEC, acquisition=Acquisition(rotation=9.0))
     prefix = next(iter(prepared.manifest.shards()))[0]
     foreign = Path(shard_path(prepared.state, other, prefix))
     foreign.parent.mkdir(parents=True)

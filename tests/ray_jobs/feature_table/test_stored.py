@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.driver import TINY
-from features.spec import DEFAULT_SPEC, Jitter
+from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.errors import DatasetError, SourceError
 from ray_jobs.dataset.manifest import images_of
 from ray_jobs.dataset.sources import open_source
@@ -24,7 +24,7 @@ from registry.state import open_state
 
 COUNT = 120
 # With views to fit on and to judge by.
-QUICK = replace(TINY, jitter=Jitter(views=1), acquisition=DEFAULT_SPEC.acquisition)
+QUICK = replace(TINY, acquisition=DEFAULT_SPEC.acquisition)
 
 
 @pytest.fixture(scope="module")
