@@ -72,7 +72,7 @@ def run_sweep(
                 ranked = rank([fits.trial(candidate) for candidate in left])
                 left, given_up = [trial.candidate for trial in ranked[:count]], ranked[count:] + given_up
             for fit in fits.run(left, folds):
-                progress.update(note=f"AUC {fit.auc:.4f}")
+                progress.update(note=f"AUC of the last one {fit.auc:.4f}")
     trials = rank([fits.trial(candidate) for candidate in left]) + given_up
     for trial in trials:
         run.log_trial(trial)

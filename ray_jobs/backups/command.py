@@ -93,12 +93,13 @@ def _source(uri: str, variable: str, options: argparse.Namespace) -> State:
     if not uri.startswith("s3://") or not options.endpoint:
         reach_s3(uri, variable=variable)
         return open_state(uri, variable=variable)
-    endpoint, access = urlsplit(options.endpoint), configparser.ConfigParser()
+    endpoint, access = urlsplit(options.endpoint), configparser.RawConfigParser()
     try:
         if options.credentials:
             access.read_string(options.credentials.read_text())
-    except OSError as error:
-        raise UsageError(f"--credentials is {options.credentials}, which cannot be read: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"--credentials is {options.credentials}, which cannot be read: {why}") from None
     keys = access["default"] if access.has_section("default") or "default" in access else {}
     filesystem = S3FileSystem(
         access_key=keys.get("aws_access_key_id"),
