@@ -138,6 +138,7 @@ def test_x_rays_that_came_after_a_training_judge_its_version_though_they_are_in_
     cluster, registry: Registry, job: Job, tmp_path: Path, capsys, monkeypatch
 ):
     monkeypatch.setitem(gate.FLOORS, "held-out", {})
+    monkeypatch.setitem(gate.CEILINGS, "held-out", {})
     folder = elsewhere(tmp_path / "all", count=60)
     prepared = prepare(registry.settings.model_copy(update={"data_uri": str(folder)}))
     prepared.manifest.keep()
