@@ -15,11 +15,11 @@ import numpy as np
 
 from features.descriptors.family import FeatureFamily, grid_places
 from features.descriptors.modulus import modulus
-from features.half import half
+from features.half import halved
 from features.normalise import Normalised
 
 _STANDARD_DEVIATIONS = 3.0
-_HIGHEST = 0.25  # cycles a pixel; up to there a picture holds a wave of half its pixels
+_SHORTEST = 4.0  # pixels: waves as long as that, or up to twice as long, are measured in each step of the pyramid
 _NO_WAVE = 1e-12  # a right angle's cosine, in floating point, is not quite 0
 
 
@@ -61,23 +61,12 @@ def filter_bank(image: np.ndarray, settings: FilterBank) -> np.ndarray:
     'gabor.f0.125.a0.r0c0'
     """
     size = (settings.grid, settings.grid)
-    energies = [
-        cv2.resize(response, size, interpolation=cv2.INTER_AREA).ravel()
-        for frequency in settings.frequencies
-        for response in moduli(*halved(image, frequency), settings.directions, settings.bandwidth)
-    ]
+    energies = []
+    for frequency in settings.frequencies:
+        small, wave = halved(image, 1 / frequency, least=_SHORTEST)
+        responses = moduli(small, 1 / wave, settings.directions, settings.bandwidth)
+        energies += [cv2.resize(response, size, interpolation=cv2.INTER_AREA).ravel() for response in responses]
     return np.concatenate(energies).astype(np.float32)
-
-
-def halved(image: np.ndarray, frequency: float) -> tuple[np.ndarray, float]:
-    """The picture, halved as often as its pixels still hold a frequency, and what the frequency is there.
-
-    >>> halved(np.zeros((64, 64), np.float32), 0.0625)[0].shape
-    (16, 16)
-    """
-    while 2 * frequency <= _HIGHEST:
-        image, frequency = half(image), 2 * frequency
-    return image, frequency
 
 
 def moduli(image: np.ndarray, frequency: float, directions: int, bandwidth: float) -> list[np.ndarray]:

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 
 from features.descriptors.family import FeatureFamily, grid_places
-from features.half import half
+from features.half import halved
 from features.normalise import Normalised
 
 POINTS = 8
 BINS = POINTS + 2
+# Pixels, or up to twice as many, at which wide patterns are measured on a smaller picture: single pixels far from the
+# centre would say more about noise and sharpness than about texture.
 _LEAST_RADIUS = 2.0
 
 
@@ -51,21 +53,8 @@ def lbp(image: np.ndarray, settings: Lbp) -> np.ndarray:
     >>> round(float(histogram.sum()), 3), int(histogram.argmax())  # inside, all eight neighbours are as bright
     (1.0, 8)
     """
-    histograms = [_histograms(*halved(image, radius), settings.grid) for radius in settings.radii]
+    histograms = [_histograms(*halved(image, radius, least=_LEAST_RADIUS), settings.grid) for radius in settings.radii]
     return np.concatenate(histograms).astype(np.float32)
-
-
-def halved(image: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
-    """The picture, halved as often as the radius stays at least two pixels, and what the radius is there.
-
-    Single pixels far from the centre would say more about noise and sharpness than about texture.
-
-    >>> halved(np.zeros((64, 64), np.float32), 4.0)[0].shape
-    (32, 32)
-    """
-    while radius >= 2 * _LEAST_RADIUS:
-        image, radius = half(image), radius / 2
-    return image, radius
 
 
 def _histograms(image: np.ndarray, radius: float, grid: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from features.descriptors.filter_bank import FilterBank, filter_bank, halved, moduli
+from features.descriptors.filter_bank import FilterBank, filter_bank, moduli
+from features.half import halved
 
 
 def wave(frequency: float, degrees: float, side: int = 96) -> np.ndarray:
@@ -42,8 +43,8 @@ def test_energy_stands_in_the_cell_where_the_wave_is() -> None:
 def test_a_frequency_is_measured_where_the_picture_is_smallest_and_still_holds_it(
     frequency: float, side: int, there: float
 ) -> None:
-    image, found = halved(np.arange(64 * 64, dtype=np.float32).reshape(64, 64), frequency)
-    assert (image.shape, found) == ((side, side), pytest.approx(there))
+    image, found = halved(np.arange(64 * 64, dtype=np.float32).reshape(64, 64), 1 / frequency, least=4.0)
+    assert (image.shape, 1 / found) == ((side, side), pytest.approx(there))
     assert image[0, 0] == np.arange(64 * 64).reshape(64, 64)[: 64 // side, : 64 // side].mean()
 
 

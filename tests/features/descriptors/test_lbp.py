@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from features.descriptors.lbp import Lbp, halved, lbp, uniform_patterns
+from features.descriptors.lbp import Lbp, lbp, uniform_patterns
+from features.half import halved
 
 
 def centre_pattern(rows: list[list[int]]) -> int:
@@ -49,7 +50,7 @@ def test_a_histogram_is_that_of_its_cell() -> None:
 
 @pytest.mark.parametrize(("radius", "side", "there"), [(1.0, 64, 1.0), (3.9, 64, 3.9), (4.0, 32, 2.0), (9.0, 16, 2.25)])
 def test_a_wide_radius_is_measured_where_the_picture_is_small(radius: float, side: int, there: float) -> None:
-    image, found = halved(np.zeros((64, 64), np.float32), radius)
+    image, found = halved(np.zeros((64, 64), np.float32), radius, least=2.0)
     assert (image.shape, found) == ((side, side), there)
 
 
