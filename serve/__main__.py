@@ -12,24 +12,28 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from registry.process.raw_lines import pass_on
 from registry.settings import SettingsError, load_settings
 from serve.logs import chosen
 
 _LAST_LINES_S = 5.0
+_ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What tells the other process to stop. While Ray starts, it has a handler of its own for SIGTERM, which prints a stack
+# and ends the process three seconds later, whatever it is doing then.
+_STOP = signal.SIGUSR1
 
 
 def main() -> int:
     """The exit code of the process that serves."""
     command = [sys.executable, "-m", "serve.lifecycle.session", *sys.argv[1:]]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit())  # nothing runs yet that would have to be stopped
+    _on_signals(lambda *_: sys.exit())  # nothing runs yet that would have to be stopped
     to = subprocess.PIPE if _log_is_json() else None
     child = subprocess.Popen(command, start_new_session=True, stdout=to, stderr=to and subprocess.STDOUT)  # noqa: S603  our own command
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: _tell(child.pid))
+    _on_signals(lambda *_: _tell(child.pid))
     passing = threading.Thread(target=pass_on, args=(child.stdout or (), sys.stderr.buffer), daemon=True)
     passing.start()
     while True:
@@ -37,7 +41,14 @@ def main() -> int:
         if pid == child.pid:
             end_session(child.pid)
             passing.join(_LAST_LINES_S)  # another process may have kept the end that is written to
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return 0 if code == -_STOP else code  # it was not yet so far that it would have taken the signal itself
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    for number in _ASKED:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, handler)
 
 
 def _log_is_json() -> bool:
@@ -58,7 +69,7 @@ def end_session(leader: int) -> None:
 
 def _tell(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, _STOP)
 
 
 if __name__ == "__main__":

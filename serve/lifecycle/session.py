@@ -32,7 +32,7 @@ _MISSES = 6
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; 0 after either, 1 where it cannot start or cannot go on."""
+    """Serve until SIGUSR1, SIGINT or SIGTERM; 0 after any, 1 where it cannot start or cannot go on."""
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     parser.add_argument("--host", help="address to listen on (HTTP_HOST)")
     parser.add_argument("--port", type=int, help="port of the page and the API (HTTP_PORT)")
@@ -106,7 +106,7 @@ def _serve(settings: Settings) -> int:
 
 
 def _on_signals(stop: threading.Event) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
 
 

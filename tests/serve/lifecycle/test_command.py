@@ -107,3 +107,25 @@ def test_in_a_pipe_every_line_of_a_first_use_behind_rays_own_proxy_is_json_until
         "Serving at http://127",
         "Stopping",
     ]
+
+
+def test_a_signal_that_comes_before_the_start_is_complete_stops_it_in_the_same_words(variables):
+    process = subprocess.Popen(_COMMAND, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout
+    listener = Listener(process.stdout.fileno())
+    with ended(process.pid):
+        until(lambda: answers(f"http://127.0.0.1:{variables['HTTP_PORT']}/healthz"), seconds=_STARTS_WITHIN_S)
+        process.send_signal(signal.SIGTERM)  # Ray still waits for the application, with its own handler in place
+        code = process.wait(120)
+    lines = [json.loads(line) for line in listener.all().splitlines()]
+    assert code == 0, lines
+    assert not any(word in line["message"] for line in lines for word in _COMPLAINTS), lines
+    said = [line["message"].split(".")[0] for line in lines if line["logger"] == "serve"]
+    assert said == ["Starting Ray and the server", "Stopping"]
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
