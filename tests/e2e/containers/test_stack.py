@@ -135,21 +135,13 @@ def test_from_an_upload_to_an_answer_and_on_to_the_next_version_without_a_failed
 
 
 def test_more_than_the_webapp_takes_on_is_turned_away_by_its_haproxy_and_the_rest_is_answered(stack, load: Load):
-    resets = list[httpx.ReadError]()
-
     async def burst() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(limits=limits, timeout=60) as client:
             send = partial(client.post, f"{APP}/predict", content=load.image, headers={"content-type": "image/png"})
 
             async def again_and_again() -> list[httpx.Response]:
-                answered = []
-                for _ in range(3):
-                    try:
-                        answered.append(await send())
-                    except httpx.ReadError as error:  # refused while still sending, on a machine that has no time left
-                        resets.append(error)
-                return answered
+                return [await send() for _ in range(3)]
 
             each = await asyncio.gather(*(again_and_again() for _ in range(PEOPLE)))
             return [answer for answers in each for answer in answers]
@@ -158,7 +150,6 @@ def test_more_than_the_webapp_takes_on_is_turned_away_by_its_haproxy_and_the_res
     while not any(answer.status_code == 503 and answer.json()["detail"] == SHED for answer in answers):
         answers += asyncio.run(burst())
 
-    assert len(resets) <= len(answers) / 100
     assert {answer.status_code for answer in answers} == {200, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert {(answer.json()["code"], answer.headers["retry-after"]) for answer in refused} == {("busy", "1")}

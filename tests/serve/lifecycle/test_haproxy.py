@@ -1,10 +1,13 @@
 """HAProxy with our rules, a real one before a real server: what is beyond the replicas is refused in their own form."""
 
+import http.client
+import json
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +40,8 @@ LARGE = 5_000_000
 
 # What Ray writes, without what it needs for its own purposes.
 CONFIGURATION = """\
+global
+    nbthread 1
 defaults
     mode http
     option abortonclose
@@ -144,6 +149,31 @@ def test_a_refusal_reaches_a_client_that_has_not_sent_all_of_its_picture(
             refused = client.post("/predict", content=bytes(LARGE), headers=JPEG)
             assert (refused.status_code, refused.json()["code"]) == (503, "busy")
             details[refused.json()["detail"]] += 1
+
+
+def test_a_client_that_takes_time_to_send_its_picture_reads_the_refusal_once_all_of_it_is_sent(
+    full: tuple[str, threading.Event, list[int]],
+) -> None:
+    address = urlsplit(full[0])
+    lines = (
+        "POST /predict HTTP/1.1",
+        f"Host: {address.netloc}",
+        "Content-Type: image/jpeg",
+        f"Content-Length: {LARGE}",
+    )
+    head = "".join(f"{line}\r\n" for line in (*lines, ""))
+    details = set()
+    while SHED not in details:
+        for _ in range(5):
+            httpx.post(f"{full[0]}/predict", content=b"small", headers=JPEG)
+        with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+            client.sendall(head.encode() + bytes(LARGE // 2))
+            time.sleep(0.5)  # long enough for a server that answers at once to hang up
+            client.sendall(bytes(LARGE - LARGE // 2))
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            details.add(json.loads(answer.read())["detail"])
+            assert answer.status == 503
 
 
 def test_an_id_that_is_no_plain_one_is_not_repeated(full: tuple[str, threading.Event, list[int]]) -> None:
@@ -288,6 +318,7 @@ def test_the_time_to_come_back_tells_haproxy_which_refusal_is_for_want_of_room()
 
 
 def test_the_place_for_the_rules_is_in_what_ray_writes() -> None:
+    assert HAPROXY_CONFIG_TEMPLATE.startswith("global\n")
     assert HAPROXY_CONFIG_TEMPLATE.count("\nfrontend http_frontend\n") == 1
     assert HAPROXY_CONFIG_TEMPLATE.count("\nfrontend prometheus\n    bind :{{ config.metrics_port }}\n") == 1
     assert HAPROXY_CONFIG_TEMPLATE.count("\nlisten stats\n") == 1
