@@ -4,6 +4,11 @@ They teach a model nothing about medicine. The classes overlap on purpose: some 
 pictures are hazy, so that a real model separates them well but not perfectly.
 """
 
+import copy
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -29,6 +34,7 @@ VERSION = f"chest-2/opencv-{cv2.__version__}"
 """Changes whenever the same index may give other bytes."""
 
 _SEED = 20_180_109
+_DRAWING = threading.Lock()  # threads that read the pictures of one patient at once wait for the first of them
 
 
 def chest_picture(*, patient: int, picture: int, label: Label, suffix: str = ".jpeg") -> bytes:
@@ -37,7 +43,38 @@ def chest_picture(*, patient: int, picture: int, label: Label, suffix: str = ".j
     The pictures of one patient share the anatomy and the kind of opacity; position, exposure and noise differ. The
     same arguments give the same bytes.
     """
-    body, shot = np.random.default_rng((_SEED, patient)), np.random.default_rng((_SEED, patient, picture))
+    with _DRAWING:
+        seen = _patient(patient)
+    shot = np.random.default_rng((_SEED, patient, picture))
+    density = seen.density + _haze(shot) * seen.lungs
+    if label == "PNEUMONIA":
+        body = copy.deepcopy(seen.body)
+        density += seen.lungs * (_consolidation(seen.chest, body, shot) if seen.focal else _interstitial(body, shot))
+    return _encoded(_exposed(_placed(density, shot), shot), suffix)
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """What all pictures of a patient share.
+
+    Attributes
+    ----------
+    focal
+        Whether a pneumonia has patches.
+    body
+        What decides the rest of it, to be copied before it is used.
+    """
+
+    chest: Chest
+    lungs: Field
+    density: Field
+    focal: bool
+    body: np.random.Generator
+
+
+@lru_cache(maxsize=16)  # pictures are read in the order of patients
+def _patient(patient: int) -> _Patient:
+    body = np.random.default_rng((_SEED, patient))
     chest = chest_of(body)
     focal = body.random() < 0.55
     heart = heart_of(chest)
@@ -46,10 +83,7 @@ def chest_picture(*, patient: int, picture: int, label: Label, suffix: str = ".j
     density += bones(chest, lungs, body)
     density += vessels(chest, body) * lungs * float(body.uniform(0.5, 1.5))
     density += mediastinum(chest)
-    density += _haze(shot) * lungs
-    if label == "PNEUMONIA":
-        density += lungs * (_consolidation(chest, body, shot) if focal else _interstitial(body, shot))
-    return _encoded(_exposed(_placed(density, shot), shot), suffix)
+    return _Patient(chest=chest, lungs=lungs, density=density, focal=focal, body=body)
 
 
 def _cloud(random: np.random.Generator, cell: int) -> Field:
