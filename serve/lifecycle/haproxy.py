@@ -12,8 +12,11 @@ import os
 import socket
 from pathlib import Path
 
+from starlette.responses import Response
+
 from registry.settings import Settings, SettingsError
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
+from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
 from serve.run_folder import RunFolder
 
@@ -23,6 +26,7 @@ _HOSTS = {"127.0.0.1", "localhost", "0.0.0.0"}  # noqa: S104  the address that t
 # As short as what is let in keeps a replica busy: 32 pictures at about 100 a second.
 _WINDOW_MS = 150
 _REFUSALS = 2
+_ID = "%[var(txn.hm_id)]"
 # By it a client could tell Ray when to cancel a request; how long one may take is ours to say.
 _TIME_LIMIT_HEADER = "X-Request-Timeout-Seconds"
 
@@ -99,9 +103,10 @@ def _free_port(host: str) -> int:
 def rules() -> str:
     """The lines for HAProxy's public frontend: a counter of the replicas' refusals, and its own in the same form.
 
-    They also turn off HAProxy's own line for each request, which Ray would read for metrics that we do not use.
+    A request that has arrived whole is refused by a rule, which takes less of a core than the service for the others.
+    The lines also turn off HAProxy's own line for each request, which Ray would read for metrics that we do not use.
     """
-    busy = refusal("busy")
+    busy = refusal("busy", request_id=_ID)
     status, retry_after = busy.status_code, busy.headers["Retry-After"]
     given = f"req.hdr({REQUEST_ID_HEADER})"
     return f"""\
@@ -117,6 +122,8 @@ def rules() -> str:
     http-request del-header {_TIME_LIMIT_HEADER}
     acl hm_ours var(txn.hm_ours) -m bool
     http-request set-var(txn.hm_ours) bool(true) if hm_shed !METH_GET !{{ method OPTIONS }}
+    http-request set-var(txn.hm_arrived) req.body_len
+    http-request {_return(busy)} if hm_ours {{ req.body_size,sub(txn.hm_arrived) eq 0 }}
     http-request use-service lua.busy if hm_ours
     http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }} !hm_ours
 """
@@ -148,3 +155,11 @@ def error_file() -> str:
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     status = http.HTTPStatus(lost.status_code)
     return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{bytes(lost.body).decode()}"
+
+
+def _return(answer: Response) -> str:
+    """HAProxy's directive that sends an answer."""
+    lines = {name: text for name, text in answer.headers.items() if name not in ("content-type", "content-length")}
+    headers = " ".join(f"hdr {name} {json.dumps(text)}" for name, text in lines.items())
+    document = json.dumps(bytes(answer.body).decode())
+    return f"return status {answer.status_code} content-type {MEDIA_TYPE} lf-string {document} {headers}"
