@@ -119,13 +119,13 @@ secrets: ## Create the missing secrets of the local stack in compose/secrets/
 	@PYTHONPATH=pulumi "$(PYTHON)" -m infra.local.secrets
 
 test: lint ## Check a change: style, types, and all tests except the long ones; PROCESSES=2 runs them side by side
-	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile
+	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
 
 coverage: setup ## The same tests, and which lines they reach; fails below the floor
-	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile --cov
+	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov
 
 lint: setup ## Style, types, and which room may import which
 	$(VENV)/bin/ruff check

@@ -21,7 +21,7 @@ FIRST = "synthetic:300"
 @pytest.fixture(scope="package")
 def stack() -> Iterator[whole.Compose | whole.Pulumi]:
     """The stack, up and healthy, with no data in it at first."""
-    if reason := whole.missing():
+    if reason := whole.missing() or whole.in_the_way():
         pytest.skip(reason)
     made = whole.chosen()
     if isinstance(made, whole.Compose):

@@ -20,6 +20,7 @@ PROJECT = f"hm-mlflow-{NAME}"
 SECRETS = ROOT / "compose" / "secrets"
 COMPOSE = ("docker", "compose", "--project-name", PROJECT, "--file", "compose/docker-compose.yaml")
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS / "ray-token")}
+PORTS = ("5000", "8080", "8265", "9000")
 HEALTHY_WITHIN_S = 240.0
 
 
@@ -126,7 +127,13 @@ def missing() -> str | None:
         return "no Docker engine answers here"
     if run("docker", "compose", "version", check=False).returncode:
         return "docker has no compose plugin here"
-    if running := run("docker", "ps", "--quiet", "--filter", "name=^hm-mlflow-").stdout.split():
+    return None
+
+
+def in_the_way() -> str | None:
+    """Why no stack can be started beside what runs, or None."""
+    needed = [f"--filter=publish={port}" for port in PORTS]
+    if running := run("docker", "ps", "--quiet", *needed).stdout.split():
         return f"a stack is running here already ({len(running)} containers), on the ports that this one needs"
     return None
 

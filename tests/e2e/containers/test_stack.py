@@ -21,6 +21,7 @@ from tests.e2e.containers.conftest import APP, FIRST, Load
 from tests.e2e.containers.jobs import JOBS, begin, info, submit
 from tests.e2e.containers.notebook import executed, token_of
 from tests.e2e.containers.stack import (
+    PORTS,
     SECRETS,
     Pulumi,
     bucket,
@@ -66,7 +67,7 @@ def test_no_port_is_published_outside_loopback(stack):
         for bindings in (inspect(name)["NetworkSettings"]["Ports"] or {}).values():
             for binding in bindings or ():
                 published.setdefault(binding["HostPort"], set()).add(binding["HostIp"])
-    assert published == {port: {"127.0.0.1"} for port in ("5000", "8080", "8265", "9000")}
+    assert published == {port: {"127.0.0.1"} for port in PORTS}
 
 
 def test_every_container_is_confined(stack):
