@@ -101,7 +101,7 @@ def figure(claim: Claim, results: Results) -> Figure:
         ours=value,
         peer=median(peer) if peer else None,
         ratio=ratio,
-        kept=_kept(claim, asked, results) if claim.relation and asked is not None else None,
+        kept=_kept(claim, asked, results) if claim.relation else None,
         missing=_missing(claim, results),
     )
 
@@ -116,10 +116,12 @@ def ratio_of(ours: list[float], peer: list[float]) -> Ratio:
     return Ratio(value=median(each), low=min(each), high=max(each), rounds=len(each))
 
 
-def _kept(claim: Claim, value: float, results: Results) -> bool:
+def _kept(claim: Claim, value: float | None, results: Results) -> bool | None:
     sides = results.series.get(claim.unless, {})
     if len({tuple(side) for side in sides.values()}) > 1:
         return True
+    if value is None:
+        return None
     return value >= claim.limit if claim.relation == ">=" else value <= claim.limit
 
 

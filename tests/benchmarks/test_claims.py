@@ -46,6 +46,8 @@ def test_other_numbers_are_missed_unless_the_code_has_another_version():
     assert figure(SAME, run(**far, code_version={"now": [1.0], "before": [1.0]})).kept is False
     assert figure(SAME, run(**far, code_version={"now": [2.0], "before": [1.0]})).kept is True
     assert figure(SAME, run(difference={"now": [1e-6]}, code_version={"now": [1.0], "before": [1.0]})).kept is True
+    assert figure(SAME, run(code_version={"now": [2.0], "before": [1.0]})).kept is True, "other numbers of them, too"
+    assert figure(SAME, run(code_version={"now": [1.0], "before": [1.0]})).kept is None
 
 
 def test_a_peer_that_is_missing_is_said_and_nothing_is_kept_without_it():
