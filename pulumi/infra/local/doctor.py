@@ -82,12 +82,13 @@ def token(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def ports(name: str, here: Here, running: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether something else listens where the services do."""
+    """Whether something else listens where the services do, or would once their containers are started again."""
+    up = [container for container, status in running.items() if status.startswith("Up")]
     services = [one for one in lower(topology()).services if not one.optional]
     wanted = {port.number: one.name for one in services for port in one.ports if port.public}
     for number, service in wanted.items():
         port = here.ports.get(number, number)
-        if _answers(port) and not any(one.startswith(f"{project_of(name)}-{service}") for one in running):
+        if _answers(port) and not any(one.startswith(f"{project_of(name)}-{service}") for one in up):
             yield Finding(
                 what=f"Something listens on port {port}, which {service} needs; it may be `make run`, `make serve` "
                 "or another stack.",

@@ -219,6 +219,8 @@ def test_a_port_that_something_else_has_is_found(here: Here):
         assert f"port {here.ports[8080]}, which webapp needs" in found.what
         assert found.remedy.startswith(f"lsof -i :{here.ports[8080]}")
         assert list(doctor.ports("local", here, {"hm-mlflow-webapp": "Up 2 minutes (healthy)"})) == []
+        stopped = {"hm-mlflow-webapp": "Exited (0) 2 hours ago"}
+        assert only(doctor.ports("local", here, stopped)) == found, "it could not be started again"
 
 
 @pytest.mark.parametrize("running", ["hm-mlflow-minio", "hm-mlflow-minio-1"], ids=["Pulumi", "Compose"])
