@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from registry.settings import ROOT
-from tests.serve.support.waiting import free_port, until
+from tests.serve.support.waiting import answers, free_port, until
 
 _COMMAND = [sys.executable, "-m", "serve"]
 _STARTS_WITHIN_S = 420.0  # Ray is tried twice on a busy machine
@@ -122,10 +122,3 @@ def test_a_signal_that_comes_before_the_start_is_complete_stops_it_in_the_same_w
     assert not any(word in line["message"] for line in lines for word in _COMPLAINTS), lines
     said = [line["message"].split(".")[0] for line in lines if line["logger"] == "serve"]
     assert said == ["Starting Ray and the server", "Stopping"]
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False

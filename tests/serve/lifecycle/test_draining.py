@@ -26,7 +26,7 @@ from serve.production.model import Holder, Served
 from serve.run_folder import RunFolder
 from tests.serve.support.gate import Gate, in_work
 from tests.serve.support.models import JPEG, Registry
-from tests.serve.support.waiting import free_port, until
+from tests.serve.support.waiting import answers, free_port, until
 
 
 def test_once_it_is_to_stop_new_work_and_the_readiness_probe_are_turned_away_and_what_is_under_way_is_answered(
@@ -160,7 +160,7 @@ def served_by_command(registry_template: Registry, tmp_path: Path) -> Iterator[t
     process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: process.poll() is not None or _status(f"{url}/readyz") == 200, seconds=180)
+        until(lambda: process.poll() is not None or answers(f"{url}/readyz"), seconds=180)
         assert process.poll() is None, (tmp_path / "serve.log").read_text()
         yield process, url
     finally:
@@ -168,13 +168,6 @@ def served_by_command(registry_template: Registry, tmp_path: Path) -> Iterator[t
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(90)
         log.close()
-
-
-def _status(url: str) -> int:
-    try:
-        return httpx.get(url, timeout=5).status_code
-    except httpx.HTTPError:
-        return 0
 
 
 def test_a_signal_to_the_whole_group_drains_every_request_that_was_let_in(

@@ -5,12 +5,10 @@ import random
 import signal
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
 import psutil
 
 from registry.settings import Settings
@@ -18,7 +16,7 @@ from serve.lifecycle import launch
 from tests.serve.support import replica_process
 from tests.serve.support.live import replicas, served, whole
 from tests.serve.support.promotion_worker import PROCESSES
-from tests.serve.support.waiting import free_port, until
+from tests.serve.support.waiting import answers, free_port, until
 
 _STARTS_WITHIN_S = 400.0
 
@@ -56,7 +54,7 @@ class OneProcess:
         arguments = (self._port, self.folder, self.environment)
         self._process = PROCESSES.Process(target=replica_process.main, args=arguments, daemon=True)
         self._process.start()
-        until(self._ready, seconds=_STARTS_WITHIN_S)
+        until(lambda: answers(f"{self.url}/readyz"), seconds=_STARTS_WITHIN_S)
 
     def stop(self) -> None:
         self._process.kill()
@@ -67,11 +65,6 @@ class OneProcess:
         self.stop()
         self.start()
         self.kills.append((begun, time.monotonic()))
-
-    def _ready(self) -> bool:
-        with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        return False
 
 
 @dataclass
