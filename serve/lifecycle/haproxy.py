@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from registry.settings import Settings, SettingsError
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
+from serve.http.limits import RequestLimits
 from serve.http.problems import MEDIA_TYPE
 from serve.lifecycle.refusals import NO_REPLICA, refusal
 from serve.run_folder import RunFolder
@@ -122,7 +123,7 @@ def rules() -> str:
     http-request del-header {_TIME_LIMIT_HEADER}
     acl hm_ours var(txn.hm_ours) -m bool
     http-request set-var(txn.hm_ours) bool(true) if hm_shed !METH_GET !{{ method OPTIONS }}
-    http-request set-var(txn.hm_arrived) req.body_len
+    http-request set-var(txn.hm_arrived) req.body_len if hm_ours
     http-request {_return(busy)} if hm_ours {{ req.body_size,sub(txn.hm_arrived) eq 0 }}
     http-request use-service lua.busy if hm_ours
     http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }} !hm_ours
@@ -140,7 +141,8 @@ def _service(code: str) -> str:
     # Lua writes a table and a text of ASCII much as JSON does.
     headers = ", ".join(f"[{json.dumps(name)}] = {json.dumps(text)}" for name, text in answer.headers.items())
     document = json.dumps(bytes(answer.body).decode())
-    return f'refuse("{code}", {answer.status_code}, {{{headers}}}, {document})'
+    seconds = round(RequestLimits().upload_s)
+    return f'refuse("{code}", {seconds}, {answer.status_code}, {{{headers}}}, {document})'
 
 
 def no_route() -> str:

@@ -106,7 +106,7 @@ def _serve(settings: Settings) -> int:
 
 
 def _on_signals(stop: threading.Event) -> None:
-    for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):  # the first is what `serve.__main__` sends
         signal.signal(number, lambda *_: stop.set())
 
 
