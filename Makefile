@@ -7,6 +7,8 @@ RUN := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 # In how many processes the tests run; 0 is one after another.
 PROCESSES ?= 0
+# In the order of their folders: else the files with the fewest tests, which are the longest, would all come last.
+SIDE_BY_SIDE = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # The Pulumi stack that `make stack`, `up`, `down`, `status` and `upload` use.
 STACK ?= local
 DATA ?=
@@ -119,13 +121,13 @@ secrets: ## Create the missing secrets of the local stack in compose/secrets/
 	@PYTHONPATH=pulumi "$(PYTHON)" -m infra.local.secrets
 
 test: lint ## Check a change: style, types, and all tests except the long ones; PROCESSES=2 runs them side by side
-	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -m "not long" $(SIDE_BY_SIDE)
 
 test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
 
 coverage: setup ## The same tests, and which lines they reach; fails below the floor
-	$(RUN) -m pytest -m "not long" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --cov
+	$(RUN) -m pytest -m "not long" $(SIDE_BY_SIDE) --cov
 
 lint: setup ## Style, types, and which room may import which
 	$(VENV)/bin/ruff check
