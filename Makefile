@@ -43,8 +43,7 @@ $(VENV)/.installed: requirements.lock
 	@touch $@
 
 run: setup ## Train on DATA_URI, promote, and serve the page on http://localhost:8080 until Ctrl-C
-	$(RUN) -m ray_jobs.train
-	exec $(RUN) -m serve
+	exec $(RUN) -m serve --train
 
 serve: setup ## Serve the model in Production, and MLflow's pages
 	exec $(RUN) -m serve

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.processes import NotStartedError, begin, free_ports, stop, wait_for
 from benchmarks.report import last_line
 from benchmarks.results import Measured, Series
-from registry.settings import ROOT
+from registry.settings import ROOT, Settings
 
 # The last commit before the work on speed began. What is asked of features is asked in comparison with it.
 BASE = "a320cb8"
@@ -80,7 +80,7 @@ def start(sides: Sides, rounds: int | None = None) -> Measured:
 
 
 def page(sides: Sides, scratch: Path, rounds: int | None = None) -> Measured:
-    """Seconds from the commands of `make run`, with 1,200 generated X-rays and no state, until the page answers."""
+    """Seconds from the commands of `make run`, with its own dataset and no state, until the page answers."""
     ports = free_ports()
 
     def answered(name: str, number: int) -> float:
@@ -111,8 +111,11 @@ def _in_turn(sides: Sides, rounds: int, seconds: Callable[[str, int], float]) ->
 
 def _until_the_page(folder: Path, state: Path, port: int) -> float:
     python = shlex.quote(sys.executable)
+    # A commit of before `--train` has 1,200 generated X-rays for its dataset, and one step after the other.
+    beside = "--train" in (folder / "Makefile").read_text()
+    steps = f"exec {python} -m serve --train" if beside else f"{python} -m ray_jobs.train && exec {python} -m serve"
     variables = {
-        "DATA_URI": "synthetic:1200",
+        "DATA_URI": str(Settings.model_fields["data_uri"].default) if beside else "synthetic:1200",
         "STATE_URI": str(state / "state"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{state / 'mlflow.db'}",
         "HTTP_PORT": str(port),
@@ -121,8 +124,7 @@ def _until_the_page(folder: Path, state: Path, port: int) -> float:
         "WEBAPP_URI": "",
     }
     begun, log = time.perf_counter(), state / "log"
-    command = ["bash", "-c", f"{python} -m ray_jobs.train && exec {python} -m serve"]
-    process = begin(command, folder, _environment() | variables, log)
+    process = begin(["bash", "-c", steps], folder, _environment() | variables, log)
     try:
         wait_for(process, port, "/readyz", log, seconds=PAGE_WITHIN_S)
         wait_for(process, port, "/", log, seconds=PAGE_WITHIN_S)

@@ -6,20 +6,16 @@ As a job, `python -m ray_jobs.sweep` prints the ranking; `ray_jobs.train` contin
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
-
-import ray
 
 from features.spec import DEFAULT_SPEC
 from ray_jobs.feature_table.prepare import Prepared, prepare
+from ray_jobs.fits import Fits
 from ray_jobs.learning.search_space import Candidate, candidates
 from ray_jobs.learning.training_set import TrainingSet
-from ray_jobs.learning.trial import FoldScores, Trial, fit_fold, fold_from_json, fold_to_json, trial_of
+from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.cli import positive, run_job, seed
-from ray_jobs.runtime.cluster import connect, sole_owner
-from ray_jobs.runtime.patience import wait
+from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.runtime.progress import Progress
-from ray_jobs.runtime.tasks import task
 from ray_jobs.tracking.runs import ParentRun, parent_run
 from registry.model.bundle import FORMAT
 from registry.settings import Settings
@@ -63,7 +59,7 @@ def run_sweep(
 
     The matrix goes to the object store once and every worker of a node reads that one copy.
     """
-    fits = _Fits(data=data, state=state, folder=state.path("sweeps", run.run_id), ray_address=ray_address)
+    fits = Fits(data=data, state=state, folder=state.path("sweeps", run.run_id), ray_address=ray_address)
     plan = rounds(len(tried), len(data.folds))
     left, given_up = list(tried), list[Trial]()
     with Progress("sweep", unit="fit", total=_total(plan)) as progress:
@@ -91,55 +87,6 @@ def _total(plan: list[tuple[int, int]]) -> int:
 def rank(trials: list[Trial]) -> list[Trial]:
     """Best first on views to judge by; of equals, the smaller key, so that the order of arrival decides nothing."""
     return sorted(trials, key=lambda trial: (-trial.auc, trial.candidate.key))
-
-
-class _Fits:
-    """The fits of a sweep, each of a candidate on one fold, kept in the state as they end."""
-
-    def __init__(self, *, data: TrainingSet, state: State, folder: str, ray_address: str | None) -> None:
-        self._data, self._state, self._folder, self._ray_address = data, state, folder, ray_address
-        self._shared: ray.ObjectRef | None = None
-        self._done: dict[str, FoldScores] = {}
-
-    def run(self, left: list[Candidate], folds: int) -> Iterator[FoldScores]:
-        """Fit candidates on the first so many folds where they are not yet; yields each fit as it ends or is read."""
-        running = []
-        for candidate in left:
-            for fold in range(folds):
-                path = self._path(candidate, fold)
-                if path in self._done:
-                    continue
-                if self._state.exists(path):
-                    self._done[path] = fold_from_json(json.loads(self._state.read(path)))
-                    yield self._done[path]
-                else:
-                    running.append(self._begun(candidate, fold))
-        while running:
-            finished, running = wait(running, "sweep")
-            for path, fit in ray.get(finished):
-                self._done[path] = fit
-                yield fit
-
-    def trial(self, candidate: Candidate) -> Trial:
-        """What is known of a candidate by now."""
-        paths = (self._path(candidate, fold) for fold in range(len(self._data.folds)))
-        return trial_of(candidate, self._data.folds, [self._done[path] for path in paths if path in self._done])
-
-    def _begun(self, candidate: Candidate, fold: int) -> ray.ObjectRef:
-        if self._shared is None:
-            connect(self._ray_address)
-            self._shared = ray.put(self._data)
-        return _fit.remote(candidate, self._shared, fold, self._state, self._path(candidate, fold))
-
-    def _path(self, candidate: Candidate, fold: int) -> str:
-        return f"{self._folder}/{candidate.key}-{fold}.json"
-
-
-@task(span="fit a fold", max_retries=3)
-def _fit(candidate: Candidate, data: TrainingSet, fold: int, state: State, path: str) -> tuple[str, FoldScores]:
-    found = fit_fold(candidate, data.features, data.labels, data.folds, fold=fold, judged=data.judged, plain=data.plain)
-    state.write(path, json.dumps(fold_to_json(found)).encode())
-    return path, found
 
 
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:

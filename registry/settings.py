@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     execution_environment: Literal["local", "cloud"] = "local"
-    data_uri: str = "synthetic:1200"
+    data_uri: str = "synthetic:600"
     mlflow_tracking_uri: str = sqlite_address(LOCAL / "mlflow.db")
     mlflow_tracking_uri_cloud: str | None = None
     mlflow_page_url: str | None = None

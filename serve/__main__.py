@@ -4,6 +4,9 @@ This process only starts the one that serves, in a session of its own, and hands
 and a supervisor's SIGTERM to the whole process group would otherwise end Ray's processes together with the one that
 wants to drain them, and its shutdown would wait 30 seconds for a controller that is gone. As a container's first
 process it also collects ended children that have no other parent.
+
+With `--train` it starts a training as well. The server gets ready beside it and answers with what it promotes. A
+training that fails ends both.
 """
 
 import contextlib
@@ -22,27 +25,45 @@ from serve.logs import chosen
 
 _LAST_LINES_S = 5.0
 _ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# What tells the other process to stop. While Ray starts, it has a handler of its own for SIGTERM, which prints a stack
+# What tells the server to stop. While Ray starts, it has a handler of its own for SIGTERM, which prints a stack
 # and ends the process three seconds later, whatever it is doing then.
 _STOP = signal.SIGUSR1
+_TRAIN = "--train"
 
 
 def main() -> int:
-    """The exit code of the process that serves."""
-    command = [sys.executable, "-m", "serve.lifecycle.session", *sys.argv[1:]]
-    _on_signals(lambda *_: sys.exit())  # nothing runs yet that would have to be stopped
-    to = subprocess.PIPE if _log_is_json() else None
-    child = subprocess.Popen(command, start_new_session=True, stdout=to, stderr=to and subprocess.STDOUT)  # noqa: S603  our own command
-    _on_signals(lambda *_: _tell(child.pid))
-    passing = threading.Thread(target=pass_on, args=(child.stdout or (), sys.stderr.buffer), daemon=True)
+    """The exit code of the process that serves, or of a training that failed."""
+    arguments = [argument for argument in sys.argv[1:] if argument != _TRAIN]
+    running = dict[int, signal.Signals]()  # what asks each of them to stop
+    _on_signals(lambda *_: _stop(running) if running else sys.exit())
+    training = None
+    if _TRAIN in sys.argv[1:]:
+        training = _begun("ray_jobs.train").pid
+        running[training] = signal.SIGINT
+        arguments += ["--training", str(training)]
+    server = _begun("serve.lifecycle.session", *arguments, to=subprocess.PIPE if _log_is_json() else None)
+    running[server.pid] = _STOP
+    passing = threading.Thread(target=pass_on, args=(server.stdout or (), sys.stderr.buffer), daemon=True)
     passing.start()
-    while True:
+    failed = 0
+    while server.pid in running or training in running:
         pid, status = os.wait()
-        if pid == child.pid:
-            end_session(child.pid)
-            passing.join(_LAST_LINES_S)  # another process may have kept the end that is written to
-            code = os.waitstatus_to_exitcode(status)
-            return 0 if code == -_STOP else code  # it was not yet so far that it would have taken the signal itself
+        if running.pop(pid, None) is None:
+            continue
+        code = os.waitstatus_to_exitcode(status)
+        if pid == server.pid and code == -_STOP:
+            code = 0  # it was not yet so far that it would have taken the signal itself
+        if code or pid == server.pid:
+            failed = failed or abs(code)
+            _stop(running)
+        end_session(pid)
+    passing.join(_LAST_LINES_S)  # another process may have kept the end that is written to
+    return failed
+
+
+def _begun(module: str, *arguments: str, to: int | None = None) -> subprocess.Popen:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, start_new_session=True, stdout=to, stderr=to and subprocess.STDOUT)  # noqa: S603  our own command
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
@@ -67,9 +88,10 @@ def end_session(leader: int) -> None:
                 os.kill(int(entry.name), signal.SIGTERM)
 
 
-def _tell(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, _STOP)
+def _stop(running: dict[int, signal.Signals]) -> None:
+    for pid, number in list(running.items()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The Ray Serve deployment: binds the HTTP application and the model watcher to a replica, nothing more."""
 
+import contextlib
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,11 +12,13 @@ from typing import Any
 
 import cv2
 from fastapi import FastAPI
+from mlflow.exceptions import MlflowException
 from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
 from registry.model.verified_cache import cache_folder
+from registry.model.versions import aliased
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
@@ -37,6 +41,7 @@ MAX_QUEUED_REQUESTS = 256
 TARGET_ONGOING_REQUESTS = 4
 GRACE_S = 30.0
 FIRST_LOOK_S = 20.0
+_LOOK_S = 0.5
 
 # Uploads are few and large: given back to the system at once, they do not stay with the process as its peak.
 _MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
@@ -78,7 +83,8 @@ class Webapp:
         # tens of milliseconds each time. What requests allocate is freed by its counts, so that looking can be rare.
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
-        # Serve sends requests once this returns: with a model, unless there is none.
+        # Serve sends requests once this returns: with a model, unless there is none and none is being trained.
+        _wait_for_first(settings, folder)
         self._watcher.start()
         self._watcher.wait(FIRST_LOOK_S)
         self._rollouts.start()
@@ -111,6 +117,13 @@ class Webapp:
         """Raise, so that Serve replaces the replica, where the watcher has died."""
         if not self._watcher.alive:
             raise RuntimeError("The model watcher has stopped; this replica would never see a promotion.")
+
+
+def _wait_for_first(settings: Settings, folder: RunFolder) -> None:
+    """Wait, where a start is told to, until a first version is in Production, or nobody waits for one any more."""
+    with contextlib.suppress(MlflowException, OSError, RuntimeError):  # the watcher tells what is wrong
+        while folder.waiting.exists() and aliased(settings) is None:
+            time.sleep(_LOOK_S)
 
 
 def build(

@@ -21,6 +21,11 @@ class RunFolder:
         return self.path / "stopping"
 
     @property
+    def waiting(self) -> Path:
+        """The flag file: while it exists, replicas are not ready before they have a model."""
+        return self.path / "waiting"
+
+    @property
     def metrics(self) -> Path:
         """Where each replica keeps its metrics, for whichever of them Prometheus asks."""
         return self.path / "metrics"

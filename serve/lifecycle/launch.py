@@ -69,12 +69,19 @@ class RunningApplication:
     folder: RunFolder
     collector: LogCollector
 
+    def answer(self) -> None:
+        """Let replicas that wait for a first model answer without one."""
+        self.folder.waiting.unlink(missing_ok=True)
+
     def stop(self) -> None:
         """Let what is under way be answered, then stop the application and its Ray."""
         import ray
         from ray import serve
 
-        if ray.is_initialized():
+        if ray.is_initialized() and self.folder.waiting.exists():  # nothing has answered yet
+            ray_messages.mute()
+            ray.shutdown()
+        elif ray.is_initialized():
             if not drain(self.folder, seconds=DRAIN_S):
                 log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
             ray_messages.mute()
@@ -84,15 +91,20 @@ class RunningApplication:
         shutil.rmtree(self.folder.path, ignore_errors=True)
 
 
-def start(settings: Settings) -> RunningApplication:
-    """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it."""
+def start(settings: Settings, *, waiting: bool = False) -> RunningApplication:
+    """Start Ray on this machine only, whatever RAY_ADDRESS names, and deploy the application on it.
+
+    With `waiting` it returns before anything answers: replicas do so once they have a model, or are told to `answer`.
+    """
     keys = read_keys(settings)
     keys, own_key = keys.with_own() if keys else (None, None)
     folder = RunFolder(new_folder())
     collector = LogCollector(folder.log_socket)
     running = RunningApplication(url=url_of(settings), own_key=own_key, folder=folder, collector=collector)
+    if waiting:
+        folder.waiting.touch()
     try:
-        _deploy(settings, folder, keys)
+        _deploy(settings, folder, keys, waiting=waiting)
     except BaseException:
         running.stop()
         raise
@@ -105,7 +117,7 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="hm-mlflow-", dir=None if short else "/tmp"))  # noqa: S108  a name of its own
 
 
-def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
+def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None, *, waiting: bool) -> None:
     form = chosen(settings.log_format)
     _prepare_environment(settings, folder)
     _start_ray(settings, log_to_driver=form == "text")  # with Ray's prefix a line would be no JSON
@@ -132,7 +144,8 @@ def _deploy(settings: Settings, folder: RunFolder, keys: Keys | None) -> None:
         ),
     )
     for_replicas = settings.model_copy(update={"log_format": form, "api_keys": None})
-    serve.run(build(for_replicas, folder, keys=keys), name="webapp", route_prefix="/")
+    webapp = serve.RunTarget(build(for_replicas, folder, keys=keys), name="webapp", route_prefix="/")
+    serve.run_many([webapp], wait_for_applications_running=not waiting)
 
 
 def _prepare_environment(settings: Settings, folder: RunFolder) -> None:

@@ -10,9 +10,10 @@ log = logging.getLogger("serve")
 _RULE = "─" * 72
 
 
-def starting(form: Format) -> None:
-    """The first notice: what comes next takes some seconds."""
-    _tell(form, "Starting Ray and the server. This takes some seconds.")
+def starting(form: Format, *, training: bool) -> None:
+    """The first notice: what comes next takes some seconds, or waits for a training."""
+    then = "It answers once the training has a model." if training else "This takes some seconds."
+    _tell(form, f"Starting Ray and the server. {then}")
 
 
 def serving(form: Format, *, page: str, mlflow: str, model: str) -> None:

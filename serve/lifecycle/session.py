@@ -27,6 +27,7 @@ log = logging.getLogger("serve")
 _ALIVE_WITHIN_S = 90.0
 _READY_WITHIN_S = 45.0
 _MLFLOW_WITHIN_S = 60.0
+_TRAINING_S = 0.5
 _CHECK_S = 5.0
 _MISSES = 6
 
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on (HTTP_HOST)")
     parser.add_argument("--port", type=int, help="port of the page and the API (HTTP_PORT)")
     parser.add_argument("--mlflow-port", type=int, help="port of MLflow's own page (MLFLOW_PORT)")
+    parser.add_argument("--train", action="store_true", help="train on DATA_URI meanwhile, and answer with a model")
+    parser.add_argument("--training", type=int, help=argparse.SUPPRESS)  # its process, which `serve.__main__` starts
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
@@ -55,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         open_state(settings.state_uri)  # a replica without it would end in a traceback of Ray
         _check_ports(settings)
         _check_tracking(settings)
-        return _serve(settings)
+        return _serve(settings, options.training)
     except (SettingsError, launch.StartError) as error:
         notices.failed(form, str(error))
         return 1
@@ -77,21 +80,21 @@ def _check_tracking(settings: Settings) -> None:
         log.warning("%s. Until then the last model that was verified here answers, if there is one.", error)
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, training: int | None) -> int:
     form = chosen(settings.log_format)
     stop = threading.Event()
     _on_signals(stop)
     running = mlflow_ui = None
     try:
-        notices.starting(form)
-        running = launch.start(settings)
+        notices.starting(form, training=training is not None)
+        running = launch.start(settings, waiting=training is not None)
         if wanted(settings) and not stop.is_set():  # not before Ray, to which a slow machine would give too little then
             mlflow_ui = MlflowUi(settings, LOCAL / "logs" / "mlflow.log")
         _on_signals(stop)  # Ray puts its own in their place while it starts
-        if not wait_for(f"{running.url}/healthz", seconds=_ALIVE_WITHIN_S):
-            raise launch.StartError(
-                f"Nothing answers at {running.url} after {_ALIVE_WITHIN_S:g} s. Ray's log folder says why."
-            )
+        while training and _runs(training) and not stop.wait(_TRAINING_S):
+            pass
+        if not stop.is_set():
+            _answer(running)
         mlflow_address = _mlflow_address(settings, mlflow_ui, stop)
         model = _which_version(running, stop)
         if not stop.is_set():
@@ -103,6 +106,23 @@ def _serve(settings: Settings) -> int:
             running.stop()
         if mlflow_ui:
             mlflow_ui.stop()
+
+
+def _answer(running: launch.RunningApplication) -> None:
+    running.answer()
+    if not wait_for(f"{running.url}/healthz", seconds=_ALIVE_WITHIN_S):
+        raise launch.StartError(
+            f"Nothing answers at {running.url} after {_ALIVE_WITHIN_S:g} s. Ray's log folder says why."
+        )
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _on_signals(stop: threading.Event) -> None:

@@ -68,7 +68,7 @@ def test_a_sweep_whose_trials_all_stand_there_starts_nothing(settings, cluster, 
     state, tried = open_state(settings.state_uri), candidates(2, seed=0)
     with parent_run(settings, key="k", kind="sweep", tags={}) as run:
         first = run_sweep(data, tried, state=state, run=run, ray_address=None)
-        monkeypatch.setattr("ray_jobs.sweep.connect", lambda _: pytest.fail("Ray was asked for"))
+        monkeypatch.setattr("ray_jobs.fits.connect", lambda _: pytest.fail("Ray was asked for"))
         second = run_sweep(data, tried, state=state, run=run, ray_address=None)
     assert [(trial.candidate, trial.auc) for trial in second] == [(trial.candidate, trial.auc) for trial in first]
 

@@ -46,7 +46,7 @@ def _folder(data: str) -> Iterator[Finding]:
     if data and ":" not in data and not Path(data).expanduser().is_dir():
         yield Finding(
             what=f"DATA_URI is {data!r}, which is no folder on this machine.",
-            remedy="DATA_URI=synthetic:1200 takes generated X-rays; .env.example says what else it takes",
+            remedy="DATA_URI=synthetic:600 takes generated X-rays; .env.example says what else it takes",
             stops=False,
             chapter=Chapter.PICTURES,
         )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +123,52 @@ def test_a_signal_that_comes_before_the_start_is_complete_stops_it_in_the_same_w
     assert not any(word in line["message"] for line in lines for word in _COMPLAINTS), lines
     said = [line["message"].split(".")[0] for line in lines if line["logger"] == "serve"]
     assert said == ["Starting Ray and the server", "Stopping"]
+
+
+def test_beside_a_training_the_page_answers_once_there_is_a_model_and_no_sooner(variables):
+    url = f"http://127.0.0.1:{variables['HTTP_PORT']}"
+    process = _with_training(variables, DATA_URI="synthetic:40")
+    assert process.stdout
+    listener = Listener(process.stdout.fileno())
+    early = set[int]()
+    with ended(process.pid):
+        while b"Serving at" not in listener.heard and process.poll() is None:
+            with contextlib.suppress(httpx.HTTPError):
+                early.add(httpx.get(url, timeout=30).status_code)
+            time.sleep(0.2)
+        status, model = httpx.get(url, timeout=30).status_code, httpx.get(f"{url}/model", timeout=30).json()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(120)
+    said = listener.all()
+    assert (status, model["version"], code) == (200, 1, 0), said
+    assert early <= {200, 503}, said
+    assert "No version is in Production" not in said
+    assert '"model": "pneumonia version 1 answers."' in said
+    assert not any(word in said for word in _COMPLAINTS), said
+
+
+def test_a_training_that_cannot_be_done_ends_the_server_beside_it(variables, tmp_path):
+    process = _with_training(variables, DATA_URI=str(tmp_path / "nowhere"))
+    said = process.communicate(timeout=_STARTS_WITHIN_S)[0].decode()
+    assert process.returncode == 1
+    assert said.count(f"the folder '{tmp_path}/nowhere' does not exist") == 1
+    assert not answers(f"http://127.0.0.1:{variables['HTTP_PORT']}/healthz")
+
+
+def test_a_signal_during_the_training_ends_both_and_says_how_to_go_on(variables):
+    process = _with_training(variables, DATA_URI="synthetic:600")
+    assert process.stdout
+    listener = Listener(process.stdout.fileno())
+    with ended(process.pid):
+        until(lambda: b"starting Ray on this machine" in listener.heard, seconds=_STARTS_WITHIN_S)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(120)
+    said = listener.all()
+    assert code != 0
+    assert "interrupted; run it again to continue where it stopped" in said
+    assert not answers(f"http://127.0.0.1:{variables['HTTP_PORT']}/healthz")
+
+
+def _with_training(variables: dict[str, str], **more: str) -> subprocess.Popen:
+    command = [*_COMMAND, "--train"]
+    return subprocess.Popen(command, cwd=ROOT, env=variables | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -41,7 +41,7 @@ def test_a_state_that_cannot_be_is_told_before_ray_starts(
     (tmp_path / "file").touch()
     monkeypatch.setenv("STATE_URI", state.format(file=tmp_path / "file"))
     monkeypatch.setenv("LOG_FORMAT", "text")
-    monkeypatch.setattr(session, "_serve", lambda _: pytest.fail("it starts"))
+    monkeypatch.setattr(session, "_serve", lambda *_: pytest.fail("it starts"))
     assert session.main(["--port", str(free_port()), "--mlflow-port", str(free_port())]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("STATE_URI is ")
@@ -115,7 +115,7 @@ def test_as_json_every_notice_is_one_line_of_json(
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     set_up("json")
-    notices.starting("json")
+    notices.starting("json", training=False)
     notices.serving("json", page="http://[::1]:81", mlflow="http://127.0.0.1:82", model="pneumonia version 3 answers.")
     notices.stopping("json")
     notices.failed("json", "The port is taken.\nStop what uses it.")
