@@ -61,7 +61,10 @@ def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
     unread = f", {found.unread} more cannot be read" if found.unread else ""
     scores = bundle.probability(found.features)
     return Today(
-        xrays=f"{len(scores)} pictures of {uri}{unread}", features=found.features, scores=scores, aspects=found.aspects
+        xrays=f"{len(scores)} pictures of {uri}, one of each patient{unread}",
+        features=found.features,
+        scores=scores,
+        aspects=found.aspects,
     )
 
 

@@ -1,5 +1,7 @@
 """Features of pictures that need no label: a folder or bucket of X-rays, described on Ray, nothing kept."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +15,7 @@ from features.reading.errors import ImageError
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import EntryError, TooLittleData
+from ray_jobs.dataset.layout import patient_of
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
@@ -34,16 +37,19 @@ class UnlabelledFeatures:
 def unlabelled_features(
     source: Source, spec: FeatureSpec, *, least: int, most: int, ray_address: str | None
 ) -> UnlabelledFeatures:
-    """Describe a source's pictures, or, of more than `most`, that many drawn evenly, the same ones each time.
+    """Describe one picture of each patient of a source, or, of more than `most`, that many drawn evenly.
+
+    They are the same ones each time. Pictures of one patient are alike, so several of them would count as more evidence
+    than they are. A file whose name tells no patient is one of its own.
 
     Raises
     ------
     UsageError
         If the source holds no file.
     TooLittleData
-        If it holds fewer than `least` files, or fewer of them can be read as pictures.
+        If it holds pictures of fewer than `least` patients, or of fewer any that can be read.
     """
-    paths = sorted(entry.path for entry in source.entries())
+    paths = one_of_each_patient(entry.path for entry in source.entries())
     if not paths:
         raise UsageError(f"{source.uri} holds no pictures, so there is nothing to compare; name another with --data")
     _enough(len(paths), source, least)
@@ -64,13 +70,26 @@ def unlabelled_features(
     return UnlabelledFeatures(features=np.concatenate(found), aspects=np.array(aspects), unread=unread)
 
 
+def one_of_each_patient(paths: Iterable[str]) -> list[str]:
+    """One path, drawn by its text, of each patient whom the names in a folder tell; sorted.
+
+    >>> len(one_of_each_patient(["a/person1_virus_6.jpeg", "a/person1_virus_7.jpeg", "b/1.png", "c/1.png"]))
+    3
+    """
+    found = dict[tuple[str, str], str]()
+    for path in sorted(paths, key=lambda path: hashlib.sha256(path.encode("utf-8", "surrogateescape")).digest()):
+        folder, _, name = path.rpartition("/")
+        found.setdefault((folder, patient_of(name)), path)
+    return sorted(found.values())
+
+
 def _enough(count: int, source: Source, least: int, *, unread: int = 0) -> None:
     if count >= least:
         return
     others = f", {unread} more cannot be read" if unread else ""
     raise TooLittleData(
-        f"too little data in {source.uri} for a comparison: {count} pictures{others}; at least {least} are needed. "
-        "Add X-rays, or name other data with --data"
+        f"too little data in {source.uri} for a comparison: pictures of {count} patients{others}; at least {least} are "
+        "needed. Add X-rays of others, or name other data with --data"
     )
 
 

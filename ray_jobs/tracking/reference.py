@@ -125,9 +125,16 @@ def load_reference(state: State, digest: str) -> JudgedReference:
 
 
 def read_reference(settings: Settings, version: ModelVersion) -> Reference:
-    """What a version was judged by; raises NoReferenceError where nothing was kept."""
+    """What a version was judged by, one X-ray of each patient, as what is compared with it has.
+
+    Raises NoReferenceError where nothing was kept. Trainings of before kept no patients, and all their rows count.
+    """
     digest = lineage_of(settings, version).reference
-    return load_reference(open_state(settings.state_uri), digest) if digest else _of_the_run(settings, version)
+    if not digest:
+        return _of_the_run(settings, version)
+    kept = load_reference(open_state(settings.state_uri), digest)
+    rows = np.unique(kept.groups, return_index=True)[1]
+    return Reference(features=kept.features[rows], scores=kept.scores[rows], aspects=kept.aspects[rows])
 
 
 def _of_the_run(settings: Settings, version: ModelVersion) -> Reference:

@@ -235,7 +235,7 @@ def test_a_folder_without_labels_is_compared_and_the_report_has_pictures(
         job("--data", str(folder))
     assert stopped.value.code == 3
     output = capsys.readouterr().out
-    assert f"60 pictures of {folder}, 1 more cannot be read" in output
+    assert f"60 pictures of {folder}, one of each patient, 1 more cannot be read" in output
     assert "verdict     drift" in output
     run = runs(registry)[0]
     kept = {item.path for item in client(registry.settings).list_artifacts(run.info.run_id)}
@@ -253,7 +253,7 @@ def test_a_folder_of_nothing_of_three_x_rays_and_one_that_is_not_there_are_one_s
         (tmp_path / "three" / f"{patient}.jpeg").write_bytes(image)
     for name, code, said in (
         ("empty", 2, "holds no pictures"),
-        ("three", 1, "3 pictures; at least 50 are needed"),
+        ("three", 1, "pictures of 3 patients; at least 50 are needed"),
         ("missing", 1, "missing"),
     ):
         with pytest.raises(SystemExit, match=str(code)):
@@ -273,8 +273,19 @@ def test_files_that_are_no_pictures_do_not_make_up_the_number(
         (tmp_path / f"{patient}.jpeg").write_bytes(image)
     with pytest.raises(SystemExit, match="1"):
         job("--data", str(tmp_path))
-    assert "3 pictures, 47 more cannot be read; at least 50 are needed" in capsys.readouterr().err
+    assert "pictures of 3 patients, 47 more cannot be read; at least 50 are needed" in capsys.readouterr().err
     assert len(runs(registry)) == before
+
+
+def test_pictures_of_one_patient_count_once(
+    registry: Registry, job: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = chest_picture(patient=1, picture=0, label="PNEUMONIA")
+    for number in range(60):
+        (tmp_path / f"person{number // 2}_virus_{number}.jpeg").write_bytes(image)
+    with pytest.raises(SystemExit, match="1"):
+        job("--data", str(tmp_path))
+    assert "pictures of 30 patients; at least 50 are needed" in capsys.readouterr().err
 
 
 def test_a_champion_of_another_feature_spec_is_compared_with_what_its_own_spec_recorded(
