@@ -76,7 +76,7 @@ CLAIMS = (
     Claim(series="tail", ours="shipped", peer="bare", relation="<=", limit=1.2),
     Claim(series="overload", ours="shipped", peer="best", relation=">=", limit=0.8),
     Claim(series="files", ours="shipped", peer="single", relation=">=", limit=_EVERY_CORE),
-    Claim(series="batch", ours="ray", peer="one", relation=">=", limit=_EVERY_CORE),
+    Claim(series="batch", ours="ray", peer="alone", relation=">=", limit=_EVERY_CORE),
     Claim(series="features", ours="now", peer="before", relation="<=", limit=0.5),
     Claim(series="difference", ours="now", relation="<=", limit=1e-5, of="ours", unless="code_version"),
     Claim(series="start", ours="now", peer="before", relation="<=", limit=5.0, of="ours"),

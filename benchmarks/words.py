@@ -44,8 +44,8 @@ SERIES: dict[str, dict[Language, str]] = {
         "pt-BR": "importações de uma tarefa (`ray_jobs.train`), s",
     },
     "page": {
-        "en": "from `make run` to the page, everything installed, s",
-        "pt-BR": "de `make run` até a página, com tudo instalado, s",
+        "en": "from `make run` to the page, everything installed, s (600 generated X-rays; 1,200 in that commit)",
+        "pt-BR": "de `make run` até a página, com tudo instalado, s (600 radiografias geradas; 1.200 nesse commit)",
     },
 }
 CONTESTANTS: dict[str, dict[Language, str]] = {
@@ -63,7 +63,10 @@ CONTESTANTS: dict[str, dict[Language, str]] = {
         "pt-BR": "uma em cada requisição, 16 requisições por vez",
     },
     "ray": {"en": "every core", "pt-BR": "todos os núcleos"},
-    "one": {"en": "one core, times the cores", "pt-BR": "um núcleo, vezes os núcleos"},
+    "alone": {
+        "en": "as many processes as cores, which only score",
+        "pt-BR": "tantos processos quantos núcleos, que só pontuam",
+    },
     "now": {"en": "", "pt-BR": ""},
     "before": {"en": "commit `{before}`", "pt-BR": "commit `{before}`"},
 }

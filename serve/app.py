@@ -19,6 +19,7 @@ from ray.serve.schema import LoggingConfig
 
 from registry.model.verified_cache import cache_folder
 from registry.model.versions import aliased
+from registry.process.threads import one_thread_from_now_on
 from registry.settings import Settings
 from registry.state import open_state
 from serve.api import create_app
@@ -56,6 +57,7 @@ class Webapp:
 
     def __init__(self, settings: Settings, limits: RequestLimits, folder: RunFolder, keys: Keys | None) -> None:
         cv2.setNumThreads(1)  # the threads are ours: one picture each
+        one_thread_from_now_on()
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         set_up(chosen(settings.log_format), folder.log_socket)

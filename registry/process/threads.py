@@ -34,6 +34,14 @@ def one_thread() -> Iterator[None]:
         _BLAS.release()
 
 
+def one_thread_from_now_on() -> None:
+    """Leave BLAS one thread for as long as this process lives, which spares each answer to set and restore the number.
+
+    For processes that compute nothing but answers: setting it takes 0.1 ms, twice an answer.
+    """
+    _BLAS.hold()
+
+
 class _Blas:
     def __init__(self) -> None:
         self._lock = threading.Lock()

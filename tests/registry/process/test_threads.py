@@ -1,5 +1,8 @@
 """One thread while something is decided, whatever the process had, and its own number again afterwards."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +11,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from registry.process.threads import one_thread
+from registry.settings import ROOT
 
 
 def numbers(api: str) -> set[int]:
@@ -66,3 +70,18 @@ def test_a_thread_that_another_one_keeps_from_setting_the_number_sets_it_all_the
                 return matrix @ matrix
 
         np.testing.assert_array_equal(pool.submit(product).result(), expected)
+
+
+def test_a_process_can_be_left_with_one_thread_of_blas_for_good():
+    code = """
+import scipy.linalg
+from threadpoolctl import threadpool_info
+from registry.process.threads import one_thread, one_thread_from_now_on
+one_thread_from_now_on()
+with one_thread():
+    pass
+print({found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"})
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "{1}", done.stderr
