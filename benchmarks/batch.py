@@ -14,14 +14,14 @@ from registry.model.bundle import Bundle
 from registry.state import open_state
 
 ROUNDS = 5
-EACH = 12  # batches for a core, so that none waits long for the last one, and what is done once counts little
+EACH = 6  # batches for a core, so that none waits long for the last one, and what is done once counts little
 
 
 def batch(bundle: Bundle, digest: str, pictures: list[bytes], scratch: Path, rounds: int | None = None) -> Measured:
     """X-rays a second by the job, and by a process on each core that has the bytes already, round by round in turn.
 
-    The processes run at once, since two cores that share one unit do less than twice the work of one. The job also lists,
-    reads and writes. Starting Ray is not counted.
+    The processes run at once, since two cores that share one unit do less than twice the work of one. The job also
+    lists, reads and writes. Starting Ray is not counted.
     """
     connect(None)
     cores = cpus()

@@ -192,8 +192,8 @@ def summary(settings: Settings, result: TrainingResult) -> str:
 def _next_step(settings: Settings, result: TrainingResult) -> str:
     if result.waits:
         return f"approve it with python -m ray_jobs.promote {result.version.version}; ray_jobs.candidates lists all"
-    serving = "the webapp follows by itself" if settings.ray_address else "make serve"
-    return f"{serving}, then http://localhost:{settings.http_port}; undo with python -m ray_jobs.rollback"
+    serves = "the webapp follows by itself" if settings.ray_address else "unless the server runs, make serve starts it"
+    return f"http://localhost:{settings.http_port}; {serves}. python -m ray_jobs.rollback undoes the promotion"
 
 
 def main() -> None:
