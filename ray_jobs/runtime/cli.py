@@ -1,11 +1,14 @@
 """What the jobs share at the command line: the settings that arguments override, and errors that people can read."""
 
+import _thread
 import argparse
 import atexit
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal, NoReturn
 
 import ray
@@ -20,6 +23,7 @@ from registry.process.traces import traced
 from registry.settings import Settings, load_settings
 from registry.state import open_state
 
+_AGAIN_S = 0.1
 Use = Literal["tracking", "ray", "state", "state to write"]
 
 
@@ -50,7 +54,7 @@ def run_job(
         settings = _settings(getattr(options, "data", None))
         try_keys(settings)
         _reach(settings, {*uses, "data"} if data else uses)
-        with traced(settings, module):
+        with interruptible(), traced(settings, module):
             work(settings, options)
     except KeyboardInterrupt:
         _stop(f"{module} interrupted; run it again to continue where it stopped.", code=1)
@@ -63,6 +67,28 @@ def run_job(
         # Without the statement and the links that a database's library adds in further lines.
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         _stop(f"{module} stopped: {lines[0]}", code=1)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a Ctrl-C interrupt the block wherever it arrives.
+
+    Python only reports what is raised in some places, such as the callbacks of a fork, of which Ray's start has many. A
+    Ctrl-C that arrives there would be lost, so it is raised again a moment later.
+    """
+    before = sys.unraisablehook
+
+    def report(lost: "sys.UnraisableHookArgs") -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(_AGAIN_S, _thread.interrupt_main).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = report
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _settings(data: str | None) -> Settings:
