@@ -78,14 +78,12 @@ class RunningApplication:
         import ray
         from ray import serve
 
-        if ray.is_initialized() and self.folder.waiting.exists():  # nothing has answered yet
-            ray_messages.mute()
-            ray.shutdown()
-        elif ray.is_initialized():
+        if ray.is_initialized():
             if not drain(self.folder, seconds=DRAIN_S):
                 log.warning("Requests were still open after %g s; they are cut off.", DRAIN_S)
             ray_messages.mute()
-            serve.shutdown()
+            if not self.folder.waiting.exists():  # a replica that may still wait for a model would hold this up
+                serve.shutdown()
             ray.shutdown()
         self.collector.stop()
         shutil.rmtree(self.folder.path, ignore_errors=True)

@@ -38,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on (HTTP_HOST)")
     parser.add_argument("--port", type=int, help="port of the page and the API (HTTP_PORT)")
     parser.add_argument("--mlflow-port", type=int, help="port of MLflow's own page (MLFLOW_PORT)")
+    # `serve.__main__` takes `--train`, which stands here for the help, and gives the process that it starts instead.
     parser.add_argument("--train", action="store_true", help="train on DATA_URI meanwhile, and answer with a model")
-    parser.add_argument("--training", type=int, help=argparse.SUPPRESS)  # its process, which `serve.__main__` starts
+    parser.add_argument("--training", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(http_host=options.host, http_port=options.port, mlflow_port=options.mlflow_port)
