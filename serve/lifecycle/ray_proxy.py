@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.http.headers import REQUEST_ID, REQUEST_ID_HEADER, SAFE
 from serve.http.problems import MEDIA_TYPE
-from serve.lifecycle.refusals import NO_REPLICA, refusal
+from serve.lifecycle.refusals import NO_REPLICA, PAGE, refusal
+from serve.page.no_replica import waiting_page
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,13 @@ class ProxyProblems:
                 raise
             log.exception("Ray's proxy failed.")
         if not begun:
-            await refusal(NO_REPLICA, request_id=_request_id(scope))(scope, receive, send)
+            request_id = _request_id(scope)
+            answer = (
+                waiting_page(request_id=request_id)
+                if scope["method"] == "GET" and PAGE in Headers(scope=scope).get("accept", "")
+                else refusal(NO_REPLICA, request_id=request_id)
+            )
+            await answer(scope, receive, send)
 
 
 def _is_foreign_error(start: Message) -> bool:

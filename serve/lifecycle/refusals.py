@@ -6,6 +6,7 @@ from serve.http.headers import NO_STORE, REQUEST_ID_HEADER, SAFE
 from serve.http.problems import problem, respond
 
 NO_REPLICA = "no-replica"
+PAGE = "text/html"  # what a browser accepts that wants to show a page
 _DETAILS = {
     "busy": "More requests arrive than can be answered. Try again shortly.",
     NO_REPLICA: "No replica is there to answer, or the replica ended before it answered. Try again shortly.",

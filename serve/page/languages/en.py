@@ -38,6 +38,11 @@ WORDS: dict[str, str] = {
     "not_answered": "No answer",
     "now_serving": "Now in use: version {version}",
     "no_model": "No model is loaded yet",
+    "no_replica": "The server is getting ready",
+    "no_replica_more": (
+        "It answers once there is a model. A first training on generated X-rays takes a minute or two. "
+        "This page looks again by itself."
+    ),
     "about_model": "How good is this model?",
     "about_numbers": "Measured on patients that were not used for training. In brackets: 95% confidence interval.",
     "numbers.test": "On X-rays kept apart from everything (test/)",

@@ -40,6 +40,11 @@ WORDS: dict[str, str] = {
     "not_answered": "Sem resposta",
     "now_serving": "Agora em uso: versão {version}",
     "no_model": "Nenhum modelo carregado ainda",
+    "no_replica": "O servidor está se preparando",
+    "no_replica_more": (
+        "Ele responde assim que houver um modelo. Um primeiro treinamento com radiografias geradas leva um ou dois "
+        "minutos. Esta página verifica de novo sozinha."
+    ),
     "about_model": "Quão bom é este modelo?",
     "about_numbers": (
         "Medido em pacientes que não foram usados no treino. Entre colchetes: intervalo de confiança de 95%."

@@ -27,6 +27,7 @@ from serve.http.limits import RequestLimits
 from serve.http.problems import KINDS
 from serve.lifecycle import haproxy, launch
 from serve.lifecycle.refusals import SHED
+from serve.page.language import languages
 from serve.production.model import Holder, Served
 from serve.run_folder import RunFolder
 from tests.serve.support.gate import Gate, in_work
@@ -324,3 +325,14 @@ def test_the_place_for_the_rules_is_in_what_ray_writes() -> None:
     assert HAPROXY_CONFIG_TEMPLATE.count("\nlisten stats\n") == 1
     assert "\n" not in HAPROXY_CONFIG_TEMPLATE.partition("\n  stats refresh 1s")[2].strip()  # it is the last part
     assert HAPROXY_CONFIG_TEMPLATE.count("\nbackend default_backend\n    http-request return status 404 ") == 1
+
+
+def test_before_there_is_a_route_a_browser_gets_a_page_in_each_language_that_looks_again(tmp_path: Path) -> None:
+    with behind_haproxy("http://127.0.0.1:9", tmp_path) as url:
+        answer = httpx.get(f"{url}/routeless", headers={"Accept": "text/html,*/*;q=0.8", "X-Request-ID": "mine"})
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["cache-control"] == "no-store"
+    assert 'http-equiv="refresh"' in answer.text
+    assert all(language.words["no_replica_more"] in answer.text for language in languages().values())

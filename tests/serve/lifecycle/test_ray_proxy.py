@@ -51,6 +51,15 @@ async def test_what_no_replica_answered_is_a_problem_with_a_time_to_come_back(ap
     assert {name: answer.headers[name] for name in SAFE} == SAFE
 
 
+async def test_a_browser_gets_a_page_that_looks_again_with_the_same_status() -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=ProxyProblems(says_nothing))) as client:
+        answer = await client.get("http://server/", headers={"Accept": "text/html,*/*", "X-Request-ID": "mine"})
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["x-request-id"] == "mine"
+    assert 'http-equiv="refresh"' in answer.text
+
+
 async def test_an_id_that_is_no_plain_one_is_not_repeated() -> None:
     answer = await ask(says_nothing, **{"X-Request-ID": "<script>"})
     assert "script" not in answer.text
