@@ -35,7 +35,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     store = open_store(options.to, option="--to", make=True)
     if begun := store.restoring():
         raise BackupError(
-            f"a restore of {begun[0]} did not end, so what is there is half of it; finish it first: "
+            f"a restore of {begun.backup} did not end, so what is there is half of it; finish it first: "
             f"python -m ray_jobs.restore --from {options.to}"
         )
     database = database_in(settings, options)

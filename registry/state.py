@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -85,8 +86,10 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
         If it cannot be written for another reason.
     """
     if filesystem.type_name == "s3":
-        with filesystem.open_output_stream(path) as target:
-            shutil.copyfileobj(content, target, _CHUNK)
+        # Arrow completes an upload however its stream is left, so no Ctrl-C may come between: only the main thread
+        # gets one, and waits for the upload before it goes on.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_upload, filesystem, path, content).result()
         return
     folder, _, name = path.rpartition("/")
     with space_for(path):
@@ -101,6 +104,11 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
         with contextlib.suppress(OSError):
             filesystem.delete_file(scratch)
         raise
+
+
+def _upload(filesystem: FileSystem, path: str, content: BinaryIO) -> None:
+    with filesystem.open_output_stream(path) as target:
+        shutil.copyfileobj(content, target, _CHUNK)
 
 
 @contextlib.contextmanager

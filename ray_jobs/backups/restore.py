@@ -5,14 +5,14 @@ Files come before the database that names them, and the history, which says what
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ray_jobs.backups.database import CopyableDatabase
 from ray_jobs.backups.places import FilePlace, put_back
 from ray_jobs.backups.save import save
 from ray_jobs.backups.saved import DATABASE, STATE, Backup, BackupError, SavedPart
-from ray_jobs.backups.store import BEFORE, BackupStore
+from ray_jobs.backups.store import BEFORE, BackupStore, Unfinished
 from ray_jobs.runtime.progress import Progress
 
 
@@ -37,14 +37,16 @@ def restore(
     database: CopyableDatabase | None,
     places: Sequence[FilePlace],
 ) -> Restored:
-    """Put a backup's parts back, all of them or `only` some.
+    """Put a backup's parts back, all of them or `only` some; without a name, what a killed restore was putting back.
 
     Raises
     ------
     BackupError
         Before anything is changed, if the backup is not whole, or lacks or has a part that nobody says where to put.
     """
-    backup = store.read(name or (store.restoring() or ("", ""))[0])
+    if not name and (unfinished := store.restoring()):
+        name, only = unfinished.backup, only or unfinished.parts
+    backup = store.read(name)
     parts = _chosen(backup, only, known={place.name for place in places} | ({DATABASE} if database else set()))
     files = [file for part in parts for file in part.files]
     with Progress("checking", unit="file", total=len(files)) as progress:
@@ -83,20 +85,22 @@ def _kept_before(
     store: BackupStore, backup: Backup, database: CopyableDatabase | None, places: Sequence[FilePlace]
 ) -> str:
     """Back up what is there, once for a restore that takes several runs; gives the name of that backup."""
-    begun = store.restoring()
-    if begun and begun[0] == backup.name and begun[1]:
-        return begun[1]
-    store.begin_restore(backup.name)
+    chosen = tuple(sorted([place.name for place in places] + ([DATABASE] if database else [])))
+    unfinished = store.restoring()
+    if unfinished and unfinished.backup == backup.name and unfinished.before and {*chosen} <= {*unfinished.parts}:
+        return unfinished.before
+    begun = Unfinished(backup=backup.name, parts=chosen)
+    store.begin_restore(begun)
     readable = database if database and database.exists() and database.is_sound() else None
     before = ""
     if readable or any(place.listing() for place in places):
         try:
             before = save(store, database=readable, places=places, suffix=BEFORE).name
         except BackupError as error:
-            if begun is None:
+            if unfinished is None:
                 store.end_restore()
             raise BackupError(f"nothing was changed, because what is there cannot be backed up: {error}") from error
-    store.begin_restore(backup.name, before=before)
+    store.begin_restore(replace(begun, before=before))
     return before
 
 

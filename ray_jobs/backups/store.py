@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -29,6 +29,15 @@ _RESTORING = "restoring.json"
 BEFORE = "-before-restore"  # ends the names of backups that a restore makes
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """A restore that has not ended: of which backup, which parts, and the backup it made before (empty: not yet)."""
+
+    backup: str
+    parts: tuple[str, ...]
+    before: str = ""
 
 
 class BackupStore:
@@ -165,17 +174,17 @@ class BackupStore:
             self._place.write(self._place.path(_DRAFT), text.encode())
             self._noted = time.monotonic()
 
-    def restoring(self) -> tuple[str, str] | None:
-        """Which backup a restore that has not ended was of, and the one that it made before (empty: not yet)."""
+    def restoring(self) -> Unfinished | None:
+        """The restore that has begun and not ended."""
         path = self._place.path(_RESTORING)
         if not self._place.exists(path):
             return None
         found = json.loads(self._place.read(path))
-        return found["backup"], found["before"]
+        return Unfinished(backup=found["backup"], parts=tuple(found["parts"]), before=found["before"])
 
-    def begin_restore(self, backup: str, *, before: str = "") -> None:
+    def begin_restore(self, begun: Unfinished) -> None:
         """Note that a restore has begun, and then what it kept of before."""
-        self._place.write(self._place.path(_RESTORING), json.dumps({"backup": backup, "before": before}).encode())
+        self._place.write(self._place.path(_RESTORING), json.dumps(asdict(begun)).encode())
 
     def end_restore(self) -> None:
         """Note that it is complete."""

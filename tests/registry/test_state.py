@@ -120,6 +120,19 @@ def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monk
     assert local_folder("~/state") == tmp_path / "state"
 
 
+def test_a_ctrl_c_in_the_middle_of_an_upload_publishes_no_part_of_it(bucket):
+    class Interrupted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            signal.raise_signal(signal.SIGINT)
+            return super().read(size)
+
+    state = open_state(f"s3://{bucket}/state")
+    whole = bytes(3 << 20)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(state.filesystem, state.path("file"), Interrupted(whole))
+    assert state.read(state.path("file")) == whole
+
+
 def test_a_password_in_an_address_that_is_not_taken_is_not_shown():
     with pytest.raises(SettingsError, match=r"STATE_URI is 'ftp://clinic:\*\*\*@host/state'"):
         open_state("ftp://clinic:secret@host/state")

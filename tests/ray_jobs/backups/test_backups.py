@@ -274,13 +274,13 @@ parts = {
     ],
 }
 store = ray_jobs.backups.store.BackupStore(opened("backups"), shown="backups")
-save(store, **parts) if work == "backup" else restore(store, name="", only=(), **parts)
+save(store, **parts) if work == "backup" else restore(store, name="", only=sys.argv[4:], **parts)
 """
 
 
-def killed(tmp_path: Path, work: str, *, after: int) -> int:
+def killed(tmp_path: Path, work: str, *only: str, after: int) -> int:
     """Do the work in a process that is killed as it writes one more file than so many; gives how it ended."""
-    command = [sys.executable, "-c", _KILLED, str(tmp_path), work, str(after)]
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), work, str(after), *only]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
     )
@@ -321,3 +321,32 @@ def test_a_killed_restore_is_finished_by_the_next_one_and_nothing_of_before_is_l
     restore(opened(tmp_path), name=done.before, only=["database", "state"], **parts_of(settings, artefacts))
     forget_connections()
     assert history(settings) == newer
+
+
+def test_a_killed_restore_of_a_part_is_finished_with_that_part_alone(settings, promoted, store, artefacts, tmp_path):
+    promoted(settings, 1)
+    save(store, **parts_of(settings, artefacts))
+    promoted(settings, 1)
+    model = Path(artefacts, "model-2", "card.json")
+    assert killed(tmp_path, "restore", "state", after=4) == -signal.SIGKILL
+    assert opened(tmp_path).restoring().parts == ("state",)
+
+    restore(opened(tmp_path), name="", only=(), **parts_of(settings, artefacts))
+
+    assert model.exists()
+    assert opened(tmp_path).restoring() is None
+
+
+def test_what_a_killed_restore_of_a_part_did_not_keep_is_kept_before_more_is_restored(
+    settings, promoted, store, artefacts, tmp_path
+):
+    promoted(settings, 1)
+    kept = save(store, **parts_of(settings, artefacts))
+    promoted(settings, 1)
+    assert killed(tmp_path, "restore", "state", after=4) == -signal.SIGKILL
+
+    done = restore(opened(tmp_path), name=kept.name, only=(), **parts_of(settings, artefacts))
+
+    assert not Path(artefacts, "model-2", "card.json").exists()
+    restore(opened(tmp_path), name=done.before, only=["artefacts"], **parts_of(settings, artefacts))
+    assert Path(artefacts, "model-2", "card.json").exists()
