@@ -16,8 +16,9 @@ from registry.records.predictions import FILE_SPAN
 from registry.settings import Settings
 from registry.state import open_state
 
-_LOOK_S = 12.0  # longer than a replica needs between two writes
+_LOOK_S = 12.0  # longer than a replica needs for a write
 _LOOKS = 10
+_WRITTEN_WITHIN = timedelta(seconds=90)  # an answer, by a replica whose store is slow
 _OUT_OF_REACH = (
     "backups: they keep it until they are removed (ray_jobs.backup --keep N)",
     "a model that was recalibrated with it: its two numbers of the calibration stay what they are (ray_jobs.rollback)",
@@ -76,18 +77,25 @@ def forget(
 ) -> Forgotten:
     """Remove, and look again until it stays away: a replica may be writing the same file at this moment.
 
-    `youngest` is when the newest of the predictions was made; a replica writes no file that is older than an hour.
+    `youngest` is when the newest of the predictions was made. A replica writes no file that is older than an hour, and
+    has written an answer within `_WRITTEN_WITHIN`.
     """
+
+    def is_older(than: timedelta) -> bool:
+        return datetime.now(UTC) - youngest > than
+
     total = once()
-    if datetime.now(UTC) - youngest > FILE_SPAN + timedelta(minutes=5) or total == Forgotten():
+    if is_older(FILE_SPAN + timedelta(minutes=5)) or (total == Forgotten() and is_older(_WRITTEN_WITHIN)):
         return total
-    write_line("looking again, because a server may be writing the same file")
+    what = "the same file" if total.records else "an answer as new as this"
+    write_line(f"looking again for a moment, because a server may be writing {what}")
     for _ in range(_LOOKS):
         pause(_LOOK_S)
         again = once()
-        if not again.records:
+        if not again.records and (total.records or is_older(_WRITTEN_WITHIN)):
             break
-        total = Forgotten(records=total.records, feedback=total.feedback + again.feedback, batches=total.batches)
+        records = max(total.records, again.records)  # what comes back is the same one
+        total = Forgotten(records=records, feedback=total.feedback + again.feedback, batches=total.batches)
     return total
 
 

@@ -112,6 +112,29 @@ def test_everything_before_a_time_is_forgotten(state):
     assert all_ids(state) == []
 
 
+def test_an_answer_that_its_server_has_not_written_yet_is_forgotten_once_it_has(state):
+    recorder = PredictionRecorder(lambda: state, Metrics())
+    [made] = records(1)
+    recorder.offer(made)
+    moments = []
+
+    def a_moment(_: float) -> None:
+        moments.append(1)
+        if len(moments) == 3:
+            recorder._flush()
+
+    total = forget(lambda: forget_prediction(state, made.id), youngest=parse_id(made.id).time, pause=a_moment)
+
+    assert total == Forgotten(records=1)
+    assert all_ids(state) == []
+    assert len(moments) == 4
+
+
+def test_an_answer_that_is_old_enough_to_be_written_is_not_waited_for(state):
+    youngest = datetime.now(UTC) - timedelta(minutes=3)
+    assert forget(lambda: forget_prediction(state, "a.0"), youngest=youngest, pause=pytest.fail) == Forgotten()
+
+
 def test_a_server_that_still_writes_the_file_does_not_bring_it_back(state):
     recorder = PredictionRecorder(lambda: state, Metrics())
     written = records(4)
