@@ -25,7 +25,7 @@ from registry.model.versions import ModelVersion, card_of, client, fetch
 from registry.process.reach import reach_s3
 from registry.production.current import required_production
 from registry.records.feedback import read_feedback
-from registry.records.predictions import aspects, hashes, matrix, read
+from registry.records.predictions import aspects, hashes, made_by, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -71,25 +71,53 @@ def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
 def read_served(state: State, version: ModelVersion, days: float) -> Today:
     """The records of a version and the feedback on it of some days; records of another feature spec are left out.
 
-    A picture that was asked about several times counts once.
+    A picture that was asked about several times counts once. Of many, a random sample is kept.
     """
     since, seen = datetime.now(UTC) - timedelta(days=days), set[str]()
-    features, scores, wide = list[np.ndarray](), [np.zeros(0)], [np.zeros(0)]
+    sample, count = _Sample(MOST), 0
     for spec, table in read(state, since=since):
-        mine = _once(table.filter(np.asarray(table.column("version")) == version.version), seen)
+        mine = _once(table.filter(made_by(table, version.version, version.digest)), seen)
         if spec == version.spec_fingerprint and len(mine):
-            features.append(matrix(mine))
-            scores.append(mine.column("probability").to_numpy())
-            wide.append(aspects(mine))
-    given = [item for item in read_feedback(state) if item.version == version.version and item.predicted_at >= since]
+            count += len(mine)
+            sample.add(matrix(mine), mine.column("probability").to_numpy(), aspects(mine))
+    given = [
+        item
+        for item in read_feedback(state)
+        if item.is_of(version.version, version.digest) and item.predicted_at >= since
+    ]
+    features, scores, wide = sample.columns() if count else (np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0))
     return Today(
-        xrays=f"{sum(map(len, scores))} pictures in {days:g} days",
-        features=np.concatenate(features) if features else np.zeros((0, 0), np.float32),
-        scores=np.concatenate(scores),
-        aspects=np.concatenate(wide),
+        xrays=f"{count} pictures in {days:g} days",
+        features=features,
+        scores=scores,
+        aspects=wide,
         confirmed=sum(item.confirms for item in given),
         judged=len(given),
     )
+
+
+class _Sample:
+    """Rows of several arrays, at most so many, drawn at random from all that are added; the same ones each time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._random = np.random.default_rng(0)
+        self._parts = list[tuple[np.ndarray, ...]]()
+
+    def add(self, *columns: np.ndarray) -> None:
+        """Add rows, N of each column."""
+        self._parts.append((self._random.random(len(columns[0])), *columns))
+        if sum(len(part[0]) for part in self._parts) > 2 * self._most:
+            self._parts = [self._drawn()]
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """The rows that were drawn, by column."""
+        return self._drawn()[1:]
+
+    def _drawn(self) -> tuple[np.ndarray, ...]:
+        joined = tuple(np.concatenate(column) for column in zip(*self._parts, strict=True))
+        chosen = np.sort(np.argsort(joined[0], kind="stable")[: self._most])
+        return tuple(column[chosen] for column in joined)
 
 
 def _once(table: pa.Table, seen: set[str]) -> pa.Table:
@@ -217,7 +245,6 @@ def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined
     result, names, figures = None, tuple[str, ...](), dict[str, "Figure"]()
     if len(found.scores) >= LEAST:
         reference = read_reference(settings, version)
-        chosen = np.random.default_rng(0).permutation(len(found.scores))[:MOST]
         if reference.features.shape[1] != found.features.shape[1]:
             raise NoReferenceError(
                 f"The records of {version} hold {found.features.shape[1]} features, its reference "
@@ -225,8 +252,8 @@ def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined
             )
         card = card_of(settings, version)
         names = card.feature_names
-        compared = (reference.features, found.features[chosen], reference.scores, found.scores[chosen])
-        lungs = (reference.aspects, found.aspects[chosen])
+        compared = (reference.features, found.features, reference.scores, found.scores)
+        lungs = (reference.aspects, found.aspects)
         result = compare(*compared, threshold=card.threshold, aspects=lungs)
         from ray_jobs.learning.drift_plots import drift_plots  # noqa: PLC0415 - brings matplotlib
 

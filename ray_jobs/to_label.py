@@ -25,7 +25,7 @@ from registry.model.bundle import Bundle
 from registry.model.versions import ModelVersion, fetch
 from registry.production.current import required_production
 from registry.records.feedback import read_feedback
-from registry.records.predictions import hashes, matrix, read
+from registry.records.predictions import hashes, made_by, matrix, read
 from registry.settings import Settings
 from registry.state import State, open_state
 
@@ -68,9 +68,10 @@ def unjudged(state: State, version: ModelVersion, *, days: float) -> Unjudged:
     for spec, table in read(state, since=datetime.now(UTC) - timedelta(days=days)):
         if spec != version.spec_fingerprint:
             continue
-        columns = (table.column(name).to_pylist() for name in ("id", "time", "version", "probability"))
-        for name, when, number, score, sha256, features in zip(*columns, hashes(table), matrix(table), strict=True):
-            if number == version.version and not judged & {name, sha256}:
+        mine = table.filter(made_by(table, version.version, version.digest))
+        columns = (mine.column(name).to_pylist() for name in ("id", "time", "probability"))
+        for name, when, score, sha256, features in zip(*columns, hashes(mine), matrix(mine), strict=True):
+            if not judged & {name, sha256}:
                 rows[sha256 or name] = (name, sha256, when, features, score)
     if not rows:
         raise UsageError(

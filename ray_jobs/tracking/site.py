@@ -67,7 +67,9 @@ def labels_of_feedback(settings: Settings, version: ModelVersion) -> Site:
     state = open_state(settings.state_uri)
     known = trained_on(settings, version, state)
     newest = {
-        item.sha256 or item.prediction_id: item for item in read_feedback(state) if item.version == version.version
+        item.sha256 or item.prediction_id: item
+        for item in read_feedback(state)
+        if item.is_of(version.version, version.digest)
     }
     given = [item for item in newest.values() if item.sha256 not in known]
     labels = np.array([int(item.label == POSITIVE) for item in given], dtype=int)

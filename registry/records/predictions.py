@@ -17,7 +17,7 @@ from registry.state import State
 FOLDER = "predictions/records"
 _SPEC = b"hm-mlflow.spec"
 FILE_SPAN = timedelta(hours=1)  # between the first and the last prediction of a file
-SUMMARY = ("id", "time", "version", "probability", "label", "sha256")
+SUMMARY = ("id", "time", "version", "probability", "label", "sha256", "digest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Record:
     """One answered picture; `features` is float32 of shape (D,) by the spec of that fingerprint.
 
     `sha256` is of the bytes that were sent, so that whoever has the picture finds it; empty in older records. `aspect`
-    is the width of the lungs' box to its height (`features.look.Look`), NaN in older records.
+    is the width of the lungs' box to its height (`features.look.Look`), NaN in older records. `digest` is of the
+    model's files: another model, or another registry, has a version of the same number; empty in older records.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Record:
     features: np.ndarray
     sha256: str = ""
     aspect: float = float("nan")
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ class PredictionSummary:
     probability: float
     label: str
     sha256: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,7 @@ def write(state: State, path: str, records: Sequence[Record]) -> None:
             "probability": pa.array([record.probability for record in records], pa.float64()),
             "label": [record.label for record in records],
             "sha256": [record.sha256 for record in records],
+            "digest": [record.digest for record in records],
             "aspect": pa.array([record.aspect for record in records], pa.float64()),
             "features": pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width),
         }
@@ -94,7 +98,7 @@ def rewrite(state: State, path: str, table: pa.Table) -> None:
         table,
         content,
         compression="zstd",
-        use_dictionary=["label"],
+        use_dictionary=["label", "digest"],
         use_byte_stream_split=["features.list.element"],
     )
     state.write(path, content.getvalue())
@@ -115,8 +119,11 @@ def read(state: State, *, since: datetime) -> Iterator[tuple[str, pa.Table]]:
     for info in files(state):
         if info.path < earliest:
             continue
-        with state.filesystem.open_input_file(info.path) as file:
-            table = pq.read_table(file)
+        try:
+            with state.filesystem.open_input_file(info.path) as file:
+                table = pq.read_table(file)
+        except FileNotFoundError:  # pruned or forgotten meanwhile
+            continue
         recent = table.filter(pc.greater_equal(table.column("time"), pa.scalar(since, pa.timestamp("us", "UTC"))))
         if len(recent):
             yield (table.schema.metadata or {}).get(_SPEC, b"").decode(), recent
@@ -126,6 +133,14 @@ def matrix(table: pa.Table) -> np.ndarray:
     """The features of rows, float32 of shape (N, D)."""
     values = table.column("features").combine_chunks()
     return np.asarray(values.flatten(), dtype=np.float32).reshape(len(table), -1)
+
+
+def made_by(table: pa.Table, version: int, digest: str) -> np.ndarray:
+    """Which rows a version gave, bool (N,); files of before digests were kept tell only its number."""
+    same = np.asarray(table.column("version")) == version
+    if "digest" not in table.column_names:
+        return same
+    return same & np.isin(table.column("digest").to_pylist(), ["", digest])
 
 
 def aspects(table: pa.Table) -> np.ndarray:
@@ -193,7 +208,7 @@ def _first_id(path: str) -> str | None:
 
 def _find_in(state: State, path: str, prediction_id: str) -> PredictionSummary | None:
     with state.filesystem.open_input_file(path) as file:
-        there = pq.read_schema(file).names  # older files have no `sha256`
+        there = pq.read_schema(file).names  # older files lack some
         table = pq.read_table(file, columns=[name for name in SUMMARY if name in there])
     rows = table.filter(pc.equal(table.column("id"), prediction_id)).to_pylist()
     return PredictionSummary(**rows[-1]) if rows else None

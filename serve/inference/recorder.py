@@ -93,6 +93,7 @@ class PredictionRecorder:
             probability=record.probability,
             label=record.label,
             sha256=record.sha256,
+            digest=record.digest,
         )
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)

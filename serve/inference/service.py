@@ -124,4 +124,5 @@ def _record(served: Served, prediction: Prediction, answered: PictureResult, fea
         features=features,
         sha256=answered.sha256,
         aspect=answered.aspect,
+        digest=served.version.digest,
     )

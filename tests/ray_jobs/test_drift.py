@@ -96,7 +96,13 @@ def job(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 
 def remember(
-    registry: Registry, features: np.ndarray, *, days_ago: float = 1.0, spec: str | None = None, aspect: float = np.nan
+    registry: Registry,
+    features: np.ndarray,
+    *,
+    days_ago: float = 1.0,
+    spec: str | None = None,
+    aspect: float = np.nan,
+    digest: str = "",
 ) -> None:
     version = production(registry.settings)
     assert version
@@ -105,7 +111,7 @@ def remember(
     time = NOW - timedelta(days=days_ago)
     records = [
         Record(
-            id=f"{days_ago}-{spec}.{index}",
+            id=f"{days_ago}-{spec}{digest}.{index}",
             time=time,
             version=version.version,
             probability=float(score),
@@ -113,10 +119,11 @@ def remember(
             spec=spec or version.spec_fingerprint,
             features=row,
             aspect=aspect * (1 + index % 10 / 100),
+            digest=digest,
         )
         for index, (row, score) in enumerate(zip(features, bundle.probability(features), strict=True))
     ]
-    write(state, path_of(state, time, f"w{spec}"), records)
+    write(state, path_of(state, time, f"w{spec}{digest}"), records)
 
 
 def runs(registry: Registry) -> list:
@@ -130,6 +137,7 @@ def test_pictures_like_those_it_was_judged_by_are_no_drift_and_words_are_reporte
     remember(registry, reference[::2])
     remember(registry, reference[:60] + 100, days_ago=20)  # long ago
     remember(registry, reference[:60] + 100, spec="another")
+    remember(registry, reference[:60] + 100, digest="of another model with a version of that number")
     state = open_state(registry.settings.state_uri)
     said = find(state, "1.0-None.0")
     assert said
@@ -343,3 +351,17 @@ def test_a_version_without_a_reference_and_a_registry_without_production_are_nam
     assert "No version of untrained is in Production" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         job("--since", "-1")
+
+
+def test_of_more_answers_than_are_compared_a_random_sample_is_kept_and_its_columns_stay_together() -> None:
+    draws = []
+    for _ in range(2):
+        sample = drift._Sample(100)
+        for start in range(0, 1000, 50):
+            sample.add(np.arange(start, start + 50), np.arange(start, start + 50) * 2)
+        draws.append(sample.columns())
+    numbers, doubled = draws[0]
+    assert len(set(numbers)) == 100
+    assert doubled.tolist() == (numbers * 2).tolist()
+    assert 350 < numbers.mean() < 650
+    assert draws[1][0].tolist() == numbers.tolist()

@@ -7,10 +7,23 @@ from uuid import uuid4
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FileSelector
 
 from registry.records.feedback import find_feedback, read_feedback, record_feedback
 from registry.records.prediction_ids import PredictionIds, parse_id
-from registry.records.predictions import Bounds, Record, aspects, files, find, matrix, path_of, prune, read, write
+from registry.records.predictions import (
+    Bounds,
+    Record,
+    aspects,
+    files,
+    find,
+    made_by,
+    matrix,
+    path_of,
+    prune,
+    read,
+    write,
+)
 from registry.state import State
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
@@ -159,3 +172,40 @@ def test_an_empty_store_has_nothing_to_say(state: State) -> None:
     assert list(read(state, since=NOON)) == []
     assert read_feedback(state) == []
     assert prune(state, Bounds()) == 0
+
+
+def test_a_version_made_the_rows_of_its_number_and_digest_and_those_of_before_digests_were_kept(state: State) -> None:
+    write(state, path_of(state, NOON, "w"), [replace(record(1), digest=digest) for digest in ("mine", "other", "")])
+    ((_, table),) = read(state, since=NOON)
+    assert made_by(table, 1, "mine").tolist() == [True, False, True]
+    assert made_by(table, 2, "mine").tolist() == [False, False, False]
+    assert made_by(table.drop_columns("digest"), 1, "mine").tolist() == [True, True, True]
+
+
+def test_records_that_somebody_removes_meanwhile_are_passed_over(state: State) -> None:
+    for hour in range(2):
+        write(state, path_of(state, NOON + timedelta(hours=hour), "w"), [record(hour, time=NOON)])
+    reading = read(state, since=NOON)
+    assert next(reading)[1].column("id").to_pylist() == ["r.0"]
+    state.filesystem.delete_file(files(state)[1].path)
+    assert list(reading) == []
+
+
+def test_feedback_that_cannot_be_read_is_left_out_and_replaced_by_the_next_word(state: State) -> None:
+    write(state, path_of(state, NOON, "w"), [record(1), record(2)])
+    for number in (1, 2):
+        said = find(state, f"r.{number}")
+        assert said
+        record_feedback(state, said, "NORMAL")
+    words = FileSelector(state.path("predictions/feedback"), recursive=True)
+    [damaged] = [
+        info.path
+        for info in state.filesystem.get_file_info(words)
+        if info.path.endswith(".json") and b'"r.1"' in state.read(info.path)
+    ]
+    state.write(damaged, b"")
+    assert [word.prediction_id for word in read_feedback(state)] == ["r.2"]
+    said = find(state, "r.1")
+    assert said
+    assert record_feedback(state, said, "PNEUMONIA")[1] is None
+    assert len(read_feedback(state)) == 2

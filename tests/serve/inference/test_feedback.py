@@ -81,7 +81,7 @@ def test_each_answer_is_recorded_with_the_features_it_was_computed_from_and_noth
     assert spec == model.version.spec_fingerprint
     rows = table.drop_columns("features").to_pylist()
     assert [rows[0]["id"], rows[1]["id"]] == [results[0]["id"], results[2]["id"]]
-    assert rows[0].keys() == {"id", "time", "version", "probability", "label", "sha256", "aspect"}
+    assert rows[0].keys() == {"id", "time", "version", "probability", "label", "sha256", "aspect", "digest"}
     pixels = cv2.imdecode(np.frombuffer(training_set.images[0], np.uint8), cv2.IMREAD_GRAYSCALE)
     assert rows[0]["aspect"] == look(pixels).aspect
     assert rows[1]["probability"] == results[2]["probability"]
