@@ -9,7 +9,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from ray_jobs.runtime.cli import positive, run_job
+from ray_jobs.runtime.cli import positive, reason, run_job
 from ray_jobs.tracking.rollout_watch import counts_of, roll_out, stop_rollout
 from ray_jobs.tracking.traffic import bring_into_traffic
 from registry.errors import UsageError
@@ -56,7 +56,7 @@ def share(text: str) -> float:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", type=positive, help="the number of the version")
-    parser.add_argument("--why", help="the reason, which is recorded; a version that waits needs none")
+    parser.add_argument("--why", type=reason, help="the reason, which is recorded; a version that waits needs none")
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--shadow", type=duration, metavar="TIME", help="ask it about a copy of the requests, unseen, for e.g. 24h"

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.cli import reason, run_job
 from ray_jobs.tracking.traffic import wait_for_traffic
 from registry.model.versions import fetch
 from registry.production.current import required_production
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--why", default="rolled back by hand", help="the reason, which is recorded")
+    parser.add_argument("--why", type=reason, default="rolled back by hand", help="the reason, which is recorded")
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:

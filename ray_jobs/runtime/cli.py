@@ -142,6 +142,13 @@ def positive(text: str) -> int:
     return value
 
 
+def reason(text: str) -> str:
+    """An argument that says why, for the record; an empty one is a variable that nobody set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; say why in a few words, or leave the option out")
+    return text.strip()
+
+
 def seed(text: str) -> int:
     """An argument that NumPy and scikit-learn both take for a seed."""
     value = int(text)

@@ -57,6 +57,7 @@ def registry(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (["2", "--end"], 2, "--end needs --why TEXT"),
         (["2", "--shadow", "1h", "--for", "2h"], 2, "--for says how long a canary lasts"),
         (["2", "--end", "--why", "x"], 1, "pneumonia version 2 is neither in shadow nor in canary"),
+        (["2", "--why", " "], 2, "is empty; say why in a few words"),
         (["3", "--canary", "10%"], 1, "has no version 3"),
         (["2", "--canary", "10%", "--shadow", "1h"], 2, "not allowed with"),
         (["2", "--canary", "10"], 2, "an example is 10%"),
