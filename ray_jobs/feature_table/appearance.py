@@ -1,9 +1,9 @@
 """What each X-ray looks like, and what a model's detector says of it: on Ray, shard by shard, kept in the state."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -17,10 +17,11 @@ from features.reading.decode import READING_VERSION, decode
 from features.reading.errors import NotAChestXray
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.errors import DatasetError
+from ray_jobs.dataset.errors import DatasetError, EntryError
 from ray_jobs.dataset.manifest import Manifest, images_of
 from ray_jobs.feature_table.cache import load_shard
-from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.runtime.cluster import connect
+from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
 from registry.model.out_of_distribution import JUDGING_VERSION, OutOfDistributionDetector
@@ -102,12 +103,8 @@ def _on_workers(
     if not waiting:
         return
     connect(ray_address)
-    common, shards = ray.put(looking), iter(waiting)
-    running = [_look.remote(common, *shard) for shard in islice(shards, 3 * cpus())]
-    while running:
-        finished, running = ray.wait(running)
-        running += [_look.remote(common, *shard) for shard in islice(shards, len(finished))]
-        yield from ray.get(finished)
+    common = ray.put(looking)
+    yield from in_turn(lambda shard: _look.remote(common, *shard), waiting, "looking")
 
 
 @task(span="look at a shard", max_retries=3)
@@ -124,6 +121,8 @@ def _look(looking: Looking, prefix: str, images: list[tuple[str, str]]) -> int:
 
 def _row(looking: Looking, path: str, sha256: str, features: np.ndarray) -> dict[str, object]:
     data = looking.source.read(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise EntryError(f"{path} changed after it was listed; run the job again to take it in")
     pixels = decode(data)
     refused, doubts = "", tuple[object, ...]()
     try:

@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlflow.artifacts
+import numpy as np
 import pytest
 from mlflow.entities import Run
 
+from features.spec import DEFAULT_SPEC
 from ray_jobs import evaluate
+from ray_jobs.dataset.errors import EntryError
 from ray_jobs.dataset.layout import patient_of
+from ray_jobs.dataset.sources import open_source
 from ray_jobs.dataset.split import is_held_out
 from ray_jobs.dataset.synthetic import chest_picture
+from ray_jobs.feature_table.appearance import Looking, _row
 from ray_jobs.feature_table.prepare import prepare
 from ray_jobs.learning import gate
 from registry.model.versions import client, set_tags
+from registry.state import open_state
 from tests.serve.support.models import GeneratedXrays, Registry
 
 Job = Callable[..., None]
@@ -194,3 +200,11 @@ def test_data_that_cannot_judge_are_refused_in_a_sentence_and_leave_nothing(
     (line,) = [line for line in error.splitlines() if "stopped:" in line]
     assert error.rstrip().endswith(line)
     assert len(runs(registry)) == before
+
+
+def test_a_file_that_changed_after_it_was_listed_is_not_remembered_as_the_one_before(registry: Registry) -> None:
+    source, state = open_source("synthetic:40"), open_state(registry.settings.state_uri)
+    path = next(iter(source.entries())).path
+    looking = Looking(source=source, state=state, spec=DEFAULT_SPEC, detector=None, digest="d")  # type: ignore[arg-type]
+    with pytest.raises(EntryError, match=f"{path} changed after it was listed; run the job again"):
+        _row(looking, path, "0" * 64, np.zeros(len(DEFAULT_SPEC.names)))
