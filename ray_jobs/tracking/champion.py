@@ -7,6 +7,7 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 
 from features.spec import DEFAULT_SPEC
+from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.sources import kind_of
 from ray_jobs.feature_table.prepare import Prepared
 from ray_jobs.learning.gate import Champion, Comparison
@@ -181,6 +182,11 @@ def _answers(prepared: Prepared, bundle: Bundle, held_out: Rows) -> np.ndarray:
     )
     table = prepared.sides(bundle.spec).held_out
     position = {sha256: index for index, sha256 in enumerate(table.sha256)}
+    if missing := sum(sha256 not in position for sha256 in held_out.sha256):
+        raise DatasetError(
+            f"{missing} held-out X-rays could not be read again, to ask the champion about them; run this job again, "
+            "and only they will be extracted"
+        )
     answers = table.each(lambda piece: bundle.probability(piece.features))
     return answers[[position[sha256] for sha256 in held_out.sha256]]
 

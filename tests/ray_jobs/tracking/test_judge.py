@@ -11,6 +11,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from features.spec import DEFAULT_SPEC, FeatureSpec
+from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.prepare import Prepared
@@ -274,6 +275,17 @@ def test_a_champion_of_other_features_is_compared_where_the_pictures_are_here(pl
     assert [comparison.xrays for comparison in champion.comparisons][1:] == [
         "60 of the 80 X-rays that it was judged by"
     ]
+
+
+def test_a_champion_that_cannot_be_asked_about_all_x_rays_is_told_with_the_remedy(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, sides = place.data("/clinic/xrays")
+    fewer = replace(sides, held_out=sides.held_out.only(np.arange(COUNT) > 1))
+    monkeypatch.setattr(Prepared, "sides", lambda *_: fewer)
+    monkeypatch.setattr("ray_jobs.tracking.champion.DEFAULT_SPEC", FeatureSpec(families=DEFAULT_SPEC.families[-1:]))
+    with pytest.raises(DatasetError, match=r"2 held-out X-rays could not be read again.*run this job again"):
+        place.challenge(prepared, sides, tmp_path)
 
 
 def test_labels_that_were_mended_count(place: Place, tmp_path: Path) -> None:
