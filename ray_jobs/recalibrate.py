@@ -222,7 +222,7 @@ def run(settings: Settings, *, feedback: bool) -> bool:
     """Recalibrate what is in Production, and say so; False if nothing is gained, so that nothing was registered."""
     version = required_production(settings)
     site = (labels_of_feedback if feedback else labels_of_data)(settings, version)
-    key = f"recalibrate-{hashlib.sha256(f'{version.digest} {site.digest}'.encode()).hexdigest()[:16]}"
+    key = f"recalibrate-{hashlib.sha256(f'{version.digest} {site.name} {site.digest}'.encode()).hexdigest()[:16]}"
     result = fit_site(site)
     print(summary(site, result))
     if not result.gain.gained:
@@ -239,10 +239,10 @@ def run(settings: Settings, *, feedback: bool) -> bool:
         folder = Path(scratch) / "bundle"
         bundle = fetch(settings, new, folder)
         print(f"gate        {judge_on_site(settings, new, footprint_of(bundle, folder), site, result)}")
-    current = production(settings)
-    if current and current.version == new.version:
-        print(f"traffic     {bring_into_traffic(settings, new, bundle)}")
-        print("next        undo with python -m ray_jobs.rollback")
+        current = production(settings)
+        if current and current.version == new.version:
+            print(f"traffic     {bring_into_traffic(settings, new, bundle)}")
+            print("next        undo with python -m ray_jobs.rollback")
     return True
 
 

@@ -15,10 +15,11 @@ from ray_jobs.feature_table.prepare import prepare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import sole_owner
 from ray_jobs.sweep import TRIALS
+from ray_jobs.tracking.judge import TrainingResult
 from ray_jobs.tracking.lineage import lineage_of
-from ray_jobs.tracking.retraining import EVERY, note_begin, note_end
+from ray_jobs.tracking.retraining import EVERY, FAILED, note_begin, note_end
 from ray_jobs.tracking.runs import experiment_of
-from ray_jobs.tracking.traffic import bring_into_traffic
+from ray_jobs.tracking.traffic import NotServedError, bring_into_traffic
 from ray_jobs.train import summary, train
 from registry.errors import FixableError
 from registry.model.versions import ModelVersion, client
@@ -27,6 +28,7 @@ from registry.settings import Settings
 from registry.state import open_state
 
 LOOK_BACK_DAYS = 7.0
+NOT_SERVED = "promoted, but traffic did not take it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,40 +52,42 @@ def retrain(settings: Settings, *, because: str, trials: int = TRIALS) -> Retrai
     """
     state = open_state(settings.state_uri)
     with sole_owner("retrain", settings):
-        begun = note_begin(state, why=because)
+        begun, lines, failure = note_begin(state, why=because), list[str](), None
         try:
-            report = _retrain(settings, because, trials)
+            outcome = _retrain(settings, because, trials, lines)
         except FixableError as error:  # what is interrupted otherwise has no end, and is due again
-            report = RetrainingReport(outcome="failed", lines=(f"error       {error}",))
-            _keep(settings, because, report)
-            note_end(state, begun, report.outcome)
-            raise
+            outcome, failure = NOT_SERVED if isinstance(error, NotServedError) else FAILED, error
+            lines.append(f"error       {error}")
+        report = RetrainingReport(outcome=outcome, lines=tuple(lines))
         _keep(settings, because, report)
-        note_end(state, begun, report.outcome)
+        note_end(state, begun, outcome)
+    if failure:
+        raise failure
     return report
 
 
-def _retrain(settings: Settings, because: str, trials: int) -> RetrainingReport:
-    current, lines = production(settings), list[str]()
+def _retrain(settings: Settings, because: str, trials: int, lines: list[str]) -> str:
+    """The outcome in a word; `lines` get what is told of it, as it becomes known."""
+    current = production(settings)
     if because == "on-drift" and current:
         examined = examine(settings, current, read_served(open_state(settings.state_uri), current, LOOK_BACK_DAYS))
         lines += [*examined.text.splitlines(), f"drift kept  run {examined.run_id}"]
         if not examined.drift:
-            return RetrainingReport(outcome="no drift", lines=tuple(lines))
+            return "no drift" if examined.drift is False else "too few answers to tell drift"
     if current and not _is_new(settings, current):
         hint = "python -m ray_jobs.to_label lists the X-rays from which a training would learn most"
         lines += [f"data        {settings.data_uri} is what {current} has learnt from; {hint}"]
-        return RetrainingReport(outcome="nothing new to learn from", lines=tuple(lines))
-    result = train(settings, trials=trials, seed=0)
-    lines += summary(settings, result).splitlines()
+        return "nothing new to learn from"
+
+    def deploy(result: TrainingResult) -> None:
+        lines.extend(summary(settings, result).splitlines())
+        if result.serves:
+            lines.append(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
+
+    result = train(settings, trials=trials, seed=0, then=deploy)
     if result.waits:
-        outcome = f"{result.version} waits for a person"
-    elif result.production and result.production.version == result.version.version:
-        lines.append(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
-        outcome = f"{result.version} is in Production"
-    else:
-        outcome = f"{result.version} was not promoted"
-    return RetrainingReport(outcome=outcome, lines=tuple(lines))
+        return f"{result.version} waits for a person"
+    return f"{result.version} {'is in Production' if result.serves else 'was not promoted'}"
 
 
 def _is_new(settings: Settings, current: ModelVersion) -> bool:
@@ -97,7 +101,8 @@ def _keep(settings: Settings, because: str, report: RetrainingReport) -> None:
     tags = {"kind": "retraining", "because": because, "outcome": report.outcome}
     run = mlflow_client.create_run(experiment_of(settings, mlflow_client), run_name="retraining", tags=tags)
     mlflow_client.log_text(run.info.run_id, str(report), "retraining.txt")
-    mlflow_client.set_terminated(run.info.run_id, status="FAILED" if report.outcome == "failed" else "FINISHED")
+    failed = report.outcome in (FAILED, NOT_SERVED)
+    mlflow_client.set_terminated(run.info.run_id, status="FAILED" if failed else "FINISHED")
 
 
 def main() -> None:

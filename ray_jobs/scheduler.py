@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from ray_jobs.runtime.cli import positive, run_job
 from ray_jobs.runtime.progress import write_line
 from ray_jobs.runtime.submit import submit
-from ray_jobs.tracking.retraining import is_due, last_retraining
+from ray_jobs.tracking.retraining import last_retraining, next_due
 from registry.errors import FixableError, UsageError
 from registry.settings import Settings
 from registry.state import open_state
@@ -25,12 +25,22 @@ _LOOK_S = 600
 def look(settings: Settings) -> bool:
     """Retrain if it is due, to its end; whether it was."""
     last = last_retraining(open_state(settings.state_uri))
-    if not is_due(last, settings.retrain, now=datetime.now(UTC)):
+    if datetime.now(UTC) < next_due(last, settings.retrain):
         return False
     going_on = f", which goes on with the one of {last.begun}" if last and not last.ended else ""
     write_line(f"retraining is due ({settings.retrain}){going_on}")
     submit(settings, "ray_jobs.retrain", "--because", settings.retrain)
     return True
+
+
+def _when_again(settings: Settings) -> str:
+    try:
+        due = next_due(last_retraining(open_state(settings.state_uri)), settings.retrain)
+    except OSError:
+        due = datetime.min.replace(tzinfo=UTC)
+    if due <= datetime.now(UTC):
+        return "The next look tries again."
+    return f"The next one is due at {due:%Y-%m-%d %H:%M} UTC; python -m ray_jobs.retrain begins one now."
 
 
 def main() -> None:
@@ -62,7 +72,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         except (FixableError, OSError) as error:
             if options.once:
                 raise
-            log.warning("The retraining did not end well: %s. The next look tries again.", error)
+            log.warning("The retraining did not end well: %s. %s", error, _when_again(settings))
         if options.once:
             return
         time.sleep(options.every)

@@ -5,6 +5,7 @@ After an interruption, run it again: it continues the same run, and nothing is e
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from ray_jobs.learning.summary import measured_lines
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import FoldScores, Trial
-from ray_jobs.runtime.cli import run_job
+from ray_jobs.runtime.cli import reason, run_job
 from ray_jobs.runtime.cluster import connect, sole_owner
 from ray_jobs.runtime.patience import gather
 from ray_jobs.runtime.progress import write_line
@@ -45,10 +46,18 @@ from registry.settings import Settings
 GOLDEN_IMAGES = 4
 
 
-def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str | None = None) -> TrainingResult:
+def train(
+    settings: Settings,
+    *,
+    trials: int,
+    seed: int,
+    replace_other_data: str | None = None,
+    then: Callable[[TrainingResult], None] = lambda _: None,
+) -> TrainingResult:
     """The whole way from DATA_URI to Production; the result says whether the new version serves, and why.
 
-    `replace_other_data` is why it may replace a model of another dataset, None if it may not.
+    `replace_other_data` is why it may replace a model of another dataset, None if it may not. The result is given to
+    `then` before the run counts as complete: interrupted there, the next training goes on there.
     """
     prepared = prepare(settings)
     key = training_key(prepared, kind="train", trials=trials, seed=seed)
@@ -56,7 +65,9 @@ def train(settings: Settings, *, trials: int, seed: int, replace_other_data: str
         sides = prepared.sides(seed=seed)
         version = version_of_run(settings, run.run_id) or _new_version(prepared, sides, run, trials=trials, seed=seed)
         with span("judge"):
-            return judge(prepared, sides, version, replace_other_data=replace_other_data)
+            result = judge(prepared, sides, version, replace_other_data=replace_other_data)
+        then(result)
+        return result
 
 
 def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: int, seed: int) -> ModelVersion:
@@ -77,10 +88,7 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
     with span("measure"):
         measured = measure(prepared, sides, fitted, detector, run)
     reference = keep_reference(prepared.state, sides.held_out, measured.scores, DEFAULT_SPEC, measured.aspects)
-    run.log(
-        params={"family": best.candidate.family, **best.candidate.parameters},
-        metrics=measured.metrics() | _metrics(best, fitted) | (curve.metrics() if curve else {}),
-    )
+    run.log(metrics=measured.metrics() | _metrics(best, fitted) | (curve.metrics() if curve else {}))
     if curve:
         from ray_jobs.learning.plots import curve_plot  # noqa: PLC0415 - brings matplotlib
 
@@ -97,13 +105,16 @@ def _new_version(prepared: Prepared, sides: Sides, run: ParentRun, *, trials: in
             golden_images=golden_images(),
             unsure=fitted.unsure,
         )
-        return register(
+        version = register(
             prepared.settings,
             run_id=run.run_id,
             bundle_folder=folder,
             description=description(measured.evaluations, threshold=fitted.threshold, rule=THRESHOLD_RULE),
             tags=lineage_tags(prepared, reference=reference),
         )
+    # A parameter cannot be changed, and until now another try, by other code, might have found another best one.
+    run.log(params={"family": best.candidate.family, **best.candidate.parameters})
+    return version
 
 
 @task(span="fit the best")
@@ -209,18 +220,25 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="let a version that passes the gate wait for a person's approval, as APPROVAL=required does",
     )
     parser.add_argument(
-        "--replace-other-data", metavar="WHY", help="let it replace a model of another dataset; the reason is recorded"
+        "--replace-other-data",
+        metavar="WHY",
+        type=reason,
+        help="let it replace a model of another dataset; the reason is recorded",
     )
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
     if options.require_approval:
         settings = settings.model_copy(update={"approval": "required"})
-    result = train(settings, trials=options.trials, seed=options.seed, replace_other_data=options.replace_other_data)
-    print(summary(settings, result))
-    if result.production and result.production.version == result.version.version:
-        with span("bring into traffic"):
-            print(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
+
+    def deploy(result: TrainingResult) -> None:
+        print(summary(settings, result))
+        if result.serves:
+            with span("bring into traffic"):
+                print(f"traffic     {bring_into_traffic(settings, result.version, result.bundle)}")
+
+    replace = options.replace_other_data
+    train(settings, trials=options.trials, seed=options.seed, replace_other_data=replace, then=deploy)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ class TrainingResult:
     waits: bool = False
 
     @property
+    def serves(self) -> bool:
+        """Whether the new version is in Production."""
+        return self.production is not None and self.production.version == self.version.version
+
+    @property
     def verdict(self) -> str:
         """The gate's decision in words, with its reasons."""
         return verdict_of(self.decision, waits=self.waits)

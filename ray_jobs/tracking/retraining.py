@@ -8,6 +8,8 @@ from registry.state import State
 
 # How long after the beginning of the last one the next is due.
 EVERY = {"weekly": timedelta(days=7), "on-drift": timedelta(days=1)}
+FAILED = "failed"
+_AFTER_FAILURE = timedelta(days=1)
 _PATH = ("retraining", "last.json")
 
 
@@ -45,11 +47,12 @@ def note_end(state: State, begun: LastRetraining, outcome: str) -> None:
     _write(state, replace(begun, ended=_now(), outcome=outcome))
 
 
-def is_due(last: LastRetraining | None, why: str, *, now: datetime) -> bool:
-    """Whether the next one should begin: there was none, the last one was interrupted, or its time has come."""
+def next_due(last: LastRetraining | None, why: str) -> datetime:
+    """When the next one should begin: at once if there was none or the last was interrupted, a day after one failed."""
     if last is None or not last.ended:
-        return True
-    return now - datetime.fromisoformat(last.begun) >= EVERY[why]
+        return datetime.min.replace(tzinfo=UTC)
+    after = min(EVERY[why], _AFTER_FAILURE) if last.outcome == FAILED else EVERY[why]
+    return datetime.fromisoformat(last.begun) + after
 
 
 def _now() -> str:

@@ -17,6 +17,7 @@ from mlflow.utils.time import get_current_time_millis
 from ray_jobs.dataset.manifest import Manifest
 from ray_jobs.learning.trial import Trial
 from ray_jobs.runtime.progress import write_line
+from ray_jobs.tracking.traffic import NotServedError
 from registry.addresses import database_file, shown
 from registry.model.store import StoreError
 from registry.model.versions import client
@@ -92,8 +93,9 @@ class ParentRun:
 def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, str]) -> Iterator[ParentRun]:
     """The run of a training or sweep: one of the same key that was interrupted, or a new one.
 
-    It is finished when the block ends, and what was registered from it is complete then. A block that raises leaves it
-    failed, one that is killed leaves it running; the next time continues either.
+    It is finished when the block ends, and what was registered from it is complete then, whether traffic takes it or
+    not. A block that raises otherwise leaves it failed, one that is killed leaves it running; the next time continues
+    either.
     """
     mlflow_client = client(settings)
     experiment_id = experiment_of(settings, mlflow_client)
@@ -114,6 +116,9 @@ def parent_run(settings: Settings, *, key: str, kind: str, tags: Mapping[str, st
         mlflow_client.set_tag(run_id, TRACE_TAG, found_trace)
     try:
         yield ParentRun(mlflow=mlflow_client, experiment_id=experiment_id, run_id=run_id, provenance=provenance)
+    except NotServedError:
+        mlflow_client.set_terminated(run_id)
+        raise
     except BaseException:
         mlflow_client.set_terminated(run_id, status="FAILED")
         raise

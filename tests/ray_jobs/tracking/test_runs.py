@@ -14,6 +14,7 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.trial import Trial
 from ray_jobs.sweep import rank, training_key
 from ray_jobs.tracking.runs import CANDIDATE_TAG, git_commit, parent_run
+from ray_jobs.tracking.traffic import NotServedError
 from registry.model.pages import page_of_project
 from registry.model.store import StoreError
 from registry.model.versions import client
@@ -99,6 +100,12 @@ def test_an_interrupted_run_is_gone_on_with_and_a_finished_one_is_not(settings, 
     with parent_run(settings, key="k", kind="train", tags={}) as third:
         pass
     assert third.run_id != first.run_id
+
+
+def test_a_run_whose_version_traffic_does_not_take_is_complete(settings):
+    with pytest.raises(NotServedError), parent_run(settings, key="k", kind="train", tags={}):
+        raise NotServedError("not every replica has it")
+    assert [run.info.status for run in runs_of(settings)] == ["FINISHED"]
 
 
 @pytest.mark.parametrize("other", [{"key": "other", "kind": "train"}, {"key": "k", "kind": "sweep"}])
