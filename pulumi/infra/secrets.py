@@ -18,15 +18,20 @@ def renewed(name: str, current: str) -> str:
     """Another value of a secret. A list of API keys keeps its holders, each with another key."""
     if name not in _HOLDERS:
         return generate(name)
-    lines = [line.strip() for line in current.replace(",", "\n").splitlines()]
-    holders = [line.partition(":")[0] for line in lines if line and not line.startswith("#")]
+    holders = [holder for holder, _ in _pairs(current)]
     return ",".join(f"{holder}:{generate()}" for holder in holders) or generate(name)
 
 
 def first_key(keys: str) -> str:
     """The key itself of the first holder in a list of API keys; empty where there is none."""
-    lines = (line.strip() for line in keys.replace(",", "\n").splitlines())
-    return next((line.partition(":")[2].strip() for line in lines if ":" in line and not line.startswith("#")), "")
+    return next((key for _, key in _pairs(keys) if key), "")
+
+
+def _pairs(keys: str) -> list[tuple[str, str]]:
+    """The holder and the key of each entry, as `registry.api_keys` reads them."""
+    lines = [line for line in keys.splitlines() if not line.lstrip().startswith("#")]
+    items = [item.strip().partition(":") for line in lines for item in line.split(",") if item.strip()]
+    return [(holder, key.strip()) for holder, _, key in items]
 
 
 def setting(name: str) -> str:

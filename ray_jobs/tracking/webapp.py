@@ -1,6 +1,5 @@
 """The webapp as a job asks it: at each address that its host has, which is one a container."""
 
-import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from registry.addresses import host_port
+from registry.api_keys import key_entries
 from registry.errors import FixableError
 from registry.settings import Settings
 
@@ -146,5 +146,5 @@ def _key(settings: Settings) -> str:
     text = settings.api_keys.get_secret_value() if settings.api_keys else ""
     if settings.api_keys_file and settings.api_keys_file.is_file():
         text += "\n" + settings.api_keys_file.read_text()
-    keys = (line.partition(":")[2].strip() for line in re.split(r"[\n,]", text) if not line.strip().startswith("#"))
+    keys = (entry.partition(":")[2].strip() for entry in key_entries(text))
     return next(filter(None, keys), "")

@@ -144,7 +144,8 @@ class HostGuard:
 
 def _matches(name: str, port: str, pattern: str) -> bool:
     wanted, colon, wanted_port = pattern.rpartition(":") if not pattern.endswith("]") else (pattern, "", "")
-    if colon and wanted_port not in ("*", port):
+    # A browser leaves out its scheme's own port.
+    if colon and wanted_port not in ("*", port) and not (port == "" and wanted_port in _DEFAULT_PORTS.values()):
         return False
     return _same(name, wanted if colon else pattern)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from registry.api_keys import key_entries
 from registry.settings import Settings, SettingsError
 from serve.http.hosts import is_loopback
 from serve.http.problems import refuse
@@ -62,8 +63,7 @@ def read_keys(settings: Settings) -> Keys | None:
                 f"API_KEYS_FILE is {settings.api_keys_file}, which cannot be read ({type(error).__name__}); "
                 f"write one key a line into it, like {_EXAMPLE}"
             ) from error
-    lines = [line.strip() for line in re.split(r"[\n,]", text)]
-    pairs = [_pair(line) for line in lines if line and not line.startswith("#")]
+    pairs = [_pair(entry) for entry in key_entries(text)]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise SettingsError("Two API keys have the same name; give each the name of who holds it.")

@@ -121,6 +121,15 @@ def test_a_proxy_in_front_is_named_in_a_setting(settings):
     assert answer.json()["code"] == "no-model"
 
 
+def test_a_browser_leaves_out_the_port_that_its_scheme_has(settings):
+    behind = settings.model_copy(update={"allowed_hosts": "xray.example.org:443"})
+    assert [asked(behind, host=f"xray.example.org{port}").status_code for port in ("", ":443", ":8080")] == [
+        200,
+        200,
+        403,
+    ]
+
+
 def test_a_server_beyond_loopback_checks_names_where_they_are_set_and_takes_addresses(settings):
     anywhere = settings.model_copy(update={"http_host": "0.0.0.0"})
     assert allowed_hosts(anywhere) is None
