@@ -17,6 +17,7 @@ from registry.settings import Settings
 from serve.http import problems
 from serve.http.access import AccessLog
 from serve.http.draining import Draining
+from serve.http.head import HeadAsGet
 from serve.http.headers import RequestId, SafeHeaders
 from serve.http.hosts import AllowedHosts, HostGuard
 from serve.http.keys import KeyGuard, Keys
@@ -100,6 +101,7 @@ def create_app(
         title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
     )
     # The last one added is the outermost: an id first, so that every refusal below carries it.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Admission, limits=limits, load=load)
     app.add_middleware(BoundedBody, limits=limits, load=load)
     app.add_middleware(KeyGuard, keys=keys)
@@ -112,7 +114,7 @@ def create_app(
     app.include_router(_predict_router(service))
     app.include_router(_router(predictor, metrics))
     app.include_router(feedback_router(recorder, metrics))
-    app.include_router(explain_router(predictor, limits))
+    app.include_router(explain_router(predictor, limits, load))
     add_page(app, service=service, settings=settings)
     return app
 

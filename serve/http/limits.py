@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.problems import refuse
+from serve.http.problems import ProblemError, refuse
 from serve.load import Load
 
 _BODILESS = {"GET", "HEAD", "OPTIONS"}
@@ -97,6 +99,7 @@ class BoundedBody:
             await refuse(scope, receive, send, "body-too-large", detail, close=True)
             return
         body, rest = b"".join(chunks), True
+        chunks[:] = [body]  # what arrived is in memory once
 
         async def replay() -> Message:
             nonlocal body, rest
@@ -139,6 +142,19 @@ class BoundedBody:
             code = "busy"
             detail = f"Uploads in progress hold {self.limits.buffered_bytes} bytes, the limit here; try again shortly."
         await refuse(scope, receive, send, code, detail, close=True)
+
+
+@contextmanager
+def counted_in_work(load: Load, limits: RequestLimits, pictures: int) -> Iterator[None]:
+    """Count pictures as in work while a block runs; raises ProblemError `busy` where others leave no room for them."""
+    waiting = load.pictures_in_work.value
+    if waiting and waiting + pictures > limits.pictures:
+        raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
+    load.pictures_in_work.add(pictures)
+    try:
+        yield
+    finally:
+        load.pictures_in_work.add(-pictures)
 
 
 class Admission:

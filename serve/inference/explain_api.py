@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from serve.http import problems
-from serve.http.limits import RequestLimits
+from serve.http.limits import RequestLimits, counted_in_work
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import ProblemError, request_id_of
@@ -14,6 +14,7 @@ from serve.http.uploads import Picture, read_pictures
 from serve.inference.explain import Evidence, explain
 from serve.inference.overlay import overlay
 from serve.inference.predictor import Predictor, answer_fields, guarded
+from serve.load import Load
 from serve.production.model import Served
 from serve.schemas import Explanation, Problem
 
@@ -28,7 +29,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
+def explain_router(predictor: Predictor, limits: RequestLimits, load: Load) -> APIRouter:
     """The route, whose work is done in the predictor's threads and admitted like a prediction."""
     router = APIRouter(route_class=PlainRoute)
 
@@ -58,11 +59,12 @@ def explain_router(predictor: Predictor, limits: RequestLimits) -> APIRouter:
                 lambda: _explained(model, pictures[0], request_id, drawn=drawn, abstains=predictor.abstains)
             )
 
-        answer = await explained_by(served)
-        production = predictor.served()
-        if served is not production and isinstance(answer, Problem) and answer.code == "undecodable-image":
-            served = production  # as for a prediction: a candidate that breaks costs no answer
+        with counted_in_work(load, limits, len(pictures)):
             answer = await explained_by(served)
+            production = predictor.served()
+            if served is not production and isinstance(answer, Problem) and answer.code == "undecodable-image":
+                served = production  # as for a prediction: a candidate that breaks costs no answer
+                answer = await explained_by(served)
         if isinstance(answer, Problem):
             return problems.respond(answer)
         headers = {MODEL_VERSION_HEADER: str(served.version.version)}

@@ -8,8 +8,8 @@ from fastapi import Request
 
 from registry.records.prediction_ids import PredictionIds, parse_id
 from registry.records.predictions import Record
-from serve.http.limits import RequestLimits
-from serve.http.problems import ProblemError, request_id_of
+from serve.http.limits import RequestLimits, counted_in_work
+from serve.http.problems import request_id_of
 from serve.http.uploads import Picture, read_pictures
 from serve.inference.predictor import PictureResult, Predictor
 from serve.inference.recorder import PredictionRecorder
@@ -63,11 +63,7 @@ class PredictionService:
         pictures = await read_pictures(request, self._limits)
         if check:
             check(pictures)
-        waiting = self._load.pictures_in_work.value
-        if waiting and waiting + len(pictures) > self._limits.pictures:
-            raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
-        self._load.pictures_in_work.add(len(pictures))
-        try:
+        with counted_in_work(self._load, self._limits, len(pictures)):
             pictures_answered = await self.predictor.answer(served, pictures, request_id)
             self._compare(served, pictures, pictures_answered)
             production = self.predictor.served()
@@ -75,8 +71,6 @@ class PredictionService:
                 served = production  # a candidate that breaks costs a client time, and no answer
                 request.scope["state"]["version"] = served.version.version
                 pictures_answered = await self.predictor.answer(served, pictures, request_id)
-        finally:
-            self._load.pictures_in_work.add(-len(pictures))
         results = [self._finish(served, answered) for answered in pictures_answered]
         if len(results) > 1:  # a single problem becomes the response, and is counted as that
             for result in results:

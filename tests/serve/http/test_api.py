@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from registry.settings import Settings
 from serve.api import create_app
@@ -130,6 +131,38 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
         refused = client.post("/predict", content=xray + b"\0", headers=JPEG)
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert int(refused.headers["retry-after"]) > 0
+
+
+def test_an_upload_is_in_memory_once() -> None:
+    load, held = Load(), list[int]()
+    pieces = [{"type": "http.request", "body": bytes(MIB), "more_body": index < 7} for index in range(8)]
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held.extend((load.buffered_bytes.value, tracemalloc.get_traced_memory()[0]))
+        assert len((await receive())["body"]) == 8 * MIB
+
+    async def nothing(*_: object) -> None:
+        raise AssertionError
+
+    tracemalloc.start()
+    try:
+        asyncio.run(BoundedBody(app, RequestLimits(), load)({"type": "http", "method": "POST"}, receive, nothing))
+    finally:
+        tracemalloc.stop()
+    assert held[0] == 8 * MIB
+    assert held[1] < 9 * MIB
+
+
+def test_head_is_answered_as_get_is_without_the_body(client: TestClient) -> None:
+    for path in ("/", "/healthz", "/readyz", "/model", "/docs", "/metrics", "/openapi.json"):
+        head, whole = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert client.head("/nowhere").status_code == 404
+    assert client.head("/predict").status_code == 405
 
 
 def test_the_memory_of_an_upload_that_is_cancelled_is_given_back() -> None:

@@ -13,8 +13,10 @@ from serve.api import create_app
 from serve.http.limits import RequestLimits
 from serve.inference.explain import GRID, windows
 from serve.inference.overlay import overlay
+from serve.metrics import Metrics
 from serve.production.model import Holder, Served
 from tests.behaviour.not_xrays import generated
+from tests.serve.support.gate import Gate, in_work
 
 RAW = {"Content-Type": "image/jpeg"}
 JSON = {**RAW, "Accept": "application/json"}
@@ -105,6 +107,19 @@ def test_one_picture_at_a_time_is_explained_and_limits_hold(holder: Holder, sett
     assert client.post("/explain", content=bytes(3 * len(xray) + 4000), headers=RAW).status_code == 413
     assert client.post("/explain", content=b"no picture", headers=RAW).json()["code"] == "unsupported-image"
     assert client.post("/explain", content=xray, headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_a_picture_that_is_explained_counts_as_in_work(model: Served, settings: Settings, xray: bytes) -> None:
+    gate, metrics = Gate(model), Metrics()
+    limits = RequestLimits(pictures=1)
+    holder = Holder(served=replace(model, bundle=gate))  # type: ignore[arg-type]
+    client = TestClient(create_app(holder, settings=settings, limits=limits, metrics=metrics, threads=2))
+    with in_work(gate, lambda: client.post("/explain", content=xray, headers=RAW).status_code, requests=1) as done:
+        assert "hm_pictures_in_work 1.0" in metrics.render().decode()
+        refused = client.post("/explain", content=xray, headers=RAW)
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+    assert done == [200]
+    assert "hm_pictures_in_work 0.0" in metrics.render().decode()
 
 
 def test_without_a_model_nothing_is_explained(settings: Settings, xray: bytes) -> None:
