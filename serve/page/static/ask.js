@@ -3,6 +3,7 @@
 
 const TRIES = 6;
 const KEPT = "hm-mlflow-key";
+const PLAIN = /^[\x21-\x7e]+$/;
 let asking = null;
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -39,6 +40,11 @@ export async function askPatiently(path, options, onWait) {
   }
 }
 
+// Why the server refused, in the page's words; what has none there tells its own detail, which is English.
+export function reasonOf(problem, words) {
+  return words[`problem${problem.status}`] || (words.language === "en" && problem.detail) || words.other;
+}
+
 function askForKey(wasWrong) {
   const dialog = document.getElementById("key-dialog");
   const field = document.getElementById("key");
@@ -49,8 +55,9 @@ function askForKey(wasWrong) {
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       const given = dialog.returnValue === "use" && field.value.trim();
+      if (given && !PLAIN.test(given)) return resolve(askForKey(true)); // no header could carry it
       if (given) sessionStorage.setItem(KEPT, given);
-      resolve(Boolean(given));
+      return resolve(Boolean(given));
     }, { once: true });
   });
 }

@@ -1,7 +1,7 @@
 // The overlay of where the evidence lies: in place on a card, in a dialog from a table's row.
 "use strict";
 
-import { askPatiently, busy, isBusy } from "./ask.js";
+import { askPatiently, busy, isBusy, reasonOf } from "./ask.js";
 
 const dialog = document.getElementById("evidence");
 const words = document.getElementById("upload").dataset;
@@ -12,7 +12,10 @@ async function overlayOf(file, keep, id) {
   const body = new FormData();
   body.append("file", file, file.name);
   const response = await askPatiently("/explain", { method: "POST", body, headers: { "X-Request-ID": id } });
-  if (!response.ok) throw new Error(response.status);
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({ status: response.status }));
+    throw Object.assign(new Error(response.status), { reason: reasonOf(problem, words) });
+  }
   const image = document.createElement("img");
   image.src = keep(URL.createObjectURL(await response.blob()));
   image.alt = words.overlay;
@@ -29,22 +32,23 @@ export function onCard(card, file, plain, keep) {
   const caption = card.querySelector("[data-caption]");
   card.querySelector("[data-figure]").hidden = false;
   let overlay = null;
+  let shown = false;
   const show = (on) => {
+    shown = on;
     place.replaceChildren(...(on ? [overlay] : [plain].filter(Boolean)));
     caption.hidden = !on;
-    button.setAttribute("aria-pressed", String(on));
     button.textContent = on && plain ? words.plain : words.evidence;
   };
   const toggle = async () => {
     if (isBusy(button)) return null;
-    if (overlay) return show(button.getAttribute("aria-pressed") !== "true" || !plain);
+    if (overlay) return show(!shown || !plain);
     busy(button, true);
     button.textContent = words.explaining;
     try {
       overlay = await overlayOf(file, keep, card.dataset.request);
     } catch (error) {
       button.textContent = words.evidence;
-      if (button.isConnected) statusLine.textContent = words.offline;
+      if (button.isConnected) statusLine.textContent = error.reason || words.offline;
       return null;
     } finally {
       busy(button, false);
@@ -67,7 +71,7 @@ export function onRow(row, file, keep) {
       document.getElementById("evidence-picture").replaceChildren(overlay);
       dialog.showModal();
     } catch (error) {
-      statusLine.textContent = words.offline;
+      statusLine.textContent = error.reason || words.offline;
     } finally {
       busy(button, false);
     }

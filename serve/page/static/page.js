@@ -1,7 +1,7 @@
 // Sends dropped or chosen X-rays one by one, shows each answer as the server renders it, and follows the model's version.
 "use strict";
 
-import { askPatiently, fill } from "./ask.js";
+import { askPatiently, fill, reasonOf } from "./ask.js";
 import { onCard, onRow } from "./evidence.js";
 import { follow } from "./follow.js";
 import { listenForFeedback } from "./feedback.js";
@@ -51,8 +51,7 @@ async function answerFor(file, kind, signal, onWait) {
 function refusal(problem, file, kind) {
   const node = fromTemplate(`offline-${kind}`, file.name);
   node.dataset.code = problem.code;
-  const text = words[`problem${problem.status}`] || problem.detail;
-  (node.querySelector(".why") || node.lastElementChild).textContent = text;
+  (node.querySelector(".why") || node.lastElementChild).textContent = reasonOf(problem, words);
   return node;
 }
 

@@ -1,5 +1,6 @@
 """The page in a real browser: upload one and many, an error, both languages, a phone, and the version that changes."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -113,10 +114,11 @@ def test_the_evidence_lies_over_the_picture_by_itself_and_can_be_taken_off(page,
     assert "not the outline" in page.locator(".card figcaption").inner_text()
     assert serious(page) == []
     button = page.locator(".card [data-evidence]")
-    assert button.get_attribute("aria-pressed") == "true"
+    playwright_api.expect(button).to_have_text("Show only the X-ray")
     button.focus()
     page.keyboard.press("Enter")
     playwright_api.expect(overlay).to_have_count(0)
+    playwright_api.expect(button).to_have_text("Show the evidence")
     assert page.locator(".card figcaption").is_hidden()
     page.keyboard.press("Enter")
     playwright_api.expect(overlay).to_have_count(1)
@@ -198,9 +200,11 @@ def test_where_a_key_is_asked_for_the_page_asks_once_and_goes_on(browser, held: 
         page.set_input_files("#file", files["pneumonia"])
         page.locator("#key-dialog").wait_for()
         assert serious(page) == []
-        page.fill("#key", "wrong")
-        page.keyboard.press("Enter")
-        page.locator("#key-wrong").wait_for()
+        for wrong in ("wrong", "“0123456789abcdef”"):  # the second one is nothing that a header can carry
+            page.fill("#key", wrong)
+            page.keyboard.press("Enter")
+            page.locator("#key-wrong").wait_for()
+            playwright_api.expect(page.locator("#key")).to_have_value("")
         page.fill("#key", "0123456789abcdef")
         page.keyboard.press("Enter")
         page.locator(".card img.overlay").wait_for()
@@ -234,6 +238,23 @@ def test_the_page_of_a_balancer_in_between_is_told_as_a_server_that_did_not_answ
     assert "did not answer" in card.inner_text()
     page.set_input_files("#file", [files["normal"], files["pneumonia"]])
     playwright_api.expect(page.locator("#status")).to_have_text("2 analysed.")
+
+
+def test_a_refusal_is_told_in_the_language_of_the_page_also_where_it_is_about_the_evidence(
+    browser, url: str, files: dict[str, str]
+) -> None:
+    page = browser.new_page(locale="pt-BR")
+    page.goto(url)
+    document = {"status": 403, "code": "foreign-origin", "detail": "A page of 'x' sent this."}
+    refused = {"status": 403, "content_type": "application/problem+json", "body": json.dumps(document)}
+    page.route("**/explain", lambda route: route.fulfill(**refused))
+    page.set_input_files("#file", files["normal"])
+    page.locator(".card.normal").wait_for()
+    playwright_api.expect(page.locator("#status")).to_have_text("O servidor não pôde responder.")
+    page.route("**/page/result*", lambda route: route.fulfill(**refused))
+    page.set_input_files("#file", files["normal"])
+    playwright_api.expect(page.locator(".card.problem .why")).to_have_text("O servidor não pôde responder.")
+    page.close()
 
 
 def test_an_upload_that_another_one_replaces_is_given_up(page, files: dict[str, str]) -> None:
