@@ -2,14 +2,14 @@
 
 from infra.spec import LogAlarm
 
-# What the watcher (serve/production/watcher.py) writes; a test holds the two together.
+# What the watcher (serve/production/watcher.py) writes, and again every two minutes; a test holds the two together.
 _NO_MODEL = LogAlarm(
     name="no-ready-model",
     description="A page started and has no verified model to answer with; its log says why.",
     metric="ReadyModel",
     logger="serve.production.watcher",
-    raised_by=("no-model", {"message": "*no model serves yet*"}),
-    ended_by=("ready-model", {"message": "Serving *"}),
+    raised_by=("no-model", {"ready": "no"}),
+    ended_by=("ready-model", {"ready": "yes"}),
 )
 _FOLLOWED = {"message": "Production is followed*"}
 _REFUSED = LogAlarm(

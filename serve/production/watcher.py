@@ -1,7 +1,9 @@
 """The background thread that follows Production: look, fetch, verify, warm up, then swap by one assignment."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
@@ -13,6 +15,7 @@ from registry.model.bundle import Bundle
 from registry.model.verified_cache import VerifiedCache, cache_folder
 from registry.model.versions import ModelVersion
 from registry.settings import Settings
+from serve.logs import chosen
 from serve.metrics import Metrics
 from serve.production.lookout import Lookout, Trouble
 from serve.production.model import Holder, Served, SwapFailure, warm_up
@@ -21,6 +24,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 2.0
 _LONGEST_PAUSE_S = 60.0
+_SAY_AGAIN_S = 120.0
 
 
 class Watcher:
@@ -29,7 +33,8 @@ class Watcher:
     `lookup` names the version in Production; `cache` obtains a version verified, or recalls the last one that was.
     Promotion and rollback reach traffic in the same way: both only change what `lookup` answers. `trouble` is what was
     done to alias or history from outside, which is told and not followed. `withdrawn` is whether the first version was
-    taken back, so that nothing is to answer.
+    taken back, so that nothing is to answer. The log is told how things stand when that changes, and every
+    `say_again_s` again, so that an alarm that looks at it knows the last word of every replica.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Watcher:
         withdrawn: Callable[[], bool] = lambda: False,
         metrics: Metrics | None = None,
         poll_s: float = POLL_S,
+        say_again_s: float = math.inf,
     ) -> None:
         self.holder = holder
         self._metrics = metrics or Metrics()
@@ -60,6 +66,8 @@ class Watcher:
         self._refusals = 0
         self._skips = 0
         self._followed = False
+        self._said = time.monotonic()
+        self._say_again_s = say_again_s
 
     def start(self) -> None:
         """Begin to follow Production; returns at once, before any model is loaded."""
@@ -186,7 +194,8 @@ class Watcher:
             self.holder.served = Served(version=version, bundle=bundle, since=_now(), source=source)
             self._metrics.version.set(version.version)
             self._metrics.swaps.labels(source).inc()
-        log.info("Serving %s (from %s). Before: %s.", version, source, before.version if before else "none")
+        was = before.version if before else "none"
+        log.info("Serving %s (from %s). Before: %s.", version, source, was, extra={"fields": {"ready": "yes"}})
 
     def _follows(self) -> None:
         """What Production names is what serves; whether it is also what the alias names is another question."""
@@ -195,10 +204,9 @@ class Watcher:
             served = self.holder.served
             self._fail(trouble.code, served.version if served else None, trouble.detail)
             return
-        if self.holder.failure:
-            log.info("Production is followed again. The failure was: %s.", self.holder.failure.code)
-        elif not self._followed:  # an alarm that a container before this one raised ends with it
-            log.info("Production is followed.")
+        if self._is_said(changed=self.holder.failure is not None or not self._followed):
+            was = f" again. The failure was: {self.holder.failure.code}" if self.holder.failure else ""
+            log.info("Production is followed%s.", was, extra={"fields": {"ready": "yes"}})
         self._followed = True
         self.holder.failure = None
         self._metrics.following.set(1)
@@ -217,12 +225,20 @@ class Watcher:
         self.holder.failure = failure
         self._metrics.swap_failures.labels(code).inc()
         self._metrics.following.set(0)
-        if not same:
+        if self._is_said(changed=not same):
             served = self.holder.served
             kept = f"{served.version} keeps serving" if served else "no model serves yet"
-            fields = {"code": code, "version": number}
+            fields = {"code": code, "version": number, "ready": "yes" if served else "no"}
             message = f"{detail.rstrip('.')}; {kept}. {failure.remedy}"
             log.warning("%s", message, extra={"fields": fields})
+
+    def _is_said(self, *, changed: bool) -> bool:
+        """Whether the log is told how it stands: when that changes, and every so often again."""
+        now = time.monotonic()
+        if not changed and now - self._said < self._say_again_s:
+            return False
+        self._said = now
+        return True
 
 
 _REMEDIES = {
@@ -247,6 +263,7 @@ def watch(holder: Holder, lookout: Lookout, settings: Settings, metrics: Metrics
         withdrawn=lambda: lookout.withdrawn,
         cache=cache,
         metrics=metrics,
+        say_again_s=_SAY_AGAIN_S if chosen(settings.log_format) == "json" else math.inf,  # no person reads that log
     )
 
 

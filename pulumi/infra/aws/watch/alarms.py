@@ -88,7 +88,8 @@ def _of_log(alarm: LogAlarm, namespace: str) -> dict[str, Any]:
         alarm.description,
         (namespace, alarm.metric, "Minimum", {}),
         below=1,
-        missing="ignore",  # it is said once, and then nothing until it changes: the last message counts
+        minutes=5,  # every container has said how it stands by then, and one that is in trouble counts
+        missing="ignore",  # of a stack that sleeps
     )
 
 

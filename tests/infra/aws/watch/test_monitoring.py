@@ -20,11 +20,11 @@ from registry.model.versions import ModelVersion
 from serve.logs import set_up
 from serve.production.lookout import Trouble
 from serve.production.model import Holder
-from serve.production.watcher import Watcher
+from serve.production.watcher import _SAY_AGAIN_S, Watcher
 from tests.infra.support.given import ACCOUNT, Given, added, names
 
 OWN = topology().service("webapp").alarms
-NO_MODEL, MODEL = (said["message"] for _, said in (OWN[0].raised_by, OWN[0].ended_by))
+NO_MODEL, MODEL = (said["ready"] for _, said in (OWN[0].raised_by, OWN[0].ended_by))
 SERVICES = ("mlflow", "ray-head", "webapp")
 WATCHED = Watched(
     namespace="hm-mlflow",
@@ -122,8 +122,8 @@ def test_the_last_word_of_the_page_decides_each_of_its_alarms():
     filters = of("LogMetricFilter")
     logger = '$.logger = "serve.production.watcher"'
     assert {name: (inputs["pattern"], inputs["metricTransformation"]["value"]) for name, inputs in filters.items()} == {
-        "ready-model": (f'{{ {logger} && $.message = "{MODEL}" }}', "1"),
-        "no-model": (f'{{ {logger} && $.message = "{NO_MODEL}" }}', "0"),
+        "ready-model": (f'{{ {logger} && $.ready = "{MODEL}" }}', "1"),
+        "no-model": (f'{{ {logger} && $.ready = "{NO_MODEL}" }}', "0"),
         "accepted-version": (f'{{ {logger} && $.message = "Production is followed*" }}', "1"),
         "refused-version": (f'{{ {logger} && $.code = "refused" }}', "0"),
         "alias-in-place": (f'{{ {logger} && $.message = "Production is followed*" }}', "1"),
@@ -141,6 +141,7 @@ def test_the_last_word_of_the_page_decides_each_of_its_alarms():
         assert measured == {(alarm["namespace"], alarm["metricName"])}
         assert (alarm["statistic"], alarm["threshold"], alarm["treatMissingData"]) == ("Minimum", 1, "ignore")
         assert alarm.get("dimensions", {}) == {}
+        assert alarm["period"] * alarm["evaluationPeriods"] >= 2 * _SAY_AGAIN_S  # no replica is silent for so long
 
 
 def test_jobs_that_wait_for_an_hour_and_a_drift_that_was_found_are_alarms():
@@ -176,24 +177,39 @@ def test_the_page_writes_what_the_filters_look_for(
 
     def said_lines() -> list[str]:
         lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-        return [line["message"] for line in lines if line["logger"] == "serve.production.watcher"]
-
-    def matches(messages: list[str], wildcard: str) -> bool:
-        return any(fnmatchcase(message, wildcard) for message in messages)
+        return [line["ready"] for line in lines if line["logger"] == "serve.production.watcher"]
 
     answers: list[ModelVersion | None] = [None]
     watcher = Watcher(Holder(), lookup=lambda: answers[0], cache=_Verified(bundle))
     watcher.step()
-    first = said_lines()
-    assert matches(first, NO_MODEL)
-    assert not matches(first, MODEL)
+    assert said_lines() == [NO_MODEL]
+    watcher.step()
+    assert said_lines() == []
     answers[0] = ModelVersion(
         name="pneumonia", version=1, run_id="r", source="s", digest="d", spec_fingerprint="f", created=datetime.now(UTC)
     )
     watcher.step()
-    second = said_lines()
-    assert matches(second, MODEL)
-    assert not matches(second, NO_MODEL)
+    assert {*said_lines()} == {MODEL}
+
+
+def test_the_page_says_again_how_it_stands_so_that_an_alarm_forgets_what_a_moment_ended(
+    make_bundle, tmp_path, capfd: pytest.CaptureFixture[str], monkeypatch
+):
+    bundle = read_bundle(tmp_path / "bundle", digest=make_bundle(tmp_path / "bundle"))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    set_up("json")
+    version = ModelVersion(
+        name="pneumonia", version=1, run_id="r", source="s", digest="d", spec_fingerprint="f", created=datetime.now(UTC)
+    )
+    answers: list[ModelVersion | None] = [None, None, version, version]
+    watcher = Watcher(Holder(), lookup=lambda: answers[0], cache=_Verified(bundle), say_again_s=0)
+    told = []
+    while answers:
+        watcher.step()
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        told.append(lines[-1]["ready"])
+        answers.pop(0)
+    assert told == [NO_MODEL, NO_MODEL, MODEL, MODEL]
 
 
 def test_the_page_writes_that_it_refuses_a_version_that_the_alias_was_moved_and_that_both_are_over(
