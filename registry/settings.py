@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = sqlite_address(LOCAL / "mlflow.db")
     mlflow_tracking_uri_cloud: str | None = None
     mlflow_page_url: str | None = None
+    webapp_page_url: str | None = None
     state_uri: str = str(LOCAL / "state")
     model_name: str = "pneumonia"
     ray_address: str | None = None

@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -37,7 +38,17 @@ def read_options(*, login: bool, approval: bool, keys: bool) -> Options:
 
 def _traces(value: str) -> str:
     takes, example = "an address of OTLP over gRPC", "http://collector.example.org:4317"
-    return matching("tracesEndpoint", value, _ENDPOINT, takes=takes, example=example) if value else ""
+    if not value:
+        return ""
+    address = matching("tracesEndpoint", value, _ENDPOINT, takes=takes, example=example)
+    try:
+        urlsplit(address).port  # noqa: B018  it raises where there can be no such port
+    except ValueError as error:
+        raise SettingError(
+            f"tracesEndpoint is {value!r} ({error}); it takes {takes}, for example: pulumi config set tracesEndpoint "
+            f"{example}"
+        ) from None
+    return address
 
 
 def matching(name: str, value: str, pattern: re.Pattern[str], *, takes: str, example: str) -> str:

@@ -170,6 +170,7 @@ def _webapp(options: Options) -> Service:
         environment={
             "MLFLOW_TRACKING_URI": Ref("mlflow", "url"),
             "MLFLOW_PAGE_URL": Ref("mlflow", "page"),
+            "WEBAPP_PAGE_URL": Ref("webapp", "page"),
             "STATE_URI": Ref("state", "uri"),
             "SERVE_INGRESS": "haproxy",
             "LOG_FORMAT": "json",

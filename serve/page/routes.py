@@ -78,6 +78,7 @@ class _Page:
         self._holder = service.predictor.holder
         self._remembers = service.recorder is not None
         self._mlflow = mlflow_page(settings)
+        self._address = settings.webapp_page_url  # a proxy in front may not say that people came by HTTPS
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -112,7 +113,7 @@ class _Page:
             facts=facts(served, language) if served else [],
             numbers=evaluation_groups(served.bundle.evaluation, language) if served else [],
             mlflow=page_of_version(self._mlflow, served.version if served else None),
-            base=str(request.base_url).rstrip("/"),
+            base=(self._address or str(request.base_url)).rstrip("/"),
             percent=language.percent,
             explain=lambda problem: _explain(problem, words),
             **values,

@@ -11,12 +11,14 @@ from infra.settings import SettingError, matching, one_of
 
 _CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-f-]+")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# With the longest host before it, it stays within the 64 characters that a certificate has for a name.
-_DOMAIN = re.compile(rf"(?=.{{4,56}}$){_LABEL}(\.{_LABEL})+")
+# With ` authority` after it, it stays within the 64 characters that a certificate has for a name.
+_DOMAIN = re.compile(rf"(?=.{{4,54}}$){_LABEL}(\.{_LABEL})+")
 _ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 _EDGES = ("balancer", "cloudfront")
 # Whoever may connect from so many addresses is as good as everybody.
 _EVERYBODY = 8
+# A security group takes 60 rules, and each network needs one for each of two ports.
+_MOST_NETWORKS = 30
 
 
 def read_allowed_cidrs(config: pulumi.Config, environment: Environment, options: Options) -> tuple[str, ...]:
@@ -33,7 +35,12 @@ def read_allowed_cidrs(config: pulumi.Config, environment: Environment, options:
         raise SettingError(f"allowedCidrs is not set; {takes}")
     if not isinstance(value, list):
         raise SettingError(f"allowedCidrs is {value!r}; {takes}")
-    found = tuple(_cidr(one, takes) for one in value)
+    found = tuple(dict.fromkeys(_cidr(one, takes) for one in value))
+    if len(found) > _MOST_NETWORKS:
+        raise SettingError(
+            f"allowedCidrs has {len(found)} networks; it takes up to {_MOST_NETWORKS}, so join some of them, for "
+            "example: pulumi config set --path 'allowedCidrs[0]' 203.0.113.0/24"
+        )
     for network in found:
         if network.prefixlen < _EVERYBODY and environment.careful:
             raise SettingError(f"allowedCidrs has {network}, which is nearly everybody, in {environment.name}; {takes}")

@@ -11,6 +11,7 @@ from infra.__main__ import main
 from infra.aws.account import commands
 from infra.aws.account.commands import differences
 from infra.aws.network import certificate
+from infra.settings import SettingError
 
 DEPLOYED = ("mlflow", "webapp")
 
@@ -37,7 +38,7 @@ def deployed(aws_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
         )
     said = {"cluster": "hm-mlflow-cluster", "deployed": tasks}
     monkeypatch.setattr(commands, "outputs", lambda _: said)
-    monkeypatch.setattr(stack, "read_setting", lambda *_: "eu-west-1")
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: {"aws:region": "eu-west-1"}.get(name))
     return tasks
 
 
@@ -171,6 +172,14 @@ def test_the_certificate_is_for_the_domain_that_is_set(monkeypatch):
     assert not certificate.is_due(settings["tlsCertificate"], "xray.test", hosts)
     settings["domain"] = "another.test"
     assert commands.prepare("aws")[0] == ["certificate"]
+
+
+@pytest.mark.parametrize("domain", ["köln.example", "no domain", f"{'x' * 43}.example.com"])
+def test_a_domain_that_no_certificate_can_have_is_refused_before_one_is_made(monkeypatch, domain: str):
+    monkeypatch.setattr(stack, "prepare", lambda *_: [])
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: domain if name == "domain" else None)
+    with pytest.raises(SettingError, match=r"domain is .*; it takes a domain in small letters"):
+        commands.prepare("aws")
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,11 @@ def test_containers_and_images_are_for_the_same_processors():
         assert {one["build"]["platform"] for one in graph.of("docker.Image").values()} == {platform}
 
 
+def test_a_network_that_is_named_twice_has_its_rules_once():
+    twice = record(allowedCidrs=["203.0.113.7/32", "203.0.113.7"]).of("vpc.SecurityGroupIngressRule")
+    assert len(twice) == len(record(allowedCidrs=["203.0.113.7/32"]).of("vpc.SecurityGroupIngressRule"))
+
+
 def test_everybody_may_come_in_dev_with_keys():
     rules = record(allowedCidrs=["0.0.0.0/0"]).of("vpc.SecurityGroupIngressRule").values()
     assert "0.0.0.0/0" in {one.get("cidrIpv4") for one in rules}
@@ -303,6 +308,14 @@ REFUSED = {
     "nobody allowed": ({"allowedCidrs": []}, "allowedCidrs is not set; it takes a list of IPv4 networks"),
     "no list": ({"allowedCidrs": "203.0.113.7/32"}, "allowedCidrs is '203.0.113.7/32'; it takes a list"),
     "a network with host bits": ({"allowedCidrs": ["203.0.113.7/24"]}, "allowedCidrs has '203.0.113.7/24' (203"),
+    "too many networks": (
+        {"allowedCidrs": [f"203.0.113.{number}" for number in range(31)]},
+        "allowedCidrs has 31 networks; it takes up to 30",
+    ),
+    "a collector at no port": (
+        {"tracesEndpoint": "https://collector.example.org:99999"},
+        "tracesEndpoint is 'https://collector.example.org:99999' (Port out of range 0-65535); it takes an address",
+    ),
     "no network": ({"allowedCidrs": ["my house"]}, "allowedCidrs has 'my house' ("),
     "everybody in prod": (
         {"allowedCidrs": ["0.0.0.0/0"], "environment": "prod"},
@@ -335,7 +348,7 @@ REFUSED = {
         "egress is public and environment is prod, where nothing but the load balancer",
     ),
     "a domain of one word": ({"domain": "xray"}, "domain is 'xray'; it takes a domain in small letters"),
-    "a domain that is too long": ({"domain": f"{'x' * 50}.example.com"}, "domain is 'xxx"),
+    "a domain that is too long": ({"domain": f"{'x' * 43}.example.com"}, "domain is 'xxx"),
     "a zone by its address": (
         {"hostedZoneId": "/hostedzone/Z0123456789ABC"},
         "hostedZoneId is '/hostedzone/Z0123456789ABC'; it takes the id of a public zone",

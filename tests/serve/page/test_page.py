@@ -179,6 +179,15 @@ def test_the_api_page_describes_every_route_and_every_problem(client: TestClient
         assert f'id="{code}"' in html
 
 
+def test_the_examples_name_the_address_that_people_use_whatever_a_proxy_passes_on(
+    settings: Settings, holder: Holder
+) -> None:
+    behind = settings.model_copy(update={"webapp_page_url": "https://xray.example.org/"})
+    for given, shown in ((settings, "http://testserver/predict"), (behind, "https://xray.example.org/predict")):
+        with TestClient(create_app(holder, settings=given)) as client:
+            assert f"-F file=@xray.jpeg {shown}" in client.get("/docs").text
+
+
 def test_the_link_to_mlflow_opens_the_runs_of_the_experiment_that_the_version_comes_from(
     holder: Holder, settings: Settings
 ) -> None:

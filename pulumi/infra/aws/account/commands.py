@@ -8,6 +8,7 @@ from typing import Any
 
 from infra import stack
 from infra.aws import sleep
+from infra.aws.entrance import read_domain
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import DATABASE, Names
@@ -233,5 +234,5 @@ def with_every_secret(name: str) -> Topology:
 
 def names_of(name: str) -> Names:
     """The names of a stack, as far as they need no account."""
-    own_domain = stack.read_setting("domain", name) or ""
+    own_domain = read_domain(stack.read_setting("domain", name) or "")
     return Names(project=project_of(name), stack=name, environment="", account="", region="", own_domain=own_domain)
