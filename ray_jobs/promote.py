@@ -10,9 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from ray_jobs.runtime.cli import positive, reason, run_job
+from ray_jobs.tracking.judge import kept_back
+from ray_jobs.tracking.lineage import OF_GENERATED
 from ray_jobs.tracking.rollout_watch import counts_of, roll_out, stop_rollout
 from ray_jobs.tracking.traffic import bring_into_traffic
-from registry.errors import UsageError
+from registry.errors import PromotionError, UsageError
 from registry.model.versions import ModelVersion, fetch, version_of
 from registry.production.approval import promote_by_hand
 from registry.production.rollout import log_counts, running_rollout
@@ -79,6 +81,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     if options.end:
         print(stop_rollout(settings, version, why=options.why))
         return
+    if options.why is None and not options.shadow and (said := kept_back(settings, version)):
+        raise PromotionError(f"{version} was {said}. With --why TEXT it is promoted all the same, and that is recorded")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
     if options.shadow or options.canary:
@@ -91,6 +95,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     else:
         before = f"version {change.from_version}" if change.from_version else "nothing"
         print(f"{version} is in Production, in place of {before}. Undo with python -m ray_jobs.rollback")
+    if bundle.generated:
+        print(OF_GENERATED.format(version))
     print(f"traffic: {bring_into_traffic(settings, version, bundle)}")
 
 

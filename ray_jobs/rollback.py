@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from ray_jobs.runtime.cli import reason, run_job
+from ray_jobs.tracking.lineage import OF_GENERATED
 from ray_jobs.tracking.traffic import wait_for_traffic
 from registry.model.versions import fetch
 from registry.production.current import required_production
@@ -30,6 +31,8 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     version = required_production(settings)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")
+    if bundle.generated:
+        print(OF_GENERATED.format(version))
     print(f"traffic: {wait_for_traffic(settings, version, bundle)}")
 
 

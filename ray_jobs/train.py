@@ -203,6 +203,8 @@ def summary(settings: Settings, result: TrainingResult) -> str:
 def _next_step(settings: Settings, result: TrainingResult) -> str:
     if result.waits:
         return f"approve it with python -m ray_jobs.promote {result.version.version}; ray_jobs.candidates lists all"
+    if not result.serves:
+        return "nothing has changed in Production; python -m ray_jobs.history says what is there and why"
     serves = "the webapp follows by itself" if settings.ray_address else "unless the server runs, make serve starts it"
     return f"http://localhost:{settings.http_port}; {serves}. python -m ray_jobs.rollback undoes the promotion"
 

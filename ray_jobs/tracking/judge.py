@@ -16,11 +16,13 @@ from ray_jobs.runtime.progress import write_line
 from ray_jobs.tracking.champion import Challenger, champion_of
 from registry.errors import ProductionMovedError
 from registry.model.bundle import Bundle
-from registry.model.versions import ModelVersion, fetch, set_tags
+from registry.model.versions import ModelVersion, fetch, set_tags, tags_of
 from registry.production.approval import Passed, wait_for_approval
 from registry.production.current import production
 from registry.production.promotion import history, promote
 from registry.settings import Settings
+
+_KEPT_BACK = "kept back"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,13 @@ def _test_evaluation(table: Rows, bundle: Bundle) -> Evaluation | None:
 def verdict_of(decision: GateDecision, *, waits: bool) -> str:
     """A decision in words, with its reasons; a version that passed may wait for a person."""
     passed = "waits for approval" if waits else "promoted"
-    return f"{passed if decision.promote else 'kept back'}: {decision}"
+    return f"{passed if decision.promote else _KEPT_BACK}: {decision}"
+
+
+def kept_back(settings: Settings, version: ModelVersion) -> str:
+    """What the gate said of a version that it kept back; empty for any other one."""
+    said = tags_of(settings, version).get("gate", "")
+    return said if said.startswith(_KEPT_BACK) else ""
 
 
 def tag_decision(settings: Settings, version: ModelVersion, decision: GateDecision, *, waits: bool) -> None:

@@ -108,8 +108,8 @@ def _enough(
     found = ", ".join(f"{has} X-rays of {of} patients with {label}" for label, (has, of) in counts.items())
     trained = f", without {left_out} that the version was trained on" if left_out else ""
     raise TooLittleData(
-        f"too little data in {prepared.manifest.uri} for {purpose}: {found}{trained}; at least {images} of {patients} "
-        "patients are needed of each. Add X-rays, or name other data with --data"
+        f"too little data in {prepared.manifest.uri} for {purpose}: {found}{trained}; at least {images} X-rays of "
+        f"{patients} patients are needed of each. Add X-rays, or name other data with --data"
     )
 
 

@@ -10,6 +10,7 @@ from registry.model.versions import ModelVersion, client, tags_of
 from registry.settings import Settings
 
 REFERENCE_TAG = "reference"
+OF_GENERATED = "note: {} learnt from generated pictures, and refuses real X-rays"
 
 
 @dataclass(frozen=True, kw_only=True)

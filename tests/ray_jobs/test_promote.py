@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ray_jobs import promote as job
-from registry.model.versions import client, version_of
+from registry.model.versions import client, set_tags, version_of
 from registry.production.promotion import history, promote
 from registry.settings import Settings
 
@@ -46,6 +46,7 @@ def registry(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for _ in range(2):
         client(settings).create_model_version("pneumonia", source="s3://nowhere/model", tags={"digest": "1" * 64})
     promote(settings, version_of(settings, 1), why="first")
+    set_tags(settings, version_of(settings, 2), {"gate": "kept back: held-out AUC is low"})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.mlflow_tracking_uri)
     monkeypatch.setenv("STATE_URI", settings.state_uri)
     return settings
@@ -58,6 +59,8 @@ def registry(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (["2", "--shadow", "1h", "--for", "2h"], 2, "--for says how long a canary lasts"),
         (["2", "--end", "--why", "x"], 1, "pneumonia version 2 is neither in shadow nor in canary"),
         (["2", "--why", " "], 2, "is empty; say why in a few words"),
+        (["2"], 1, "version 2 was kept back: held-out AUC is low. With --why TEXT it is promoted all the same"),
+        (["2", "--canary", "10%"], 1, "version 2 was kept back: held-out AUC is low."),
         (["3", "--canary", "10%"], 1, "has no version 3"),
         (["2", "--canary", "10%", "--shadow", "1h"], 2, "not allowed with"),
         (["2", "--canary", "10"], 2, "an example is 10%"),
