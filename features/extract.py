@@ -8,7 +8,10 @@ from features.acquisition import other_acquisitions
 from features.look import look
 from features.normalise import Normalised
 from features.reading.decode import decode
+from features.reading.errors import UndecodableImage
 from features.spec import DEFAULT_SPEC, FeatureSpec
+
+_DRAWN = 0.95  # of the pixels; a JPEG of a mask has a few others along its edges
 
 
 def extract(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
@@ -32,7 +35,7 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     """float32 (spec.rows.count, len(spec.names)): `extract`, then a row for each view, in the order of `spec.rows`.
 
     The views follow from the bytes alone, so that a second run gives the same. They are for training and for judging
-    models: a picture is answered by its first row. Raises as `extract` does.
+    models: a picture is answered by its first row. Raises as `extract` does, and for a mask or a drawing.
 
     >>> import cv2
     >>> ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
@@ -42,8 +45,16 @@ def extract_views(data: bytes, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:
     (True, True)
     """
     pixels = decode(data)
+    _refuse_drawings(pixels)
     views = other_acquisitions(pixels, hashlib.sha256(data).digest(), spec.acquisition) if spec.acquisition else []
     return np.stack([describe(picture, spec) for picture in (pixels, *views)])
+
+
+def _refuse_drawings(pixels: np.ndarray) -> None:
+    """Raise UndecodableImage for what has two greys alone, such as a mask of lungs: nothing can be learned from it."""
+    extremes = (pixels == pixels.min()) | (pixels == pixels.max())
+    if extremes.mean() > _DRAWN:
+        raise UndecodableImage("the picture has no greys but two, as a mask or a drawing has; it is no X-ray")
 
 
 def describe(pixels: np.ndarray, spec: FeatureSpec = DEFAULT_SPEC) -> np.ndarray:

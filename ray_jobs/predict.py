@@ -30,7 +30,7 @@ from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
 from ray_jobs.runtime.tasks import task
-from registry.errors import UsageError
+from registry.errors import FixableError, UsageError
 from registry.model.answer import ScoredImage
 from registry.model.bundle import Bundle
 from registry.model.structured_report import NoReportError, Reported, reference_of, structured_report
@@ -52,6 +52,33 @@ SCHEMA = pa.schema(
         pa.field("error", pa.string()),
     ]
 )
+
+
+class NothingAnsweredError(FixableError):
+    """Every picture has an error in the place of an answer."""
+
+
+@dataclass
+class Tally:
+    """How many pictures got an answer, and the error of the first that got none."""
+
+    pictures: int = 0
+    answered: int = 0
+    first_error: str = ""
+
+    def of(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches, counted as they pass."""
+        for batch in batches:
+            errors = batch.column("error").drop_null()
+            self.pictures += len(batch)
+            self.answered += len(batch) - len(errors)
+            if len(errors) and not self.first_error:
+                self.first_error = errors[0].as_py()
+            yield batch
+
+    def __str__(self) -> str:
+        left = self.pictures - self.answered
+        return f"{self.answered:,} pictures have an answer" + (f", {left:,} an error instead" if left else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,13 +266,17 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
             model=version.name,
             reports=reports,
         )
+        tally = Tally()
         with sole_owner(f"predict-{job.key}", settings):
-            options.out.write(score(job, ray_address=settings.ray_address), SCHEMA)
+            options.out.write(tally.of(score(job, ray_address=settings.ray_address)), SCHEMA)
             job.forget()
-    print(
-        f"{version} scored {_text(source.uri)}: {options.out}"
-        + (f", reports below {options.reports}" if reports else "")
-    )
+    below = f", reports below {options.reports}" if reports else ""
+    print(f"{version} scored {_text(source.uri)}: {tally}; {options.out}{below}")
+    if not tally.answered:
+        raise NothingAnsweredError(
+            f"{version} answered none of the {tally.pictures} pictures, and the column `error` of {options.out} says "
+            f"why of each. The first: {tally.first_error}"
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.extract import describe, extract, extract_views
-from features.reading.errors import ImageError
+from features.reading.errors import ImageError, UndecodableImage
 from features.spec import DEFAULT_SPEC
 from ray_jobs.dataset.synthetic import chest_picture
 from tests.features.images import dicom, jpeg, picture, png
@@ -65,6 +65,17 @@ def test_views_of_other_bytes_are_others() -> None:
         extract_views(jpeg(picture(300, 260), quality=94)),
     )
     assert np.abs(first[0] - second[0]).mean() < np.abs(first[1] - second[1]).mean()
+
+
+def test_a_mask_is_nothing_to_train_on_and_an_x_ray_with_a_wide_rim_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    cv2.ellipse(mask, (70, 100), (30, 70), 0, 0, 360, 255, -1)
+    for ending in (".png", ".jpg"):
+        with pytest.raises(UndecodableImage, match="no greys but two, as a mask"):
+            extract_views(cv2.imencode(ending, mask)[1].tobytes())
+    rimmed = np.zeros((200, 200), np.uint8)
+    rimmed[50:150, 50:150] = np.tile(np.arange(100, dtype=np.uint8) + 80, (100, 1))
+    assert len(extract_views(cv2.imencode(".png", rimmed)[1].tobytes())) == DEFAULT_SPEC.rows.count
 
 
 def test_what_is_no_image_raises_an_image_error() -> None:

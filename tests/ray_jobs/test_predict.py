@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 
 from features.reading.decode import decode
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.predict import SCHEMA, ScoringJob, score
+from ray_jobs.predict import SCHEMA, ScoringJob, Tally, score
 from registry.errors import UsageError
 from registry.model.bundle import Bundle
 from registry.state import State, open_state
@@ -161,6 +161,18 @@ def test_a_picture_that_could_not_be_read_is_tried_again_by_the_next_run(cluster
     assert pa.Table.from_batches(score(job, ray_address=None)).column("error").to_pylist() != [None]
     (tmp_path / "later.png").write_bytes(xrays[0][0])
     assert pa.Table.from_batches(score(job, ray_address=None)).column("error").to_pylist() == [None]
+
+
+def test_the_answers_are_counted_and_the_first_error_is_kept(cluster, bundle, xrays, state, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"text")
+    (folder / "b.png").write_bytes(xrays[0][0])
+    tally = Tally()
+    job = ScoringJob.of(open_source(str(folder)), bundle, 7, "digest", state)
+    assert sum(len(batch) for batch in tally.of(score(job, ray_address=None))) == 2
+    assert str(tally) == "1 pictures have an answer, 1 an error instead"
+    assert "not JPEG, PNG or DICOM" in tally.first_error
 
 
 def test_a_source_without_pictures_is_told_and_is_an_error_of_usage(bundle, state, tmp_path):
