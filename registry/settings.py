@@ -1,5 +1,6 @@
 """The settings of the whole system, read once from the environment and an optional `.env` file."""
 
+import difflib
 import io
 import os
 import re
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
 _HOST = re.compile(r"[A-Za-z0-9._-]+")  # a name or IPv4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_OF_LIBRARIES = ("OTEL_", "AWS_")
+_ALIKE = 0.86
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
@@ -110,6 +113,15 @@ class Settings(BaseSettings):
         prefix = "sqlite:///" if str(value).startswith("sqlite:///~") else ""
         path = str(value).removeprefix(prefix)
         return f"{prefix}{with_home(path)}" if path.startswith("~") else value
+
+    @field_validator("mlflow_tracking_uri", "mlflow_tracking_uri_cloud")
+    @classmethod
+    def _address_of_a_database_or_server(cls, value: str | None) -> str | None:
+        if value is not None and "://" not in value:
+            raise ValueError(
+                "it takes an address, such as sqlite:///mlflow.db, postgresql://… or http://127.0.0.1:5000"
+            )
+        return value
 
     @field_validator("mlflow_tracking_uri")
     @classmethod
@@ -216,7 +228,19 @@ def _load(file: Path) -> None:
             raise SettingsError(
                 f"{file}, line {found.original.line}, at {found.key!r}, is not NAME=value: that is no variable's name."
             )
+        if found.key is not None and (meant := _meant(found.key)):
+            raise SettingsError(
+                f"{file}, line {found.original.line}, at {found.key!r}: there is no such setting; {meant} may be meant."
+            )
     load_dotenv(stream=io.StringIO(text))
+
+
+def _meant(name: str) -> str:
+    """The setting that a name is nearly, in letters; empty where it is one, is nothing like one, or is of a library."""
+    ours = [field.upper() for field in Settings.model_fields]
+    if name in ours or name.startswith(_OF_LIBRARIES):
+        return ""
+    return next(iter(difflib.get_close_matches(name, ours, n=1, cutoff=_ALIKE)), "")
 
 
 def _explain(problem: ErrorDetails) -> str:

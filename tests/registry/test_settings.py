@@ -1,6 +1,7 @@
 """Settings from the environment, and what is said of wrong ones."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import requests
 from botocore.utils import get_environ_proxies
 
 import registry.settings as settings_module
-from registry.settings import SettingsError, load_settings
+from registry.settings import ROOT, SettingsError, load_settings
 
 
 def test_the_environment_sets_and_an_argument_wins(monkeypatch):
@@ -124,6 +125,34 @@ def test_a_dotenv_that_cannot_be_understood_is_named_in_a_line(dotenv, content, 
         dotenv(content)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("APROVAL", "APPROVAL"), ("DATA_URL", "DATA_URI"), ("API_KEY", "API_KEYS")]
+)
+def test_a_setting_that_is_nearly_one_is_named_with_the_one_that_may_be_meant(dotenv, written, meant):
+    with pytest.raises(SettingsError, match=f"line 2, at '{written}': there is no such setting; {meant} may be meant"):
+        dotenv(f"# ours\n{written}=required".encode())
+
+
+def test_every_variable_of_the_example_and_of_libraries_is_taken_in_a_dotenv(dotenv, monkeypatch):
+    monkeypatch.setattr(settings_module, "load_dotenv", lambda **_: None)  # which would set all of them
+    names = re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert len(names) > 30
+    libraries = [
+        "HTTP_PROXY",
+        "MLFLOW_TRACKING_USERNAME",
+        "MLFLOW_TRACKING_TOKEN",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ]
+    dotenv("\n".join(f"{name}=" for name in [*names, *libraries]).encode())
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI_CLOUD"])
+def test_a_tracking_address_that_is_none_is_refused_with_examples(monkeypatch, name):
+    monkeypatch.setenv(name, "nonsense")
+    with pytest.raises(SettingsError, match=f"{name} is 'nonsense'.*sqlite:///mlflow.db"):
+        load_settings()
 
 
 @pytest.mark.parametrize(
