@@ -266,6 +266,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _job(settings: Settings, options: argparse.Namespace) -> None:
     if options.feedback and options.data:
         raise UsageError("--feedback and --data are two sources of labels; name one of them")
+    if not options.feedback and "data_uri" not in settings.model_fields_set:
+        raise UsageError("name labelled X-rays of the site with --data URI, or use what people said, with --feedback")
     if not run(settings, feedback=options.feedback):
         sys.exit(NOTHING_GAINED)
 

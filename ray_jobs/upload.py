@@ -85,7 +85,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _job(settings: Settings, options: argparse.Namespace) -> None:
-    target = S3Source.from_uri(options.to)
+    target = S3Source.from_uri(options.to, variable="--to")
     reach_s3(target.uri, variable="--to")
     sent, there, unreadable = upload(open_source(settings.data_uri), target)
     for line in unreadable:

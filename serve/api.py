@@ -24,7 +24,7 @@ from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
 from serve.http.openapi import picture_body, problem_responses
 from serve.http.plain import PlainRoute
-from serve.http.problems import request_id_of
+from serve.http.problems import ProblemError, request_id_of
 from serve.inference.explain_api import explain_router
 from serve.inference.feedback import feedback_router
 from serve.inference.predictor import Predictor, reference
@@ -50,6 +50,10 @@ _REPORT: dict[int | str, dict[str, Any]] = {
 }
 _CARD: dict[int | str, dict[str, Any]] = {
     200: {"description": "Markdown", "content": {"text/markdown": {"schema": {"type": "string"}}}}
+}
+
+_EXAMPLE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "JPEG", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
@@ -98,7 +102,13 @@ def create_app(
                 await asyncio.to_thread(recorder.stop)
 
     app = FastAPI(
-        title="HM-mlflow", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
+        title="HM-mlflow",
+        description=DESCRIPTION,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirection of an upload is a blank line to most programs
     )
     # The last one added is the outermost: an id first, so that every refusal below carries it.
     app.add_middleware(HeadAsGet)
@@ -181,6 +191,21 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
         """What the version that serves is for, what it learnt from, how good it is, and where it fails; in Markdown."""
         served = predictor.served()
         return Response(served.bundle.card, media_type="text/markdown; charset=utf-8")
+
+    @router.get(
+        "/example",
+        response_class=Response,
+        responses=_EXAMPLE | problem_responses(404, 503),
+        summary="A picture to try",
+    )
+    async def example() -> Response:
+        """A generated X-ray, as long as the model that serves learnt from generated ones; another one refuses it."""
+        bundle = predictor.served().bundle
+        if not bundle.generated:
+            detail = "The model learnt from real X-rays, and refuses generated ones; send one of yours."
+            raise ProblemError("no-example", detail)
+        chosen = max(bundle.golden, key=lambda golden: golden.probability)
+        return Response(chosen.image, media_type="image/jpeg")
 
     @router.get("/healthz", response_model=HealthReport, summary="Is the server alive?")
     async def healthz() -> HealthReport:

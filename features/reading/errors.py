@@ -4,6 +4,9 @@ from typing import ClassVar, Literal
 
 Reason = Literal["blank", "coloured", "inverted", "sideways", "upside-down", "no-lungs", "unlike-training"]
 
+# What is refused so is no X-ray, whatever a model has learnt from.
+NEVER_XRAYS: frozenset[Reason] = frozenset({"blank", "coloured"})
+
 
 class ImageError(ValueError):
     """The bytes cannot become a feature vector; the message says why and what would help.

@@ -44,7 +44,13 @@ def open_store(uri: str, *, option: str, make: bool) -> BackupStore:
     if not uri.startswith("s3://"):
         folder = _path(uri, option)
         if make and not folder.exists():
-            folder.mkdir(mode=0o700, parents=True)
+            try:
+                folder.mkdir(mode=0o700, parents=True)
+            except OSError as error:
+                raise UsageError(
+                    f"{option} is {uri!r}, which cannot be made: {error.strerror or error}; name a folder of yours, or "
+                    "s3://bucket/prefix"
+                ) from error
         if not folder.is_dir():
             raise UsageError(f"{option} is {uri!r}, which is no folder; name the one that holds the backups")
     place = open_state(uri, variable=option)

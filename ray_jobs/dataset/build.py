@@ -172,9 +172,14 @@ def _enough(manifest: Manifest, minimum: Minimum) -> None:
         if manifest.pictures[side][label] < pictures or manifest.patients[side][label] < patients
     ]
     if lacks:
-        left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items()) or "nothing"
+        there = ", ".join(
+            f"{sum(side[label] for side in manifest.pictures.values())} {label} of "
+            f"{sum(side[label] for side in manifest.patients.values())} patients"
+            for label in LABELS
+        )
+        left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items())
+        fix = f", or fix what was left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
         raise TooLittleData(
-            f"too little data in {manifest.uri}: {'; '.join(lacks)}. Quarantined: {left_out} (see "
-            f"{manifest.quarantine_path}). One patient in five is held out to judge by, and test/ is never trained on: "
-            "add pictures of other patients, or fix those in the report"
+            f"too little data in {manifest.uri} ({there}): {'; '.join(lacks)}. One patient in five is held out to "
+            f"judge by, and test/ is never trained on: add pictures of other patients{fix}"
         )

@@ -30,11 +30,11 @@ class S3Source:
     prefix: str
 
     @classmethod
-    def from_uri(cls, uri: str) -> "S3Source":
-        """Parse ``s3://bucket/prefix``; raises SourceError where there is no bucket."""
+    def from_uri(cls, uri: str, *, variable: str = "DATA_URI") -> "S3Source":
+        """Parse ``s3://bucket/prefix``; raises SourceError, which names a variable, where there is no bucket."""
         bucket, _, prefix = uri.removeprefix("s3:").removeprefix("//").partition("/")
         if not uri.startswith("s3://") or not bucket:
-            raise SourceError(f"DATA_URI {uri!r} names no bucket; an example is {_EXAMPLE}")
+            raise SourceError(f"{variable} {uri!r} names no bucket; an example is {_EXAMPLE}")
         prefix = prefix.strip("/")
         return cls(bucket=bucket, prefix=f"{prefix}/" if prefix else "")
 

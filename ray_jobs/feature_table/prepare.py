@@ -103,4 +103,5 @@ def describe(manifest: Manifest) -> str:
     )
     left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items())
     report = f"; left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
-    return f"{manifest.rows} X-rays from {manifest.uri}: {counted}{report}"
+    sides = f": {counted}" if counted else ""
+    return f"{manifest.rows} X-rays from {manifest.uri}{sides}{report}"

@@ -14,6 +14,7 @@ from registry.process.threads import one_thread
 LEAST = 30  # X-rays of each class; with fewer the interval of what is gained is as wide as the gain
 FOLDS, REPEATS = 5, 20
 THRESHOLD_RULE = f"chosen on the site's labels, {COSTS}"
+_ROUNDING = 1e-9  # a difference of sums that is smaller is none
 _SUREST = 1e-9  # of a probability: nearer to 0 and 1 the log-odds are infinite
 _FLATTEST = 1e-3  # a line that falls would call the healthier one ill
 
@@ -64,7 +65,7 @@ class Gain:
     @property
     def gained(self) -> bool:
         """Whether one of the two is surely better and the other not surely worse."""
-        better = self.accuracy.low > 0 or self.brier.low > 0
+        better = self.accuracy.low > _ROUNDING or self.brier.low > _ROUNDING
         return better and self.accuracy.high >= 0 and self.brier.high >= 0
 
 

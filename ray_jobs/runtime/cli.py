@@ -134,9 +134,16 @@ def _reach(settings: Settings, uses: Collection[str]) -> None:
         open_state(settings.state_uri).try_out()
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
 def positive(text: str) -> int:
     """An argument that is a whole number from 1 up."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return value
@@ -151,7 +158,7 @@ def reason(text: str) -> str:
 
 def seed(text: str) -> int:
     """An argument that NumPy and scikit-learn both take for a seed."""
-    value = int(text)
+    value = _whole(text)
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2**32 - 1}")
     return value

@@ -63,7 +63,7 @@ class OutputFile:
         """
         if self.name.startswith("s3://"):
             folder, _, key = self.name.rpartition("/")
-            S3Source.from_uri(folder).try_out(key)
+            S3Source.from_uri(folder, variable="--out").try_out(key)
             return
         try:
             path = Path(self._place()[1])  # where a link leads is where it will be written

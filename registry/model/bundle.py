@@ -14,7 +14,7 @@ from features.extract import describe_normalised, extract
 from features.look import look
 from features.reading.colour import colourfulness
 from features.reading.decode import decode
-from features.reading.errors import ImageError, NotAChestXray
+from features.reading.errors import NEVER_XRAYS, ImageError, NotAChestXray
 from features.spec import FeatureSpec, SpecMismatch
 from registry.errors import ArtefactError
 from registry.model.answer import FROM_GENERATED, ExaminedImage, ScoredImage
@@ -104,9 +104,12 @@ class Bundle:
             with span("compare with the training side"):
                 doubts = self.detector.judge(pixels, looked, features, colourfulness(image), self.spec)
         except NotAChestXray as refusal:
-            if not self.generated or refusal.reason is None:
+            if not self.generated or refusal.reason is None or refusal.reason in NEVER_XRAYS:
                 raise
-            detail = f"{refusal}. The model learnt from generated pictures, so this may well be a chest X-ray"
+            detail = (
+                f"{refusal}. The model learnt from generated pictures, so this may well be a chest X-ray; it takes a "
+                "training on real ones to know: make run DATA_URI=path/to/chest_xray"
+            )
             raise NotAChestXray(detail, refusal.reason) from None
         doubts += (FROM_GENERATED,) if self.generated else ()
         return ExaminedImage(pixels=pixels, looked=looked, features=features, doubts=doubts)

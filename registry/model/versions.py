@@ -75,7 +75,7 @@ def version_of(settings: Settings, version: int) -> ModelVersion:
         if error.error_code in _ABSENT:
             raise NoSuchVersionError(
                 f"The registry at {settings.tracking_uri} has no version {version} of {settings.model_name}; "
-                "choose a number that its page lists."
+                "choose one that MLflow's page of the model lists."
             ) from error
         raise
 

@@ -83,7 +83,7 @@ def _pair(line: str) -> tuple[str, str]:
     name, colon, key = line.partition(":")
     key = key.strip()
     if not colon or not _NAME.fullmatch(name) or name == OWN:
-        raise SettingsError(f"An API key has no name before its colon; write it like {_EXAMPLE}")
+        raise SettingsError(f"API_KEYS or API_KEYS_FILE holds what is not NAME:KEY; write each like {_EXAMPLE}")
     if len(key) < _LEAST or not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(
             f"The API key of {name} has {len(key)} characters; it takes {_LEAST} or more, without spaces, "

@@ -38,6 +38,7 @@ KINDS: dict[str, ProblemKind] = {
     "foreign-origin": ProblemKind(403, "Sent by another site's page"),
     "not-found": ProblemKind(404, "No such page"),
     "unknown-prediction": ProblemKind(404, "No such prediction", 3),
+    "no-example": ProblemKind(404, "There is no example of what this model takes"),
     "not-recorded": ProblemKind(404, "Predictions are not recorded here"),
     "method-not-allowed": ProblemKind(405, "The method is not allowed here"),
     "no-report": ProblemKind(406, "There can be no structured report about this"),
@@ -117,6 +118,19 @@ class _ProblemResponse(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
+def _what_is_wrong(request: Request, item: Mapping[str, Any]) -> str:
+    """One finding of a check of a request, in words that say what to send instead."""
+    place = item["loc"]
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if place[0] == "body" and media_type != "application/json":
+        return f"Content-Type is {media_type or 'missing'}; send application/json"
+    if item["type"] == "json_invalid":
+        return f"The body is not valid JSON: {item['ctx']['error']} at character {place[-1]}"
+    if place == ("path", "prediction_id"):
+        return "That is no prediction's id; take the `id` of an answer"
+    return f"{'.'.join(map(str, place))}: {item['msg']}"
+
+
 async def refuse(scope: Scope, receive: Receive, send: Send, code: str, detail: str, *, close: bool = False) -> None:
     """Answer a request with a problem from ASGI middleware.
 
@@ -138,17 +152,19 @@ def install(app: FastAPI) -> None:
         return respond(of_error(cast("ImageError | ProblemError", error), request_id=request_id_of(request)))
 
     async def invalid(request: Request, error: Exception) -> Response:
-        where = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in cast("RequestValidationError", error).errors()
-        )
-        return respond(problem("invalid-request", where, request_id=request_id_of(request)))
+        found = cast("RequestValidationError", error).errors()
+        detail = "; ".join(dict.fromkeys(_what_is_wrong(request, item) for item in found))
+        return respond(problem("invalid-request", detail, request_id=request_id_of(request)))
 
     async def plain(request: Request, raised: Exception) -> Response:
         error = cast("HTTPException", raised)
         codes = {404: "not-found", 405: "method-not-allowed"}
         code = codes.get(error.status_code, "internal-error" if error.status_code >= 500 else "invalid-request")
         detail = f"{request.method} {request.url.path}: {error.detail or http.HTTPStatus(error.status_code).phrase}"
+        if allowed := (error.headers or {}).get("Allow"):
+            detail += f"; it takes {allowed}"
+        elif code == "not-found":
+            detail += "; /docs describes every path"
         return respond(problem(code, detail, request_id=request_id_of(request)), error.headers)
 
     async def unforeseen(request: Request, error: Exception) -> Response:

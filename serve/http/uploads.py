@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from serve.http.limits import RequestLimits
@@ -13,6 +13,7 @@ RAW_TYPES = ("image/jpeg", "image/png", "application/dicom", "application/octet-
 _FORM = "multipart/form-data"
 _LONGEST_NAME = 255
 _FIELDS = 16
+_LONGEST_FIELD = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +62,28 @@ async def _from_form(request: Request, limits: RequestLimits) -> list[Picture]:
     try:
         parts = [part for part in form.getlist("file") if isinstance(part, UploadFile)]
         if not parts:
-            raise ProblemError(
-                "no-file", "The form has no file under the name 'file'; choose a picture and send it again."
-            )
+            raise ProblemError("no-file", _instead(form))
         return [Picture(data=await part.read(), filename=_plain(part.filename)) for part in parts]
     finally:
         await form.close()
 
 
+def _instead(form: FormData) -> str:
+    """What a form without a picture holds, and what it should."""
+    if "file" in form:
+        return "The part 'file' is text and no file; with curl, an @ stands before the file's name: -F file=@xray.jpeg"
+    names = ", ".join(repr(name[:_LONGEST_FIELD]) for name in list(form)[:_FIELDS])
+    has = f"it has {names}" if names else "it is empty"
+    return f"The form has no file under the name 'file'; {has}. Choose a picture and send it as 'file'."
+
+
 def _malformed() -> ProblemError:
     # The parser's own words quote bytes of the form.
-    return ProblemError("malformed-form", "The multipart form is cut short or not valid; send it again, whole.")
+    return ProblemError(
+        "malformed-form",
+        "The multipart form is cut short, or a header in it is not valid or too long; send it again, whole, and with a "
+        "shorter file name.",
+    )
 
 
 def _plain(filename: str | None) -> str:

@@ -128,7 +128,8 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
 def _unknown(prediction_id: str) -> ProblemError:
     return ProblemError(
         "unknown-prediction",
-        f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago.",
+        f"No record of {prediction_id}: it is too old, was not recorded, or was made only seconds ago. The `id` of an "
+        "answer counts, not its request_id.",
     )
 
 

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.staticfiles import StaticFiles
 
+from features.reading.errors import NEVER_XRAYS
 from registry.model.pages import mlflow_page, page_of_version
 from registry.settings import Settings
 from serve.http.problems import KINDS, ProblemError, of_error, request_id_of
@@ -115,6 +116,7 @@ class _Page:
             mlflow=page_of_version(self._mlflow, served.version if served else None),
             base=(self._address or str(request.base_url)).rstrip("/"),
             percent=language.percent,
+            never_xrays=NEVER_XRAYS,
             explain=lambda problem: _explain(problem, words),
             **values,
         )

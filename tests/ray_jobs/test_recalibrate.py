@@ -230,7 +230,7 @@ def kept(settings: Settings) -> tuple[int, int]:
         ({"NORMAL": 3}, "holds no pictures in a folder PNEUMONIA"),
         ({"": 3}, "holds no pictures in a folder NORMAL nor PNEUMONIA"),
         ({"benign": 3, "malignant": 3}, "other folders there: 'benign', 'malignant'"),
-        ({"NORMAL": 2, "PNEUMONIA": 1}, "at least 30 of 15 patients are needed of each"),
+        ({"NORMAL": 2, "PNEUMONIA": 1}, "at least 30 X-rays of 15 patients are needed of each"),
     ],
 )
 def test_data_that_cannot_recalibrate_are_one_sentence_and_leave_nothing(

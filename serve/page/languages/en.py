@@ -38,6 +38,7 @@ WORDS: dict[str, str] = {
     "not_answered": "No answer",
     "now_serving": "Now in use: version {version}",
     "no_model": "No model is loaded yet",
+    "example_picture": "Try a generated X-ray",
     "no_replica": "The server is getting ready",
     "no_replica_more": (
         "It answers once there is a model. A first training on generated X-rays takes a minute or two. "

@@ -40,6 +40,7 @@ WORDS: dict[str, str] = {
     "not_answered": "Sem resposta",
     "now_serving": "Agora em uso: versão {version}",
     "no_model": "Nenhum modelo carregado ainda",
+    "example_picture": "Experimentar uma radiografia gerada",
     "no_replica": "O servidor está se preparando",
     "no_replica_more": (
         "Ele responde assim que houver um modelo. Um primeiro treinamento com radiografias geradas leva um ou dois "

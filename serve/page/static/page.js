@@ -158,6 +158,17 @@ document.getElementById("clear").addEventListener("click", (event) => {
   input.focus();
 });
 
+document.getElementById("example")?.addEventListener("click", async (event) => {
+  event.preventDefault();
+  try {
+    const response = await askPatiently("/example", {});
+    if (!response.ok) throw new Error(response.status);
+    analyse([new File([await response.blob()], event.target.download, { type: "image/jpeg" })]);
+  } catch (error) {
+    statusLine.textContent = words.offline;
+  }
+});
+
 let depth = 0;
 const over = (change) => { depth = Math.max(0, depth + change); form.classList.toggle("over", depth > 0); };
 window.addEventListener("dragenter", (event) => { event.preventDefault(); over(1); });

@@ -102,11 +102,42 @@ def test_problems_name_what_is_wrong_with_the_request(client: TestClient, xray: 
         (client.post("/predict", files=[jpeg_part(b"x")] * 65), 413, "too-many-files"),
         (client.get("/nowhere"), 404, "not-found"),
         (client.get("/predict"), 405, "method-not-allowed"),
+        (client.post("/predict/", files=[jpeg_part(xray)]), 404, "not-found"),
     ]
     for answer, status, code in cases:
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.json()["status"] == status
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_what_was_nearly_right_is_told_with_what_to_send_instead(client: TestClient, xray: bytes) -> None:
+    somewhere = "/predictions/0192f0c1-2b3a-7c4d-8e5f-001122334455/feedback"
+    json_type = {"Content-Type": "application/json"}
+    cases = {
+        "it has 'picture'. Choose": client.post("/predict", files=[("picture", ("a.png", xray))]),
+        "file=@xray.jpeg": client.post("/predict", files=[("file", (None, "abc"))]),
+        "it takes POST": client.get("/predict"),
+        "/docs describes": client.get("/nowhere"),
+        "send application/json": client.post(somewhere, data={"label": "NORMAL"}),
+        "not valid JSON": client.post(somewhere, content=b'{"label":"NORMAL"', headers=json_type),
+        "no prediction's id": client.post("/predictions/ID/feedback", json={"label": "NORMAL"}),
+    }
+    for words, answer in cases.items():
+        assert answer.status_code in (404, 405, 422)
+        assert words in answer.json()["detail"]
+
+
+def test_a_model_of_generated_pictures_has_an_example_that_it_answers_and_another_has_none(
+    holder: Holder, settings: Settings
+) -> None:
+    client = TestClient(create_app(holder, settings=settings))
+    assert (client.get("/example").status_code, client.get("/example").json()["code"]) == (404, "no-example")
+    assert holder.served
+    evaluation = {"data": {"kind": "generated"}}
+    holder.served = replace(holder.served, bundle=replace(holder.served.bundle, evaluation=evaluation))
+    example = client.get("/example")
+    assert example.headers["content-type"] == "image/jpeg"
+    assert client.post("/predict", content=example.content, headers=JPEG).status_code == 200
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -307,7 +338,7 @@ def test_every_answer_forbids_framing_sniffing_and_foreign_code(client: TestClie
 def test_the_description_lists_every_route_and_each_status_that_problems_have(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert set(document["paths"]) == {
-        *("/predict", "/explain", "/model", "/model/card", "/healthz", "/readyz", "/metrics"),
+        *("/predict", "/explain", "/example", "/model", "/model/card", "/healthz", "/readyz", "/metrics"),
         *("/predictions/{prediction_id}/feedback", "/feedback", "/feedback.csv"),
     }
     described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}

@@ -31,6 +31,7 @@ PROTECTED = [
     ("POST", "/explain"),
     ("GET", "/model"),
     ("GET", "/model/card"),
+    ("GET", "/example"),
     ("GET", "/metrics"),
     ("GET", "/feedback"),
     ("GET", "/feedback.csv"),

@@ -42,6 +42,7 @@ def test_every_problem_that_an_upload_can_meet_is_explained_in_words() -> None:
         "not-recorded",
         "store-away",
         "no-report",
+        "no-example",
     }
     explained = {key.removeprefix("problem.") for key in ENGLISH.words if key.startswith("problem.")}
     assert explained - {"other"} == set(KINDS) - elsewhere
