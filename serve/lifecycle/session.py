@@ -12,6 +12,7 @@ from registry.model.pages import page_of_project
 from registry.model.signing import try_keys
 from registry.model.store import StoreError
 from registry.model.versions import client
+from registry.process.log_lines import Format
 from registry.process.reach import UnreachableError
 from registry.settings import LOCAL, Settings, SettingsError, load_settings
 from registry.state import open_state
@@ -85,6 +86,8 @@ def _serve(settings: Settings, training: int | None) -> int:
     form = chosen(settings.log_format)
     stop = threading.Event()
     _on_signals(stop)
+    telling = threading.Thread(target=_tell_at_once, args=(stop, form))
+    telling.start()
     running = mlflow_ui = None
     try:
         notices.starting(form, training=training is not None)
@@ -102,11 +105,18 @@ def _serve(settings: Settings, training: int | None) -> int:
             notices.serving(form, page=running.url, mlflow=mlflow_address, model=model)
         return _watch_over(running.url, mlflow_ui, stop)
     finally:
-        notices.stopping(form)
+        stop.set()
+        telling.join()
         if running:
             running.stop()
         if mlflow_ui:
             mlflow_ui.stop()
+
+
+def _tell_at_once(stop: threading.Event, form: Format) -> None:
+    """Say that the server stops as soon as it is asked to: a start that is under way is completed before."""
+    stop.wait()
+    notices.stopping(form)
 
 
 def _answer(running: launch.RunningApplication) -> None:
