@@ -59,8 +59,8 @@ def _restore(settings: Settings, store: BackupStore, options: argparse.Namespace
     places = places_in(settings, options, database)
     done = restore(store, name=options.backup, only=options.only, database=database, places=places)
     print("\n".join([f"restored {done.backup.name}", *done.notes]))
-    if done.before:
-        print(f"before  what was there is the backup {done.before}; --backup {done.before} brings it back")
+    for before in done.before:
+        print(f"before  what was there is the backup {before}; --backup {before} brings it back")
     if done.database:
         print(f"snapshot {done.database}")
     print("next    python -m ray_jobs.history --verify")

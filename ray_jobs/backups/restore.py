@@ -18,13 +18,13 @@ from ray_jobs.runtime.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What was put back: the backup, the one made of what was there before (empty: there was nothing), and notes.
+    """What was put back: the backup, those made of what was there before (none: there was nothing), and notes.
 
     `database` is what the database's restore leaves for a person to do; empty for nothing.
     """
 
     backup: Backup
-    before: str
+    before: tuple[str, ...]
     notes: tuple[str, ...]
     database: str = ""
 
@@ -42,19 +42,23 @@ def restore(
     Raises
     ------
     BackupError
-        Before anything is changed, if the backup is not whole, or lacks or has a part that nobody says where to put.
+        Before anything is changed, if the backup is not whole, or lacks or has a part that nobody says where to put, or
+        if a restore of another one has left parts half restored that this one does not put back.
     """
-    if not name and (unfinished := store.restoring()):
-        name, only = unfinished.backup, only or unfinished.parts
+    unfinished = store.restoring()
+    if not name and unfinished:
+        name, only = unfinished.backup, only or tuple(unfinished.parts)
     backup = store.read(name)
     parts = _chosen(backup, only, known={place.name for place in places} | ({DATABASE} if database else set()))
+    if unfinished:
+        _leaves_nothing_half(unfinished, backup, parts)
     files = [file for part in parts for file in part.files]
     with Progress("checking", unit="file", total=len(files)) as progress:
         store.check(files, progress.update)
     names = {part.name for part in parts}
     places = [place for place in places if place.name in names]
     database = database if DATABASE in names else None
-    before = _kept_before(store, backup, database, places)
+    begun = _begun(store, backup, database, places, unfinished)
     steps = {part.name: _step(store, part, database, places) for part in parts}
     notes, left = list[str](), ""
     for part in sorted(parts, key=lambda part: (part.name == STATE, part.name == DATABASE)):
@@ -64,8 +68,13 @@ def restore(
             notes.append(f"{part.name}: the copy of {backup.created}")
         else:
             notes.append(f"{part.name}: {result}")
-    store.end_restore()
-    return Restored(backup=backup, before=before, notes=tuple(notes), database=left)
+    half = {name: before for name, before in begun.parts.items() if name not in names}
+    if half:
+        store.begin_restore(replace(begun, parts=half))
+    else:
+        store.end_restore()
+    kept = dict.fromkeys(begun.parts[name] for name in sorted(names) if begun.parts[name])
+    return Restored(backup=backup, before=tuple(kept), notes=tuple(notes), database=left)
 
 
 def _chosen(backup: Backup, only: Sequence[str], *, known: set[str]) -> list[SavedPart]:
@@ -81,27 +90,42 @@ def _chosen(backup: Backup, only: Sequence[str], *, known: set[str]) -> list[Sav
     return chosen
 
 
-def _kept_before(
-    store: BackupStore, backup: Backup, database: CopyableDatabase | None, places: Sequence[FilePlace]
-) -> str:
-    """Back up what is there, once for a restore that takes several runs; gives the name of that backup."""
-    chosen = tuple(sorted([place.name for place in places] + ([DATABASE] if database else [])))
-    unfinished = store.restoring()
-    if unfinished and unfinished.backup == backup.name and unfinished.before and {*chosen} <= {*unfinished.parts}:
-        return unfinished.before
-    begun = Unfinished(backup=backup.name, parts=chosen)
+def _leaves_nothing_half(unfinished: Unfinished, backup: Backup, parts: Sequence[SavedPart]) -> None:
+    half = sorted(set(unfinished.parts) - {part.name for part in parts})
+    if half and unfinished.backup != backup.name:
+        raise BackupError(
+            f"a restore of {unfinished.backup} did not end, and {', '.join(half)} may be half of it; finish that one "
+            f"first, without --backup, or restore {', '.join(half)} too"
+        )
+
+
+def _begun(
+    store: BackupStore,
+    backup: Backup,
+    database: CopyableDatabase | None,
+    places: Sequence[FilePlace],
+    unfinished: Unfinished | None,
+) -> Unfinished:
+    """Back up what is there, each part once however many runs its restore takes; gives where that is kept."""
+    kept = dict(unfinished.parts) if unfinished and unfinished.backup == backup.name else {}
+    names = [place.name for place in places] + ([DATABASE] if database else [])
+    new = [name for name in names if not kept.get(name)]
+    begun = Unfinished(backup=backup.name, parts=kept | dict.fromkeys(new, ""))
     store.begin_restore(begun)
-    readable = database if database and database.exists() and database.is_sound() else None
-    before = ""
+    places = [place for place in places if place.name in new]
+    readable = database if database and DATABASE in new and database.exists() and database.is_sound() else None
     if readable or any(place.listing() for place in places):
         try:
             before = save(store, database=readable, places=places, suffix=BEFORE).name
         except BackupError as error:
-            if unfinished is None:
+            if unfinished:
+                store.begin_restore(unfinished)
+            else:
                 store.end_restore()
             raise BackupError(f"nothing was changed, because what is there cannot be backed up: {error}") from error
-    store.begin_restore(replace(begun, before=before))
-    return before
+        begun = replace(begun, parts=kept | dict.fromkeys(new, before))
+        store.begin_restore(begun)
+    return begun
 
 
 def _step(

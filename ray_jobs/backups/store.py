@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +33,10 @@ Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """A restore that has not ended: of which backup, which parts, and the backup it made before (empty: not yet)."""
+    """A restore that has not ended: of which backup, and for each part the one of what was there (empty: none yet)."""
 
     backup: str
-    parts: tuple[str, ...]
-    before: str = ""
+    parts: Mapping[str, str]
 
 
 class BackupStore:
@@ -180,10 +179,13 @@ class BackupStore:
         if not self._place.exists(path):
             return None
         found = json.loads(self._place.read(path))
-        return Unfinished(backup=found["backup"], parts=tuple(found["parts"]), before=found["before"])
+        parts = found.get("parts")
+        if parts is None:  # as it was noted before each part was
+            parts = {part.name: found["before"] for part in self.read(found["before"]).parts} if found["before"] else {}
+        return Unfinished(backup=found["backup"], parts=parts)
 
     def begin_restore(self, begun: Unfinished) -> None:
-        """Note that a restore has begun, and then what it kept of before."""
+        """Note what a restore has begun with, and what it kept of before."""
         self._place.write(self._place.path(_RESTORING), json.dumps(asdict(begun)).encode())
 
     def end_restore(self) -> None:

@@ -86,7 +86,7 @@ def test_what_was_destroyed_comes_back_with_production_answers_and_history(
     forget_connections()
     assert seen_by_people(settings, tmp_path, xrays[0][0]) == before
     assert not RecordStore(settings).read(thorough=True).problems
-    assert done.before == ""  # there was nothing to keep
+    assert done.before == ()  # there was nothing to keep
 
 
 def test_the_same_with_postgres_and_buckets(
@@ -107,8 +107,8 @@ def test_the_same_with_postgres_and_buckets(
 
     assert (answers(whole, tmp_path, xrays[0][0]), history(whole)) == before
     assert not RecordStore(whole).read(thorough=True).problems
-    assert done.before
-    assert done.before in store.names()
+    [before] = done.before
+    assert before in store.names()
 
 
 def test_a_copy_in_another_folder_finds_its_files_there(settings, published, store, artefacts, tmp_path, xrays):
@@ -318,7 +318,8 @@ def test_a_killed_restore_is_finished_by_the_next_one_and_nothing_of_before_is_l
     forget_connections()
     assert done.backup.name == kept.name
     assert history(settings) == wanted
-    restore(opened(tmp_path), name=done.before, only=["database", "state"], **parts_of(settings, artefacts))
+    [before] = done.before
+    restore(opened(tmp_path), name=before, only=["database", "state"], **parts_of(settings, artefacts))
     forget_connections()
     assert history(settings) == newer
 
@@ -329,7 +330,7 @@ def test_a_killed_restore_of_a_part_is_finished_with_that_part_alone(settings, p
     promoted(settings, 1)
     model = Path(artefacts, "model-2", "card.json")
     assert killed(tmp_path, "restore", "state", after=4) == -signal.SIGKILL
-    assert opened(tmp_path).restoring().parts == ("state",)
+    assert opened(tmp_path).restoring().parts.keys() == {"state"}
 
     restore(opened(tmp_path), name="", only=(), **parts_of(settings, artefacts))
 
@@ -341,12 +342,43 @@ def test_what_a_killed_restore_of_a_part_did_not_keep_is_kept_before_more_is_res
     settings, promoted, store, artefacts, tmp_path
 ):
     promoted(settings, 1)
+    note = tmp_path / "state" / "note"
+    note.write_text("of the backup")
     kept = save(store, **parts_of(settings, artefacts))
+    note.write_text("of later")
     promoted(settings, 1)
-    assert killed(tmp_path, "restore", "state", after=4) == -signal.SIGKILL
+    newer = history(settings)
+    assert killed(tmp_path, "restore", "state", after=6) == -signal.SIGKILL
+    first = opened(tmp_path).restoring().parts["state"]
+    assert first in opened(tmp_path).names()
 
     done = restore(opened(tmp_path), name=kept.name, only=(), **parts_of(settings, artefacts))
 
     assert not Path(artefacts, "model-2", "card.json").exists()
-    restore(opened(tmp_path), name=done.before, only=["artefacts"], **parts_of(settings, artefacts))
+    of_state, of_others = sorted(done.before)
+    assert of_state == first
+    restore(opened(tmp_path), name=of_others, only=["artefacts", "database"], **parts_of(settings, artefacts))
+    restore(opened(tmp_path), name=of_state, only=(), **parts_of(settings, artefacts))
+    forget_connections()
     assert Path(artefacts, "model-2", "card.json").exists()
+    assert history(settings) == newer
+    assert note.read_text() == "of later"
+
+
+def test_a_part_that_a_killed_restore_left_half_done_is_not_forgotten_over_another_one(
+    settings, promoted, store, artefacts, tmp_path
+):
+    promoted(settings, 1)
+    kept = save(store, **parts_of(settings, artefacts))
+    other = save(store, **parts_of(settings, artefacts))
+    promoted(settings, 1)
+    assert killed(tmp_path, "restore", "state", after=4) == -signal.SIGKILL
+    begun = opened(tmp_path).restoring().backup
+
+    restore(opened(tmp_path), name=begun, only=["artefacts"], **parts_of(settings, artefacts))
+    assert opened(tmp_path).restoring().parts.keys() == {"state"}
+    [another] = {kept.name, other.name} - {begun}
+    with pytest.raises(BackupError, match="did not end, and state may be half of it"):
+        restore(opened(tmp_path), name=another, only=["artefacts"], **parts_of(settings, artefacts))
+    restore(opened(tmp_path), name=another, only=["state"], **parts_of(settings, artefacts))
+    assert opened(tmp_path).restoring() is None
