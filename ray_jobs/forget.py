@@ -4,6 +4,7 @@ It removes records, what people said, and the kept batches of unfinished scoring
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -64,7 +65,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
     else:
         known = parse_id(options.request)
         youngest = known.time if known else datetime.min.replace(tzinfo=UTC)
-        removed = forget(lambda: forget_prediction(state, options.request), youngest=youngest)
+        removed = forget(lambda: forget_prediction(state, options.request), youngest=youngest, most=1)
     print(f"removed  {removed}")
     if removed == Forgotten():
         print("         nothing was kept of it; the `id` of an answer is what counts, not its request_id")
@@ -73,12 +74,16 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def forget(
-    once: Callable[[], Forgotten], *, youngest: datetime, pause: Callable[[float], None] = time.sleep
+    once: Callable[[], Forgotten],
+    *,
+    youngest: datetime,
+    most: int = sys.maxsize,
+    pause: Callable[[float], None] = time.sleep,
 ) -> Forgotten:
     """Remove, and look again until it stays away: a replica may be writing the same file at this moment.
 
     `youngest` is when the newest of the predictions was made. A replica writes no file that is older than an hour, and
-    has written an answer within `_WRITTEN_WITHIN`.
+    has written an answer within `_WRITTEN_WITHIN`. `most` is how many records there can be, if that is known.
     """
 
     def is_older(than: timedelta) -> bool:
@@ -87,14 +92,13 @@ def forget(
     total = once()
     if is_older(FILE_SPAN + timedelta(minutes=5)) or (total == Forgotten() and is_older(_WRITTEN_WITHIN)):
         return total
-    what = "the same file" if total.records else "an answer as new as this"
-    write_line(f"looking again for a moment, because a server may be writing {what}")
+    write_line("looking again for a moment, because a server may still write what is as new as this")
     for _ in range(_LOOKS):
         pause(_LOOK_S)
         again = once()
-        if not again.records and (total.records or is_older(_WRITTEN_WITHIN)):
+        if not again.records and (is_older(_WRITTEN_WITHIN) or total.records == most):
             break
-        records = max(total.records, again.records)  # what comes back is the same one
+        records = min(total.records + again.records, most)  # what comes back has been counted
         total = Forgotten(records=records, feedback=total.feedback + again.feedback, batches=total.batches)
     return total
 

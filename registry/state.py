@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -86,10 +86,7 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
         If it cannot be written for another reason.
     """
     if filesystem.type_name == "s3":
-        # Arrow completes an upload however its stream is left, so no Ctrl-C may come between: only the main thread
-        # gets one, and waits for the upload before it goes on.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(_upload, filesystem, path, content).result()
+        _upload(filesystem, path, content)
         return
     folder, _, name = path.rpartition("/")
     with space_for(path):
@@ -107,8 +104,26 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
 
 
 def _upload(filesystem: FileSystem, path: str, content: BinaryIO) -> None:
-    with filesystem.open_output_stream(path) as target:
-        shutil.copyfileobj(content, target, _CHUNK)
+    """Write an object. Arrow completes it however its stream is left, so a Ctrl-C has to wait until all of it is there.
+
+    Only the main thread gets one, so another thread writes.
+    """
+
+    def write() -> None:
+        with filesystem.open_output_stream(path) as target:
+            shutil.copyfileobj(content, target, _CHUNK)
+
+    interrupted: KeyboardInterrupt | None = None
+    with ThreadPoolExecutor(1) as pool:
+        upload = pool.submit(write)
+        while not upload.done():
+            try:
+                wait([upload])
+            except KeyboardInterrupt as interrupt:
+                interrupted = interrupt
+    upload.result()
+    if interrupted:
+        raise interrupted
 
 
 @contextlib.contextmanager

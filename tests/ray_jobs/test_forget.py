@@ -123,11 +123,17 @@ def test_an_answer_that_its_server_has_not_written_yet_is_forgotten_once_it_has(
         if len(moments) == 3:
             recorder._flush()
 
-    total = forget(lambda: forget_prediction(state, made.id), youngest=parse_id(made.id).time, pause=a_moment)
+    total = forget(lambda: forget_prediction(state, made.id), youngest=parse_id(made.id).time, most=1, pause=a_moment)
 
     assert total == Forgotten(records=1)
     assert all_ids(state) == []
     assert len(moments) == 4
+
+
+def test_of_all_before_a_moment_those_are_waited_for_that_are_not_written_yet():
+    passes = iter([Forgotten(records=5), Forgotten(), Forgotten(records=3), *[Forgotten()] * 20])
+    total = forget(lambda: next(passes), youngest=datetime.now(UTC), pause=lambda _: None)
+    assert total == Forgotten(records=8)
 
 
 def test_an_answer_that_is_old_enough_to_be_written_is_not_waited_for(state):
@@ -147,7 +153,7 @@ def test_a_server_that_still_writes_the_file_does_not_bring_it_back(state):
         recorder.offer(written[3])
         recorder._flush()
 
-    total = forget(lambda: forget_prediction(state, written[0].id), youngest=begun, pause=a_moment)
+    total = forget(lambda: forget_prediction(state, written[0].id), youngest=begun, most=1, pause=a_moment)
 
     assert total == Forgotten(records=1)
     assert all_ids(state) == [record.id for record in written[1:]]

@@ -5,6 +5,7 @@ import os
 import pickle
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,16 +121,18 @@ def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monk
     assert local_folder("~/state") == tmp_path / "state"
 
 
-def test_a_ctrl_c_in_the_middle_of_an_upload_publishes_no_part_of_it(bucket):
-    class Interrupted(io.BytesIO):
+def test_however_often_ctrl_c_comes_in_the_middle_of_an_upload_no_part_of_it_is_published(bucket, tmp_path):
+    class Interrupted(io.FileIO):
         def read(self, size: int | None = -1) -> bytes:
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
             return super().read(size)
 
     state = open_state(f"s3://{bucket}/state")
     whole = bytes(3 << 20)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(state.filesystem, state.path("file"), Interrupted(whole))
+    (tmp_path / "draft").write_bytes(whole)
+    with pytest.raises(KeyboardInterrupt), Interrupted(str(tmp_path / "draft")) as draft:
+        write_atomically(state.filesystem, state.path("file"), draft)
     assert state.read(state.path("file")) == whole
 
 
