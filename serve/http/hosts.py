@@ -139,7 +139,13 @@ class HostGuard:
         if port is None or not of_page:
             return False
         same = of_page.removesuffix(f":{port}") == host.lower().removesuffix(f":{port}")
-        return same or (self.hosts is not None and self.hosts.named(of_page))
+        whole = of_page if _has_port(of_page) else f"{of_page}:{port}"
+        return same or (self.hosts is not None and self.hosts.named(whole))
+
+
+def _has_port(host: str) -> bool:
+    found = _HOST.fullmatch(host)
+    return found is not None and bool(found["port"])
 
 
 def _matches(name: str, port: str, pattern: str) -> bool:

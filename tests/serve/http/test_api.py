@@ -4,9 +4,10 @@ import asyncio
 import json
 import math
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import numpy as np
@@ -26,6 +27,15 @@ from tests.serve.support.models import JPEG, GeneratedXrays
 from tests.tolerances import ANSWER
 
 MIB = 2**20
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Do some work in a loop of its own: `asyncio.run` leaves the thread without one, for which other tests ask."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(work)
+    finally:
+        loop.close()
 
 
 @pytest.fixture
@@ -166,6 +176,7 @@ def test_uploads_beyond_the_memory_set_aside_are_turned_away_and_the_memory_is_g
 
 def test_an_upload_is_in_memory_once() -> None:
     load, held = Load(), list[int]()
+    tracemalloc.start()
     pieces = [{"type": "http.request", "body": bytes(MIB), "more_body": index < 7} for index in range(8)]
 
     async def receive() -> Message:
@@ -178,9 +189,8 @@ def test_an_upload_is_in_memory_once() -> None:
     async def nothing(*_: object) -> None:
         raise AssertionError
 
-    tracemalloc.start()
     try:
-        asyncio.run(BoundedBody(app, RequestLimits(), load)({"type": "http", "method": "POST"}, receive, nothing))
+        run(BoundedBody(app, RequestLimits(), load)({"type": "http", "method": "POST"}, receive, nothing))
     finally:
         tracemalloc.stop()
     assert held[0] == 8 * MIB
@@ -214,7 +224,7 @@ def test_the_memory_of_an_upload_that_is_cancelled_is_given_back() -> None:
         running.cancel()
         await asyncio.wait([running])
 
-    asyncio.run(upload())
+    run(upload())
     assert load.buffered_bytes.value == 0
 
 

@@ -130,6 +130,15 @@ def test_a_browser_leaves_out_the_port_that_its_scheme_has(settings):
     ]
 
 
+def test_a_page_without_tls_is_not_the_one_that_is_named_with_its_port(settings):
+    behind = settings.model_copy(update={"allowed_hosts": "xray.example.org:443"})
+    codes = {
+        scheme: asked(behind, "POST", "/predict", host="127.0.0.1:8080", origin=f"{scheme}://xray.example.org").json()
+        for scheme in ("http", "https")
+    }
+    assert (codes["http"]["code"], codes["https"]["code"]) == ("foreign-origin", "no-model")
+
+
 def test_a_server_beyond_loopback_checks_names_where_they_are_set_and_takes_addresses(settings):
     anywhere = settings.model_copy(update={"http_host": "0.0.0.0"})
     assert allowed_hosts(anywhere) is None
