@@ -41,10 +41,11 @@ _SHOWN = 10
 class Today:
     """Features (N, D), probabilities (N,) and aspects (N,) of X-rays, what they are, and what people said of answers.
 
-    Aspects are of the lungs, NaN where they are not known.
+    Aspects are of the lungs, NaN where they are not known. Of more than are compared, N is a sample of `count`.
     """
 
     xrays: str
+    count: int
     features: np.ndarray
     scores: np.ndarray
     aspects: np.ndarray
@@ -62,6 +63,7 @@ def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
     scores = bundle.probability(found.features)
     return Today(
         xrays=f"{len(scores)} pictures of {uri}, one of each patient{unread}",
+        count=len(scores),
         features=found.features,
         scores=scores,
         aspects=found.aspects,
@@ -88,6 +90,7 @@ def read_served(state: State, version: ModelVersion, days: float) -> Today:
     features, scores, wide = sample.columns() if count else (np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0))
     return Today(
         xrays=f"{count} pictures in {days:g} days",
+        count=count,
         features=features,
         scores=scores,
         aspects=wide,
@@ -177,7 +180,7 @@ def keep(
     mlflow_client: MlflowClient = client(settings)
     experiment = experiment_of(settings, mlflow_client)
     run = mlflow_client.create_run(experiment, run_name="drift", tags={"kind": "drift"})
-    metrics = {"pictures": float(len(found.scores)), "words": float(found.judged), "confirmed": float(found.confirmed)}
+    metrics = {"pictures": float(found.count), "words": float(found.judged), "confirmed": float(found.confirmed)}
     if result:
         metrics |= {
             "drift": float(result.drift),

@@ -82,7 +82,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> None:
         print(stop_rollout(settings, version, why=options.why))
         return
     if options.why is None and not options.shadow and (said := kept_back(settings, version)):
-        raise PromotionError(f"{version} was {said}. With --why TEXT it is promoted all the same, and that is recorded")
+        raise PromotionError(f"{version} was {said}. With --why TEXT it goes on all the same, and that is recorded")
     with tempfile.TemporaryDirectory() as scratch:
         bundle = fetch(settings, version, Path(scratch) / "bundle")  # what serving would refuse is refused here
     if options.shadow or options.canary:

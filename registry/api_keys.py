@@ -2,6 +2,7 @@
 
 
 def key_entries(text: str) -> list[str]:
-    """Each `NAME:KEY`, as it is written; lines that begin with # are notes."""
+    """Each `NAME:KEY`, as it is written; lines, and what stands between commas, are notes if they begin with #."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    return [item.strip() for line in lines for item in line.split(",") if item.strip()]
+    items = [item.strip() for line in lines for item in line.split(",")]
+    return [item for item in items if item and not item.startswith("#")]

@@ -21,8 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
 _HOST = re.compile(r"[A-Za-z0-9._-]+")  # a name or IPv4
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OF_LIBRARIES = ("OTEL_", "AWS_")
-_ALIKE = 0.86
+_ALIKE, _WORD_ALIKE = 0.86, 0.6
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104  a name that is asked, not an address to listen on
 
@@ -236,11 +235,21 @@ def _load(file: Path) -> None:
 
 
 def _meant(name: str) -> str:
-    """The setting that a name is nearly, in letters; empty where it is one, is nothing like one, or is of a library."""
+    """The setting that a name is nearly, in letters; empty where it is one or is nothing like one."""
     ours = [field.upper() for field in Settings.model_fields]
-    if name in ours or name.startswith(_OF_LIBRARIES):
+    if name in ours:
         return ""
-    return next(iter(difflib.get_close_matches(name, ours, n=1, cutoff=_ALIKE)), "")
+    alike = difflib.get_close_matches(name, [one for one in ours if _is_slip(name, one)], n=1, cutoff=_ALIKE)
+    return next(iter(alike), "")
+
+
+def _is_slip(name: str, ours: str) -> bool:
+    """Whether a name can be a slip of ours: it has as many words, of which one is another, and that one is alike."""
+    words, own = name.split("_"), ours.split("_")
+    others = [pair for pair in zip(words, own, strict=False) if pair[0] != pair[1]]
+    if len(words) != len(own) or len(others) != 1:
+        return False
+    return difflib.SequenceMatcher(None, *others[0]).ratio() > _WORD_ALIKE
 
 
 def _explain(problem: ErrorDetails) -> str:

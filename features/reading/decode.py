@@ -11,8 +11,8 @@ from features.reading.limits import Limits
 __all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image"]
 
 DEFAULT_LIMITS = Limits()
-# Raised by hand when a file is read differently or no longer refused, so that what was cached before is not believed.
-READING_VERSION = 5
+# Raised by hand when a file is read differently, newly refused or no longer, so that what was cached is not believed.
+READING_VERSION = 6
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"II*\x00": "a TIFF",

@@ -30,8 +30,9 @@ def first_key(keys: str) -> str:
 def _pairs(keys: str) -> list[tuple[str, str]]:
     """The holder and the key of each entry, as `registry.api_keys` reads them."""
     lines = [line for line in keys.splitlines() if not line.lstrip().startswith("#")]
-    items = [item.strip().partition(":") for line in lines for item in line.split(",") if item.strip()]
-    return [(holder, key.strip()) for holder, _, key in items]
+    items = [item.strip() for line in lines for item in line.split(",")]
+    pairs = [item.partition(":") for item in items if item and not item.startswith("#")]
+    return [(holder, key.strip()) for holder, _, key in pairs]
 
 
 def setting(name: str) -> str:

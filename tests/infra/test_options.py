@@ -66,7 +66,7 @@ def test_the_page_takes_the_keys_that_are_made_and_jobs_ask_with_theirs(tmp_path
 
 
 def test_a_new_list_of_keys_has_the_same_holders_with_others():
-    before = "ana:0123456789abcdef,\n# gone, to the ward\nclinic:fedcba9876543210"
+    before = "ana:0123456789abcdef,# gone,\n# to the ward, too\nclinic:fedcba9876543210"
     after = renewed("api-keys", before)
     assert [pair.split(":")[0] for pair in after.split(",")] == ["ana", "clinic"]
     assert not {pair.split(":")[1] for pair in after.split(",")} & set(before.replace(",\n", ":").split(":"))

@@ -59,7 +59,7 @@ def registry(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (["2", "--shadow", "1h", "--for", "2h"], 2, "--for says how long a canary lasts"),
         (["2", "--end", "--why", "x"], 1, "pneumonia version 2 is neither in shadow nor in canary"),
         (["2", "--why", " "], 2, "is empty; say why in a few words"),
-        (["2"], 1, "version 2 was kept back: held-out AUC is low. With --why TEXT it is promoted all the same"),
+        (["2"], 1, "version 2 was kept back: held-out AUC is low. With --why TEXT it goes on all the same"),
         (["2", "--canary", "10%"], 1, "version 2 was kept back: held-out AUC is low."),
         (["3", "--canary", "10%"], 1, "has no version 3"),
         (["2", "--canary", "10%", "--shadow", "1h"], 2, "not allowed with"),

@@ -141,6 +141,8 @@ def test_every_variable_of_the_example_and_of_libraries_is_taken_in_a_dotenv(dot
     assert len(names) > 30
     libraries = [
         "HTTP_PROXY",
+        "DATA_URI_2",
+        "MLFLOW_TRACKING_AUTH",
         "MLFLOW_TRACKING_USERNAME",
         "MLFLOW_TRACKING_TOKEN",
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
