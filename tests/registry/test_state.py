@@ -121,7 +121,7 @@ def test_a_folder_is_meant_from_home_where_it_begins_with_a_tilde(tmp_path, monk
     assert local_folder("~/state") == tmp_path / "state"
 
 
-def test_however_often_ctrl_c_comes_in_the_middle_of_an_upload_no_part_of_it_is_published(bucket, tmp_path):
+def test_however_often_ctrl_c_comes_in_the_middle_of_an_upload_no_part_of_it_is_published(bucket, tmp_path, request):
     class Interrupted(io.FileIO):
         def read(self, size: int | None = -1) -> bytes:
             os.kill(os.getpid(), signal.SIGINT)
@@ -131,6 +131,8 @@ def test_however_often_ctrl_c_comes_in_the_middle_of_an_upload_no_part_of_it_is_
     state = open_state(f"s3://{bucket}/state")
     whole = bytes(3 << 20)
     (tmp_path / "draft").write_bytes(whole)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker of pytest-xdist has none
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     with pytest.raises(KeyboardInterrupt), Interrupted(str(tmp_path / "draft")) as draft:
         write_atomically(state.filesystem, state.path("file"), draft)
     assert state.read(state.path("file")) == whole

@@ -30,7 +30,7 @@ def test_every_value_is_one_that_aws_takes(environment: str, edge: str):
 
 
 def test_every_value_is_one_that_aws_takes_with_the_longest_name_of_a_stack():
-    domain = f"{'x' * 44}.example.com"
+    domain = f"{'x' * 42}.example.com"
     zone = {"domain": domain, "hostedZoneId": "Z0123456789ABC"}
     graph = record(stack=LONGEST, environment="prod", egress="endpoints", **zone)
     assert "hm-mlflow-abcdefghijkl-webapp" in {group["name"] for group in graph.of("lb.TargetGroup").values()}
