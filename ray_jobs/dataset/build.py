@@ -173,11 +173,10 @@ def _enough(manifest: Manifest, minimum: Minimum) -> None:
     ]
     if lacks:
         there = ", ".join(
-            f"{sum(side[label] for side in manifest.pictures.values())} {label} of "
-            f"{sum(side[label] for side in manifest.patients.values())} patients"
-            for label in LABELS
+            f"{pictures} {label} of {patients} patients"
+            for label, (pictures, patients) in ((label, manifest.count_of(label)) for label in LABELS)
         )
-        left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items())
+        left_out = manifest.left_out
         fix = f", or fix what was left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
         raise TooLittleData(
             f"too little data in {manifest.uri} ({there}): {'; '.join(lacks)}. One patient in five is held out to "

@@ -15,6 +15,7 @@ from pyarrow.fs import FileSystem, FileType
 
 from ray_jobs.dataset.entry import Source
 from ray_jobs.dataset.errors import DatasetError
+from ray_jobs.dataset.layout import Label
 from ray_jobs.dataset.parquet import read_batches
 from registry.state import write_atomically
 
@@ -68,6 +69,16 @@ class Manifest:
     def digits(self) -> int:
         """How many hex digits of sha256 a shard's X-rays share: so many that some SHARD of them are in it at most."""
         return digits_for(self.rows)
+
+    def count_of(self, label: Label) -> tuple[int, int]:
+        """How many X-rays of how many patients have a label, on all sides together."""
+        pictures, patients = (sum(side[label] for side in sides.values()) for sides in (self.pictures, self.patients))
+        return pictures, patients
+
+    @property
+    def left_out(self) -> str:
+        """What was quarantined, as counts with their reasons; empty for nothing."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.quarantined.items())
 
     def batches(self, rows: int = BATCH) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most ``rows`` at a time; only those are in memory.

@@ -1,6 +1,5 @@
 """What each X-ray looks like, and what a model's detector says of it: on Ray, shard by shard, kept in the state."""
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from features.reading.decode import READING_VERSION, decode
 from features.reading.errors import NotAChestXray
 from features.spec import FeatureSpec
 from ray_jobs.dataset.entry import Source
-from ray_jobs.dataset.errors import DatasetError, EntryError
+from ray_jobs.dataset.errors import DatasetError
 from ray_jobs.dataset.manifest import Manifest, images_of
-from ray_jobs.feature_table.cache import load_shard
+from ray_jobs.feature_table.cache import check_as_listed, load_shard
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.patience import in_turn
 from ray_jobs.runtime.progress import Progress
@@ -121,8 +120,7 @@ def _look(looking: Looking, prefix: str, images: list[tuple[str, str]]) -> int:
 
 def _row(looking: Looking, path: str, sha256: str, features: np.ndarray) -> dict[str, object]:
     data = looking.source.read(path)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise EntryError(f"{path} changed after it was listed; run the job again to take it in")
+    check_as_listed(data, sha256, name=path)
     pixels = decode(data)
     refused, doubts = "", tuple[object, ...]()
     try:

@@ -80,8 +80,7 @@ def extract_shard(
         try:
             if isinstance(data, EntryError):
                 raise data
-            if hashlib.sha256(data).hexdigest() != sha256:
-                raise EntryError("the file changed after it was listed; run the job again to take it in")
+            check_as_listed(data, sha256)
             rows[sha256] = ("", extract_views(data, spec))
         except EntryError as error:
             failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
@@ -90,6 +89,12 @@ def extract_shard(
             failures.append(FailedImage(path=path, sha256=sha256, detail=str(error)))
     add_rows(state, spec, prefix, rows)
     return failures
+
+
+def check_as_listed(data: bytes, sha256: str, *, name: str = "the file") -> None:
+    """Raise EntryError for a file whose bytes are no longer those that the manifest has."""
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise EntryError(f"{name} changed after it was listed; run the job again to take it in")
 
 
 def take_over(

@@ -101,7 +101,6 @@ def describe(manifest: Manifest) -> str:
         for side, labels in manifest.pictures.items()
         if sum(labels.values())
     )
-    left_out = ", ".join(f"{count} {reason}" for reason, count in manifest.quarantined.items())
-    report = f"; left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
+    report = f"; left out: {manifest.left_out}, listed in {manifest.quarantine_path}" if manifest.left_out else ""
     sides = f": {counted}" if counted else ""
     return f"{manifest.rows} X-rays from {manifest.uri}{sides}{report}"

@@ -85,13 +85,7 @@ def without_views(spec: FeatureSpec) -> FeatureSpec:
 
 def _counts(manifest: Manifest) -> dict[Label, tuple[int, int]]:
     """(X-rays, patients) of each label, as far as files can be told before they are decoded."""
-    return {
-        label: (
-            sum(side[label] for side in manifest.pictures.values()),
-            sum(side[label] for side in manifest.patients.values()),
-        )
-        for label in LABELS
-    }
+    return {label: manifest.count_of(label) for label in LABELS}
 
 
 def _enough(

@@ -26,6 +26,16 @@ SAFE: Mapping[str, str] = {
 }
 
 
+def in_place_of_a_replica(request_id: str = "") -> dict[str, str]:
+    """The headers that every answer of a replica has, for an answer that another process gives in its place."""
+    return {"Cache-Control": NO_STORE, **SAFE} | ({REQUEST_ID_HEADER: request_id} if request_id else {})
+
+
+def media_type_of(headers: Mapping[str, str]) -> str:
+    """The media type of a body in small letters, without its parameters; empty where none is told."""
+    return headers.get("content-type", "").split(";")[0].strip().lower()
+
+
 class RequestId:
     """Gives each request an id, the client's own where it is a plain one, and returns it as `X-Request-ID`.
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from features.reading.errors import ImageError
+from serve.http.headers import media_type_of
 from serve.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class _ProblemResponse(JSONResponse):
 def _what_is_wrong(request: Request, item: Mapping[str, Any]) -> str:
     """One finding of a check of a request, in words that say what to send instead."""
     place = item["loc"]
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    media_type = media_type_of(request.headers)
     if place[0] == "body" and media_type != "application/json":
         return f"Content-Type is {media_type or 'missing'}; send application/json"
     if item["type"] == "json_invalid":

@@ -6,6 +6,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from serve.http.headers import media_type_of
 from serve.http.limits import RequestLimits
 from serve.http.problems import ProblemError
 
@@ -32,7 +33,7 @@ async def read_pictures(request: Request, limits: RequestLimits) -> list[Picture
     ProblemError
         `unsupported-media-type`, `malformed-form`, `no-file` or `too-many-files`.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    media_type = media_type_of(request.headers)
     if media_type in RAW_TYPES:
         return [Picture(data=await request.body(), filename=None)]
     if media_type == _FORM:

@@ -62,11 +62,12 @@ def environment(folder: RunFolder, host: str) -> dict[str, str]:
 
     os.environ.pop("RAY_SERVE_HAPROXY_BINARY_PATH", None)  # of an earlier start: the real one is asked for
     names = ("rules.cfg", "refusals.lua", "error.http", "waiting.html", "no-route.cfg")
-    added, lua, error, waiting, route = (folder.path / name for name in names)
+    added, lua, error, page, route = (folder.path / name for name in names)
+    waiting = waiting_page(request_id=_ID)
     added.write_text(rules())
     lua.write_text(services())
-    waiting.write_bytes(bytes(waiting_page().body))
-    route.write_text(no_route(waiting))
+    page.write_bytes(bytes(waiting.body))
+    route.write_text(no_route(waiting, page))
     error.write_text(error_file(), newline="")
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -146,14 +147,13 @@ def _service(code: str) -> str:
     return f'refuse("{code}", {seconds}, {answer.status_code}, {{{headers}}}, {document})'
 
 
-def no_route(page: Path) -> str:
+def no_route(waiting: Response, page: Path) -> str:
     """The lines that replace Ray's 404 for every path, which is the answer until the application has a route.
 
-    A browser that wants a page gets the one in a file, everybody else the problem.
+    A browser that wants a page gets the waiting one, whose body is in a file, everybody else the problem.
     """
-    waiting = _return(waiting_page(request_id=_ID), f"file {page}")
     return f"""\
-    http-request {waiting} if METH_GET {{ req.hdr(accept) -m sub {PAGE} }}
+    http-request {_return(waiting, f"file {page}")} if METH_GET {{ req.hdr(accept) -m sub {PAGE} }}
     http-request use-service lua.{NO_REPLICA}
 """
 

@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from serve.http.headers import NO_STORE, REQUEST_ID_HEADER, SAFE
+from serve.http.headers import in_place_of_a_replica
 from serve.http.problems import problem, respond
 
 NO_REPLICA = "no-replica"
@@ -16,5 +16,4 @@ SHED = _DETAILS["busy"]
 
 def refusal(code: str, *, request_id: str = "") -> Response:
     """A problem with the headers that every answer of a replica has."""
-    headers = {"Cache-Control": NO_STORE, **SAFE} | ({REQUEST_ID_HEADER: request_id} if request_id else {})
-    return respond(problem(code, _DETAILS[code], request_id=request_id), headers)
+    return respond(problem(code, _DETAILS[code], request_id=request_id), in_place_of_a_replica(request_id))

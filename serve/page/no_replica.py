@@ -7,7 +7,7 @@ from pathlib import Path
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from serve.http.headers import NO_STORE, REQUEST_ID_HEADER, SAFE
+from serve.http.headers import in_place_of_a_replica
 from serve.http.problems import KINDS
 from serve.page.language import languages
 
@@ -31,13 +31,10 @@ def waiting_page(*, request_id: str = "") -> HTMLResponse:
     )
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     kind = KINDS["no-replica"]
-    headers = {
-        **SAFE,
+    headers = in_place_of_a_replica(request_id) | {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; frame-ancestors 'none'"
         ),
-        "Cache-Control": NO_STORE,
         "Retry-After": str(kind.retry_after_s),
-        **({REQUEST_ID_HEADER: request_id} if request_id else {}),
     }
     return HTMLResponse(html, status_code=kind.status, headers=headers)
