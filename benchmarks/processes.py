@@ -1,8 +1,6 @@
 """Servers in processes of their own: waiting until one answers, and ending it with all that it started."""
 
 import http.client
-import os
-import signal
 import socket
 import subprocess
 import time
@@ -54,7 +52,7 @@ def stop(*processes: subprocess.Popen) -> None:
     """End processes that `begin` started, and what is left of their sessions."""
     for process in processes:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
     for process in processes:
         process.wait(ENDS_WITHIN_S)
         end_session(process.pid)

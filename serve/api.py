@@ -31,6 +31,7 @@ from serve.inference.predictor import Predictor, reference
 from serve.inference.recorder import PredictionRecorder
 from serve.inference.reports import check_pictures, report, wants_report
 from serve.inference.service import PredictionService
+from serve.inference.sharing import Others
 from serve.load import Load
 from serve.metrics import MEDIA_TYPE, Metrics
 from serve.page.numbers import TOLD
@@ -70,19 +71,20 @@ def create_app(
     keys: Keys | None = None,
     hosts: AllowedHosts | None = None,
     around: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+    others: Others | None = None,
 ) -> FastAPI:
     """The application over a holder; the caller keeps the holder on the right model.
 
     `around` is entered when the application starts and left when it stops, for what has to run beside it.
     `behind_serve` means that Ray Serve's proxy is in front, which returns the client's request id itself. While the
     file `stopping` exists, no new work is taken. `recorder` records predictions. With `keys`, a request needs one;
-    with `hosts`, it has to name one of them.
+    with `hosts`, it has to name one of them. `others` are the other replicas, for which `app.state.take` is there.
     """
     limits, metrics = limits or RequestLimits(), metrics or Metrics()
     predictor = Predictor(holder, threads=threads, abstains=settings.abstains)
     load = Load()
     metrics.follow(load)
-    service = PredictionService(predictor, limits=limits, load=load, metrics=metrics, recorder=recorder)
+    service = PredictionService(predictor, limits=limits, load=load, metrics=metrics, recorder=recorder, others=others)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -120,6 +122,7 @@ def create_app(
     app.add_middleware(SafeHeaders)
     app.add_middleware(AccessLog, load=load, metrics=metrics)
     app.add_middleware(RequestId, echoed=behind_serve)
+    app.state.take = service.shared.take
     problems.install(app)
     app.include_router(_predict_router(service))
     app.include_router(_router(predictor, metrics))

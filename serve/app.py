@@ -26,9 +26,12 @@ from serve.api import create_app
 from serve.http.hosts import allowed_hosts
 from serve.http.keys import Keys
 from serve.http.limits import RequestLimits
+from serve.inference.predictor import PictureResult
 from serve.inference.recorder import PredictionRecorder
+from serve.inference.sharing import Part
 from serve.logs import chosen, set_up
 from serve.metrics import FOLDER_VARIABLE, Metrics
+from serve.other_replicas import OtherReplicas
 from serve.production.lookout import Lookout
 from serve.production.model import Holder
 from serve.production.rollout_follower import RolloutFollower
@@ -102,7 +105,7 @@ class Webapp:
                 for handler in logging.getLogger().handlers:
                     handler.flush()  # Ray ends a replica without the interpreter's own farewell
 
-        return create_app(
+        self._app = create_app(
             self._holder,
             settings=self._settings,
             limits=self._limits,
@@ -113,7 +116,14 @@ class Webapp:
             recorder=self._recorder,
             keys=self._keys,
             hosts=allowed_hosts(self._settings),
+            others=OtherReplicas(others) if (others := most_replicas(self._settings) - 1) else None,
         )
+        return self._app
+
+    async def take(self, part: Part) -> list[PictureResult] | None:
+        """Answer some pictures of another replica's request, if there is nothing else to do here."""
+        given: list[PictureResult] | None = await self._app.state.take(part)
+        return given
 
     def check_health(self) -> None:
         """Raise, so that Serve replaces the replica, where the watcher has died."""
@@ -150,6 +160,11 @@ def build(
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
     )(Webapp)
     return deployment.bind(settings, limits or RequestLimits(), folder, keys)
+
+
+def most_replicas(settings: Settings) -> int:
+    """How many replicas there may be."""
+    return settings.serve_max_replicas or settings.serve_replicas
 
 
 def _replicas(settings: Settings) -> dict[str, Any]:

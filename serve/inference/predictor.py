@@ -58,7 +58,8 @@ class Predictor:
     def __init__(self, holder: Holder, *, threads: int | None = None, abstains: bool = False) -> None:
         self.holder = holder
         self.abstains = abstains
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="predict")
+        self.threads = threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="predict")
 
     def served(self) -> Served:
         """The model of this moment; take it once a request. Raises ProblemError `no-model`."""

@@ -14,6 +14,7 @@ from serve.http.uploads import Picture, read_pictures
 from serve.inference.predictor import PictureResult, Predictor
 from serve.inference.recorder import PredictionRecorder
 from serve.inference.shadow import Shadow, counted
+from serve.inference.sharing import Others, SharedPredictor
 from serve.load import Load
 from serve.metrics import Metrics
 from serve.production.model import Served
@@ -40,8 +41,10 @@ class PredictionService:
         load: Load,
         metrics: Metrics,
         recorder: PredictionRecorder | None = None,
+        others: Others | None = None,
     ) -> None:
         self.predictor = predictor
+        self.shared = SharedPredictor(predictor, load, others)
         self._limits = limits
         self._load = load
         self._metrics = metrics
@@ -64,13 +67,13 @@ class PredictionService:
         if check:
             check(pictures)
         with counted_in_work(self._load, self._limits, len(pictures)):
-            pictures_answered = await self.predictor.answer(served, pictures, request_id)
+            pictures_answered = await self.shared.answer(served, pictures, request_id)
             self._compare(served, pictures, pictures_answered)
             production = self.predictor.served()
             if served is not production and any(answered.outcome == "error" for answered in pictures_answered):
                 served = production  # a candidate that breaks costs a client time, and no answer
                 request.scope["state"]["version"] = served.version.version
-                pictures_answered = await self.predictor.answer(served, pictures, request_id)
+                pictures_answered = await self.shared.answer(served, pictures, request_id)
         results = [self._finish(served, answered) for answered in pictures_answered]
         if len(results) > 1:  # a single problem becomes the response, and is counted as that
             for result in results:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,6 +127,30 @@ def test_the_counts_of_all_replicas_add_up_whichever_is_asked(
     for _ in range(20):
         assert client.post("/predict", files={"file": ("a.jpeg", image)}).status_code == 200
     assert [predictions(client) for _ in range(6)] == [before + 20] * 6
+
+
+def many(client: httpx.Client, images: Sequence[bytes]) -> httpx.Response:
+    """The answer to one request with many pictures."""
+    parts = [("file", (f"{number}.jpeg", image)) for number, image in enumerate(images)]
+    return client.post("/predict", files=parts)
+
+
+def processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def test_both_replicas_work_on_one_request_with_many_pictures(
+    client: httpx.Client, registry_template: Registry
+) -> None:
+    images = [registry_template.training_set.images[number % 24] for number in range(64)]
+    both = replicas()
+    before = [processor_s(process) for process in both]
+    results = many(client, images).json()["results"]
+    assert [result["filename"] for result in results] == [f"{number}.jpeg" for number in range(64)]
+    assert all("probability" in result for result in results)
+    worked = [processor_s(process) - begun for process, begun in zip(both, before, strict=True)]
+    assert min(worked) > 0.2 * sum(worked)  # the first part alone is a quarter of the pictures
 
 
 def test_a_word_on_a_prediction_is_taken_whichever_replica_made_it(
