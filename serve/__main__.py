@@ -29,19 +29,22 @@ _ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # and ends the process three seconds later, whatever it is doing then.
 _STOP = signal.SIGUSR1
 _TRAIN = "--train"
+_HELP = {"-h", "--help"}
 
 
 def main() -> int:
     """The exit code of the process that serves, or of a training that failed."""
     arguments = [argument for argument in sys.argv[1:] if argument != _TRAIN]
+    helps = not _HELP.isdisjoint(arguments)  # which trains nothing, and is text wherever it goes
     running = dict[int, signal.Signals]()  # what asks each of them to stop
     _on_signals(lambda *_: _stop(running) if running else sys.exit())
     training = None
-    if _TRAIN in sys.argv[1:]:
+    if _TRAIN in sys.argv[1:] and not helps:
         training = _begun("ray_jobs.train").pid
         running[training] = signal.SIGINT
         arguments += ["--training", str(training)]
-    server = _begun("serve.lifecycle.session", *arguments, to=subprocess.PIPE if _log_is_json() else None)
+    to = subprocess.PIPE if _log_is_json() and not helps else None
+    server = _begun("serve.lifecycle.session", *arguments, to=to)
     running[server.pid] = _STOP
     passing = threading.Thread(target=pass_on, args=(server.stdout or (), sys.stderr.buffer), daemon=True)
     passing.start()

@@ -65,6 +65,12 @@ def ended(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGTERM)
 
 
+def test_help_is_text_also_in_a_pipe_and_trains_nothing(variables):
+    asked = subprocess.run([*_COMMAND, "--train", "--help"], env=variables, capture_output=True, text=True, check=True)
+    assert asked.stdout.startswith("usage: python -m serve ")
+    assert asked.stderr == ""
+
+
 def test_at_a_terminal_there_is_text_that_ends_with_the_addresses_and_ctrl_c_stops_it_quietly(variables):
     pid, terminal = pty.fork()
     if pid == 0:
