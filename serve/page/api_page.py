@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _EXAMPLES = {
+    "/example": "curl {base}/example -o xray.jpeg",
     "/predict": "curl -F file=@xray.jpeg {base}/predict",
     "/explain": "curl -F file=@xray.jpeg {base}/explain -o evidence.png",
     "/predictions/{prediction_id}/feedback": """curl --json '{"label": "NORMAL"}' {base}/predictions/ID/feedback""",

@@ -69,7 +69,7 @@ def add_page(app: FastAPI, *, service: PredictionService, settings: Settings) ->
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return page.render("api.html", request, operations=describe(app.openapi()), kinds=KINDS)
+        return page.render("api.html", request, operations=describe(app.openapi()), kinds=KINDS, prose=_prose)
 
 
 class _Page:
@@ -122,6 +122,11 @@ class _Page:
         )
         sent = {"Content-Language": words["html_lang"], "Vary": "Accept-Language", **(headers or {})}
         return HTMLResponse(html, status_code=status, headers=sent)
+
+
+def _prose(text: str) -> Markup:
+    """A description of the API as HTML; it may name code in backticks."""
+    return Markup(MarkdownIt("commonmark", {"html": False}).renderInline(text))  # noqa: S704  the renderer escapes
 
 
 def _card(served: Served) -> Markup:

@@ -99,9 +99,10 @@ def test_several_files_become_a_table_in_their_order_with_refusals_in_their_rows
     assert [text.strip() for text in page.locator("tbody th").all_inner_texts()] == names
     rows = page.locator("tbody tr")
     assert "some colour" in rows.nth(2).inner_text()
-    assert "is in colour, and radiographs are grey" in rows.nth(3).inner_text()
-    assert "not a JPEG" in rows.nth(4).inner_text()
+    assert "is in colour, and X-rays are grey" in rows.nth(3).inner_text()
+    assert "The file is of another kind, not JPEG" in rows.nth(4).inner_text()
     assert serious(page) == []
+    assert [one for one in Axe().run(page).response["violations"] if one["id"] == "landmark-unique"] == []
     page.click("#clear")
     assert page.locator("#results").is_hidden()
 
@@ -167,7 +168,7 @@ def test_in_portuguese_every_word_of_a_result_is(browser, url: str, files: dict[
     page.set_input_files("#file", files["pneumonia"])
     page.locator(".card img.overlay").wait_for()
     card = page.locator(".card").inner_text()
-    assert "probabilidade de pneumonia" in card
+    assert "% de probabilidade de pneumonia" in card
     assert "Mostrar só a radiografia" in card
     page.get_by_role("button", name="Certo").click()
     playwright_api.expect(page.locator(".feedback-status")).to_have_text("Salvo: confirmado.")
@@ -187,6 +188,7 @@ def test_the_page_and_the_models_card_have_nothing_serious_for_axe_in_light_and_
     assert "Calibration error" in page.locator(".about").inner_text()
     assert "[0.961, 0.984]" in page.locator(".about").inner_text()
     assert serious(page) == []
+    assert [one for one in Axe().run(page).response["violations"] if one["id"] == "heading-order"] == []
     page.goto(f"{url}/docs")
     assert serious(page) == []
     page.close()
@@ -225,7 +227,7 @@ def test_a_dropped_file_is_analysed_and_an_error_says_what_is_wrong(page) -> Non
     )
     card = page.locator(".card.problem")
     card.wait_for()
-    assert "This is not a JPEG, PNG or DICOM picture." in card.inner_text()
+    assert "This kind of file is not accepted." in card.inner_text()
     assert "<b>x</b>.txt" in card.inner_text()
 
 

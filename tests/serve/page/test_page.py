@@ -6,9 +6,11 @@ from dataclasses import replace
 from html import unescape
 from typing import get_args
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from features.reading.decode import DEFAULT_LIMITS
 from features.reading.errors import Reason
 from registry.settings import Settings
 from serve.api import create_app
@@ -17,6 +19,7 @@ from serve.page.language import languages
 from serve.page.numbers import evaluation_groups
 from serve.production.model import Holder
 from tests.behaviour.not_xrays import generated
+from tests.features.raw_dicom import made, text
 from tests.serve.support.models import GeneratedXrays
 
 
@@ -105,7 +108,7 @@ def test_the_page_is_in_the_browsers_language_and_says_that_it_is_no_medical_dev
     assert "Não é um dispositivo médico" in portuguese
     assert "pneumonia, version 7" in english
     assert "[0.961, 0.984]" in english
-    assert "1,500 of 800 patients (900 pneumonia)" in english
+    assert "1,500 from 800 patients (900 with pneumonia)" in english
 
 
 def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient, training_set: GeneratedXrays) -> None:
@@ -117,7 +120,7 @@ def test_a_browser_without_script_gets_the_answer_on_the_page(client: TestClient
     assert several.text.count('<th scope="row" role="rowheader">') == 2
     wrong = client.post("/", files=[("file", ("a.txt", b"text"))])
     assert wrong.status_code == 415
-    assert "This is not a JPEG, PNG or DICOM picture." in wrong.text
+    assert "This kind of file is not accepted." in wrong.text
 
 
 def test_what_is_no_chest_x_ray_is_refused_with_its_reason_in_the_language_of_the_page(client: TestClient) -> None:
@@ -178,6 +181,34 @@ def test_the_api_page_describes_every_route_and_every_problem(client: TestClient
         assert path in html
     for code in KINDS:
         assert f'id="{code}"' in html
+    assert "curl http://testserver/example -o xray.jpeg" in html  # curl writes no picture to a terminal
+    assert "named <code>file</code>" in html
+
+
+def test_in_portuguese_what_is_english_of_the_api_page_says_so(client: TestClient) -> None:
+    html = client.get("/docs?lang=pt").text
+    for english in ("Does the picture show pneumonia?", '<td lang="en">No picture was sent'):
+        assert english in html
+    assert html.count('<p class="summary" lang="en">') == html.count('<p class="summary"')
+    assert "Ir para o conteúdo" in html
+
+
+def test_a_dicom_of_several_pictures_is_not_called_something_else_than_a_dicom(client: TestClient) -> None:
+    picture = made(np.zeros((64, 64), np.uint16), NumberOfFrames=text("IS", "2"))
+    for shape in ("card", "row"):
+        english = client.post(f"/page/result?as={shape}", files={"file": ("a.dcm", picture)}).text
+        assert "only 1 is taken; export the one to be judged" in english
+        portuguese = client.post(f"/page/result?as={shape}&lang=pt", files={"file": ("a.dcm", picture)}).text
+        assert "Envie uma única imagem em tons de cinza" in portuguese
+        assert "não é uma imagem JPEG" not in portuguese
+
+
+def test_the_pages_words_name_the_limits_that_are_kept() -> None:
+    megabytes, megapixels = DEFAULT_LIMITS.max_bytes // 1024**2, DEFAULT_LIMITS.max_pixels // 10**6
+    for language in languages().values():
+        assert f" {megabytes} MB " in language.words["types"]
+        assert f" {megabytes} MB." in language.words["problem.body-too-large"]
+        assert all(f" {most} " in language.words["problem.image-too-large"] for most in (megabytes, megapixels))
 
 
 def test_the_examples_name_the_address_that_people_use_whatever_a_proxy_passes_on(
