@@ -22,7 +22,7 @@ from serve.http.headers import RequestId, SafeHeaders
 from serve.http.hosts import AllowedHosts, HostGuard
 from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
-from serve.http.openapi import picture_body, problem_responses
+from serve.http.openapi import OF_PICTURES, picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import ProblemError, request_id_of
 from serve.inference.explain_api import explain_router
@@ -139,7 +139,7 @@ def _predict_router(service: PredictionService) -> APIRouter:
         "/predict",
         response_model=Prediction | Predictions,
         response_model_exclude_none=True,
-        responses=_REPORT | problem_responses(400, 406, 408, 413, 415, 422, 503),
+        responses=_REPORT | problem_responses(*OF_PICTURES, "no-report"),
         openapi_extra=picture_body(),
         summary="Does the picture show pneumonia?",
     )
@@ -174,7 +174,7 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
     @router.get(
         "/model",
         response_model=ModelCard,
-        responses=problem_responses(503),
+        responses=problem_responses("no-model"),
         summary="Which model answers, and how well",
     )
     async def model() -> ModelCard:
@@ -187,7 +187,7 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
     @router.get(
         "/model/card",
         response_class=Response,
-        responses=_CARD | problem_responses(503),
+        responses=_CARD | problem_responses("no-model"),
         summary="The model card, to read",
     )
     async def model_card() -> Response:
@@ -198,7 +198,7 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
     @router.get(
         "/example",
         response_class=Response,
-        responses=_EXAMPLE | problem_responses(404, 503),
+        responses=_EXAMPLE | problem_responses("no-example", "no-model"),
         summary="A picture to try",
     )
     async def example() -> Response:
@@ -216,7 +216,10 @@ def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
         return HealthReport(status="alive")
 
     @router.get(
-        "/readyz", response_model=HealthReport, responses=problem_responses(503), summary="Is a verified model loaded?"
+        "/readyz",
+        response_model=HealthReport,
+        responses=problem_responses("no-model"),
+        summary="Is a verified model loaded?",
     )
     async def readyz() -> HealthReport:
         """200 once a verified model answers; 503 before that."""

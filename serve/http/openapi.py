@@ -6,6 +6,13 @@ from serve.http import problems
 from serve.http.uploads import RAW_TYPES
 
 _BINARY = {"type": "string", "format": "binary"}
+# What a route that takes pictures may answer about them.
+OF_PICTURES = (
+    *("malformed-form", "no-file", "too-many-files", "slow-upload", "body-too-large", "image-too-large"),
+    *("unsupported-image", "unsupported-media-type", "undecodable-image", "not-a-chest-xray", "no-finite-answer"),
+    *("unsure", "no-model"),
+)
+_OF_ANY_ROUTE = ("busy", "too-slow", "no-replica", "stopping")
 
 
 def picture_body(*, most: int | None = None) -> dict[str, Any]:
@@ -16,13 +23,13 @@ def picture_body(*, most: int | None = None) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}, **raw}}}
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route that answers problems of these statuses."""
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that answers problems of these codes, and those that any route answers."""
     schema = {"$ref": "#/components/schemas/Problem"}
+    titles: dict[int, list[str]] = {}
+    for kind in (problems.KINDS[code] for code in (*codes, *_OF_ANY_ROUTE)):
+        titles.setdefault(kind.status, []).append(kind.title)
     return {
-        status: {
-            "description": "; ".join(kind.title for kind in problems.KINDS.values() if kind.status == status),
-            "content": {problems.MEDIA_TYPE: {"schema": schema}},
-        }
-        for status in statuses
+        status: {"description": "; ".join(titles[status]), "content": {problems.MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted(titles)
     }

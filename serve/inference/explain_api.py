@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from serve.http import problems
 from serve.http.limits import RequestLimits, counted_in_work
-from serve.http.openapi import picture_body, problem_responses
+from serve.http.openapi import OF_PICTURES, picture_body, problem_responses
 from serve.http.plain import PlainRoute
 from serve.http.problems import ProblemError, request_id_of
 from serve.http.uploads import Picture, read_pictures
@@ -36,7 +36,7 @@ def explain_router(predictor: Predictor, limits: RequestLimits, load: Load) -> A
     @router.post(
         "/explain",
         response_class=Response,
-        responses=_ANSWER | problem_responses(400, 408, 413, 415, 422, 503),
+        responses=_ANSWER | problem_responses(*OF_PICTURES),
         openapi_extra=picture_body(most=1),
         summary="Where in the picture does the evidence lie?",
     )

@@ -51,7 +51,9 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
     @router.post(
         "/predictions/{prediction_id}/feedback",
         response_model=FeedbackReceipt,
-        responses=problem_responses(404, 413, 422, 503),
+        responses=problem_responses(
+            "unknown-prediction", "not-recorded", "slow-upload", "body-too-large", "invalid-request", "store-away"
+        ),
         summary="Confirm or correct a prediction",
     )
     async def give_feedback(prediction_id: PredictionId, given: FeedbackRequest, request: Request) -> FeedbackReceipt:
@@ -96,7 +98,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
     @router.get(
         "/feedback",
         response_model=FeedbackSummary,
-        responses=problem_responses(404, 503),
+        responses=problem_responses("not-recorded", "store-away"),
         summary="How often people agreed, by version",
     )
     def summary() -> FeedbackSummary:
@@ -108,7 +110,7 @@ def feedback_router(recorder: PredictionRecorder | None, metrics: Metrics) -> AP
     @router.get(
         "/feedback.csv",
         response_class=Response,
-        responses={**_CSV, **problem_responses(404, 503)},
+        responses={**_CSV, **problem_responses("not-recorded", "store-away")},
         summary="Feedback as labels",
     )
     def export() -> Response:

@@ -354,3 +354,6 @@ def test_the_description_lists_every_route_and_each_status_that_problems_have(cl
     described = {int(status) for status in document["paths"]["/predict"]["post"]["responses"]}
     assert {kind.status for code, kind in KINDS.items()} - described == {401, 403, 404, 405, 500}
     assert "multipart/form-data" in json.dumps(document["paths"]["/predict"]["post"]["requestBody"])
+    feedback = document["paths"]["/predictions/{prediction_id}/feedback"]["post"]["responses"]
+    assert feedback["422"]["description"] == KINDS["invalid-request"].title  # nothing about pictures
+    assert document["paths"]["/example"]["get"]["responses"]["404"]["description"] == KINDS["no-example"].title
