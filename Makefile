@@ -125,7 +125,7 @@ test: lint ## Check a change: style, types, and all tests except the long ones; 
 test-long: setup ## Run the long tests: soaks, fault schedules, fuzzing
 	$(RUN) -m pytest -m long
 
-coverage: setup ## The same tests, and which lines they reach; fails below the floor
+coverage: setup ## Run the tests of `make test`, and show which lines they reach; fails below the floor
 	$(RUN) -m pytest -m "not long" $(SIDE_BY_SIDE) --cov
 
 lint: setup ## Style, types, and which room may import which
@@ -144,7 +144,7 @@ notebook: setup ## Open the training notebook in JupyterLab
 notebook-page: setup ## Run the notebook on generated X-rays, and write what it shows to docs/notebook.md
 	$(RUN) -m notebooks.render
 
-bench: setup ## Measure all that is asked of speed beside its peers, in less than 20 minutes; DATA=FOLDER for X-rays of your own
+bench: setup ## Measure all that is asked of speed beside its peers, in about 20 minutes; DATA=FOLDER for X-rays of your own
 	$(RUN) -m benchmarks $(if $(DATA),--data "$(DATA)")
 
 sbom: setup ## List what the lock and the built images consist of (CycloneDX), in .local/sbom

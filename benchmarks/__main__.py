@@ -1,6 +1,6 @@
 """Every figure that is asked of the project's speed, each beside a peer or an earlier commit, in one run.
 
-``make bench``, or ``python -m benchmarks [--data FOLDER] [--resume]``, takes less than 20 minutes on two cores, besides
+``make bench``, or ``python -m benchmarks [--data FOLDER] [--resume]``, takes about 20 minutes on two cores, besides
 the first installation of the peers. Results are kept after each part, in .local/benchmarks/results.json; what a part
 lacks is said in the table, and the others go on. ``python -m benchmarks.readme`` writes both READMEs from them. Exits
 with 1 where something that is asked is not kept or was not measured. On a machine that does other work, the figures are

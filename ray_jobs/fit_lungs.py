@@ -100,7 +100,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     """The job."""
     run_job(
-        _job, module="ray_jobs.fit_lungs", description="Fit the locator.", data=False, uses=(), arguments=_arguments
+        _job,
+        module="ray_jobs.fit_lungs",
+        description="Fit where lungs are found to X-rays with masks.",
+        data=False,
+        uses=(),
+        arguments=_arguments,
     )
 
 
