@@ -41,7 +41,7 @@ SERIES: dict[str, dict[Language, str]] = {
     },
     "start": {
         "en": "imports of a job (`ray_jobs.train`), s",
-        "pt-BR": "importações de uma tarefa (`ray_jobs.train`), s",
+        "pt-BR": "importações de um job (`ray_jobs.train`), s",
     },
     "page": {
         "en": "from `make run` to the page, everything installed, s (600 generated X-rays; 1,200 in that commit)",
