@@ -306,6 +306,7 @@ def test_the_keyboard_alone_reaches_the_upload_and_the_language_switch_turns_the
     for _ in range(10):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.lang"))
+        assert page.evaluate("document.activeElement.type") != "submit"  # for a browser without a script, unseen here
     assert "file" in reached
     assert {"en", "pt"} <= set(reached)
     page.click("text=PT")
