@@ -1,5 +1,6 @@
 """The pictures of an S3 bucket, read and uploaded, at any endpoint, by the standard AWS variables."""
 
+import contextlib
 import functools
 import os
 import threading
@@ -19,6 +20,7 @@ from registry.settings import SettingsError
 _EXAMPLE = "s3://hm-mlflow-data/chest-xray/train"
 _CREATION = threading.Lock()
 _DENIED = frozenset({"403", "AccessDenied", "AllAccessDisabled"})
+_TRIES = 4
 _BAD_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"})
 
 
@@ -71,10 +73,23 @@ class S3Source:
 
     def read(self, path: str) -> bytes:
         try:
-            body: bytes = _client().get_object(Bucket=self.bucket, Key=f"{self.prefix}{path}")["Body"].read()
-            return body
+            return self._whole(path)
         except (BotoCoreError, ClientError) as error:
             raise self._read_error(path, error) from error
+
+    def _whole(self, path: str) -> bytes:
+        """The bytes of an object, asked for again where the connection breaks while they come.
+
+        boto3 tries again only until they begin to come, and of a hundred thousand reads a few break later.
+        """
+        for _ in range(_TRIES - 1):
+            body = self._body(path)
+            with contextlib.suppress(BotoCoreError):
+                return bytes(body.read())
+        return bytes(self._body(path).read())
+
+    def _body(self, path: str) -> Any:
+        return _client().get_object(Bucket=self.bucket, Key=f"{self.prefix}{path}")["Body"]
 
     def write(self, path: str, content: bytes) -> None:
         """Put one object, whole or not at all; raises SourceError where the bucket does not take it."""

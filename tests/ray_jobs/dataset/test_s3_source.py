@@ -2,7 +2,11 @@
 
 import pickle
 import socket
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import httpx
@@ -48,6 +52,36 @@ def test_a_source_travels_to_a_worker_and_reads_there(s3, bucket):
 def test_a_missing_object_is_a_matter_of_that_object(s3, bucket):
     with pytest.raises(EntryError, match=f"NORMAL/a.png cannot be read from s3://{bucket}: NoSuchKey"):
         open_source(f"s3://{bucket}").read("NORMAL/a.png")
+
+
+@contextmanager
+def breaking(times: int) -> Iterator[str]:
+    """The address of a store that has one object, and hangs up in the middle of its first answers."""
+    content, left = b"whole" * 20_000, iter(range(times))
+
+    class Store(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content if next(left, None) is None else content[:1000])
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_an_object_is_asked_for_again_where_the_connection_breaks_inside_it(s3, monkeypatch):
+    with breaking(3) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+        assert open_source("s3://bucket/xrays").read("NORMAL/a.png") == b"whole" * 20_000
+    with breaking(4) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+        with pytest.raises(SourceError, match=r"s3://bucket/xrays cannot be reached at .*99000 more expected"):
+            open_source("s3://bucket/xrays").read("NORMAL/a.png")
 
 
 def test_a_missing_bucket_is_named_with_its_endpoint(s3, aws_server):
