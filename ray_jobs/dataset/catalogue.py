@@ -44,13 +44,19 @@ class Catalogue:
         self._db.close()
 
     def take(self, source: Source) -> None:
-        """Take in every entry, without those that the archive holds a second time."""
+        """Take in every entry, without those that the archive holds a second time.
+
+        Where one of these has another size than what it should repeat, the repeated folder is no copy: another lot of
+        X-rays was unpacked into it, or a copy was cut short. Then all are taken in, and their content decides.
+        """
         self._db.executemany(
             "INSERT OR REPLACE INTO file (path, size, version, linked, label, role, patient, twin, reason, detail) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _listed(source),
         )
-        self._db.execute("DELETE FROM file WHERE twin IN (SELECT path FROM file)")
+        pairs = "FROM file JOIN file other ON other.path = file.twin"
+        if not self._db.execute(f"SELECT 1 {pairs} WHERE other.size <> file.size LIMIT 1").fetchone():
+            self._db.execute(f"DELETE FROM file WHERE path IN (SELECT file.path {pairs})")  # noqa: S608 - ours
 
     def reuse(self, previous: Manifest) -> None:
         """Take hashes from an earlier manifest and its report wherever path, size and version are the same."""

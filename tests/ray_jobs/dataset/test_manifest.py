@@ -113,6 +113,20 @@ def test_bad_files_are_quarantined_by_reason_and_the_rest_is_used(write, state):
         assert details[special] == f"{special} is no regular file"
 
 
+def test_a_second_lot_of_x_rays_in_a_folder_of_the_same_name_is_not_taken_for_a_copy(write, state):
+    names, others = cohort(above="train/train/"), cohort(first=101)
+    lot = {path: data + bytes(1) for path, data in zip(names, others.values(), strict=True)}
+    manifest = build_manifest(open_source(str(write(cohort(above="train/") | lot))), **state)
+    assert (manifest.rows, manifest.quarantined) == (160, {})
+
+
+def test_of_a_copy_and_what_it_copies_the_one_that_was_not_cut_short_is_used(write, state):
+    path, *_ = cohort()
+    files = cohort(above="train/") | cohort(above="train/train/") | {f"train/{path}": b""}
+    manifest = build_manifest(open_source(str(write(files))), **state)
+    assert (manifest.rows, manifest.quarantined) == (80, {"duplicate": 79, "unreadable": 1})
+
+
 def test_files_below_no_label_folder_are_counted_and_listed_with_the_folder_that_is_none(write, state):
     root = write(cohort() | {f"PNEUMONIA 2/person{n}_virus_{n}.png": png(n) for n in range(500, 530)} | {"a.txt": b"a"})
     manifest = build_manifest(open_source(str(root)), **state)
