@@ -104,13 +104,13 @@ class Catalogue:
         self._unify_patients()
         self._db.executescript(
             "CREATE INDEX by_content ON file (sha256);"
-            "CREATE TABLE repeated AS SELECT sha256, COUNT(DISTINCT label) AS labels FROM file "
-            "WHERE reason = '' GROUP BY sha256 HAVING COUNT(*) > 1;"
+            "CREATE TABLE repeated AS SELECT sha256 FROM file WHERE reason = '' GROUP BY sha256 HAVING COUNT(*) > 1;"
+            "CREATE TABLE first AS SELECT sha256, label, MIN(path) AS path FROM file WHERE reason = '' "
+            "AND sha256 IN (SELECT sha256 FROM repeated) GROUP BY sha256, label;"
         )
         self._db.execute(
-            "UPDATE file SET reason = ?, detail = 'the same bytes stand under the other label as ' || (SELECT "
-            "MIN(other.path) FROM file other WHERE other.sha256 = file.sha256 AND other.label <> file.label) "
-            "WHERE sha256 IN (SELECT sha256 FROM repeated WHERE labels > 1) AND reason = ''",
+            "UPDATE file SET reason = ?, detail = 'the same bytes stand under the other label as ' || first.path "
+            "FROM first WHERE first.sha256 = file.sha256 AND first.label <> file.label AND file.reason = ''",
             (Reason.CONFLICTING_LABELS.value,),
         )
         self._db.execute(
