@@ -29,6 +29,10 @@ from registry.addresses import is_utf8
 MAX_BYTES = Limits().max_bytes
 _CHUNK = 512
 _NAMED = 5
+_ALIKE = (
+    ". Patients are told by file names: files of one name in several folders count as one patient's, so put the "
+    "folder's name in front of them if they are not"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +182,12 @@ def _enough(manifest: Manifest, minimum: Minimum) -> None:
         )
         left_out = manifest.left_out
         fix = f", or fix what was left out: {left_out}, listed in {manifest.quarantine_path}" if left_out else ""
+        alike = any(
+            manifest.pictures[side][label] >= pictures and manifest.patients[side][label] < patients
+            for side, (_, pictures, patients) in needs.items()
+            for label in LABELS
+        )
         raise TooLittleData(
             f"too little data in {manifest.uri} ({there}): {'; '.join(lacks)}. One patient in five is held out to "
-            f"judge by, and test/ is never trained on: add pictures of other patients{fix}"
+            f"judge by, and test/ is never trained on: add pictures of other patients{fix}{_ALIKE if alike else ''}"
         )

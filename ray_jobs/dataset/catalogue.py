@@ -122,7 +122,8 @@ class Catalogue:
             (Reason.DUPLICATE.value,),
         )
         self._db.execute(
-            "UPDATE file SET reason = ?, detail = 'patient ' || patient || ' stands in test/ as well' "
+            "UPDATE file SET reason = ?, "
+            "detail = 'patient ' || patient || ', whom the file name tells, stands in test/ as well' "
             "WHERE reason = '' AND role = 'train' AND patient IN (SELECT patient FROM file WHERE role = 'test')",
             (Reason.PATIENT_IN_TEST.value,),
         )

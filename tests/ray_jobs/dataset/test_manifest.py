@@ -11,6 +11,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem
 
 from ray_jobs.dataset.build import build_manifest
 from ray_jobs.dataset.errors import DatasetError, EntryError, SourceError, TooLittleData
+from ray_jobs.dataset.layout import LABELS
 from ray_jobs.dataset.manifest import load_manifest
 from ray_jobs.dataset.quarantine import Undecodable, add_undecodable, read_quarantine
 from ray_jobs.dataset.sources import open_source
@@ -288,8 +289,15 @@ def test_too_little_data_is_said_by_class_with_counts_and_remedy(write, state):
     assert "PNEUMONIA has" in message
     assert "to train on (at least 10 of 5 are needed)" in message
     assert "NORMAL has" not in message
+    assert "one name" not in message
     assert "add pictures of other patients, or fix what was left out: 1 unreadable, listed in" in message
     assert load_manifest(str(root), **state) is not None, "the report can be read"
+
+
+def test_a_folder_for_each_patient_with_files_of_one_name_is_told_what_patients_are_told_by(write, state):
+    root = write({f"{label}/p{n}/image.png": png(100 * i + n) for i, label in enumerate(LABELS) for n in range(40)})
+    with pytest.raises(TooLittleData, match=r"40 NORMAL of 1 patients.*files of one name in several folders count as"):
+        build_manifest(open_source(str(root)), **state)
 
 
 @pytest.mark.parametrize(
