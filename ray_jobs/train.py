@@ -18,7 +18,7 @@ from ray_jobs.dataset.sources import kind_of, open_source
 from ray_jobs.feature_table.prepare import Prepared, prepare
 from ray_jobs.learning.evaluate import description
 from ray_jobs.learning.fit import THRESHOLD_RULE, Fitted, fit
-from ray_jobs.learning.learning_curve import PARTS, LearningCurve, fit_part, learning_curve
+from ray_jobs.learning.learning_curve import LearningCurve, fit_part, learning_curve, parts_with_both_classes
 from ray_jobs.learning.out_of_distribution import fit_detector
 from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.summary import measured_lines
@@ -44,6 +44,7 @@ from registry.process.traces import span
 from registry.settings import Settings
 
 GOLDEN_IMAGES = 4
+_TOO_RARE = "one class is too rare in it to say whether more would help"
 
 
 def train(
@@ -132,22 +133,27 @@ def _fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, fold: int, 
     return fit_part(trial, data, patients, fold=fold, part=part)
 
 
-def _curve(best: Trial, data: TrainingSet, shared: ray.ObjectRef, sides: Sides) -> LearningCurve:
-    """How the best candidate does on parts of the sample, fitted on the workers."""
-    folds = range(len(data.folds))
-    fits = [_fit_part.remote(best, shared, sides.train.patients, fold, part) for part in PARTS for fold in folds]
+def _curve(best: Trial, data: TrainingSet, shared: ray.ObjectRef, sides: Sides) -> LearningCurve | None:
+    """How the best candidate does on parts of the sample, fitted on the workers; None where no part is large enough."""
+    folds, patients = range(len(data.folds)), sides.train.patients
+    parts = parts_with_both_classes(data, patients)
+    if not parts:
+        write_line(f"learning curve: none, {_TOO_RARE}")
+        return None
+    fits = [_fit_part.remote(best, shared, patients, fold, part) for part in parts for fold in folds]
     found = iter(gather(fits, "learning curve"))
-    curve = learning_curve(best, data, {part: [next(found) for _ in folds] for part in PARTS})
+    curve = learning_curve(best, data, {part: [next(found) for _ in folds] for part in parts})
     write_line(f"learning curve: {curve}")
     return curve
 
 
 def _sampled(sides: Sides, curve: LearningCurve | None) -> dict[str, Any]:
     """What a version says of the sample that it was fitted on, nothing where it was fitted on all."""
-    if sides.left_out is None or curve is None:
+    if sides.left_out is None:
         return {}
     sample = {"images": len(sides.train), "of": len(sides.train) + len(sides.left_out)}
-    return {"sample": sample | {"learning_curve": asdict(curve), "advice": str(curve)}}
+    told = {"learning_curve": asdict(curve), "advice": str(curve)} if curve else {"advice": _TOO_RARE}
+    return {"sample": sample | told}
 
 
 def golden_images() -> list[bytes]:

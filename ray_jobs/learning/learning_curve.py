@@ -43,16 +43,31 @@ class LearningCurve:
         return f"AUC {self.gain:+.4f} ± {self.error:.4f} from {self.sizes[-2]:,} to {self.sizes[-1]:,} X-rays: {advice}"
 
 
-def fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, *, fold: int, part: float) -> FoldScores:
-    """Fit a trial's candidate on a part of a fold's patients and score all others; `patients` (N,) of the N images.
+def parts_with_both_classes(data: TrainingSet, patients: np.ndarray) -> tuple[float, ...]:
+    """Those of PARTS that leave both classes to fit on in every fold; of a rare class, a small part may have nobody."""
+    return tuple(
+        part
+        for part in PARTS
+        if all(len(np.unique(data.labels[_rows(data, patients, fold, part)])) == 2 for fold in range(len(data.folds)))
+    )
 
-    Patients are ordered by a hash of their ids, so that a smaller part lies within a larger one.
+
+def fit_part(trial: Trial, data: TrainingSet, patients: np.ndarray, *, fold: int, part: float) -> FoldScores:
+    """Fit a trial's candidate on a part of a fold's patients and score all others; `patients` (N,) of the N images."""
+    rows, valid = _rows(data, patients, fold, part), data.folds[fold][1]
+    folds = [(rows, valid) if index == fold else pair for index, pair in enumerate(data.folds)]
+    return fit_fold(trial.candidate, data.features, data.labels, folds, fold=fold, judged=data.judged, plain=data.plain)
+
+
+def _rows(data: TrainingSet, patients: np.ndarray, fold: int, part: float) -> np.ndarray:
+    """The rows of a part of a fold's patients.
+
+    They are ordered by a hash of their ids, so that a smaller part lies within a larger one.
     """
     numbers = np.array([key_of(patient) for patient in patients.tolist()], np.uint64)
-    rows = np.tile(numbers < np.uint64(int(part * 2**64)), len(data.labels) // data.images)
-    train, valid = data.folds[fold]
-    folds = [(train[rows[train]], valid) if index == fold else pair for index, pair in enumerate(data.folds)]
-    return fit_fold(trial.candidate, data.features, data.labels, folds, fold=fold, judged=data.judged, plain=data.plain)
+    chosen = np.tile(numbers < np.uint64(int(part * 2**64)), len(data.labels) // data.images)
+    train = data.folds[fold][0]
+    return np.asarray(train[chosen[train]])
 
 
 def learning_curve(trial: Trial, data: TrainingSet, found: Mapping[float, Iterable[FoldScores]]) -> LearningCurve:

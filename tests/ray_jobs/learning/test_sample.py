@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.learning_curve import PARTS, fit_part, learning_curve
+from ray_jobs.learning.learning_curve import PARTS, fit_part, learning_curve, parts_with_both_classes
 from ray_jobs.learning.plots import curve_plot
-from ray_jobs.learning.sample import choose, order_of_shards
+from ray_jobs.learning.sample import choose, key_of, order_of_shards
 from ray_jobs.learning.search_space import FAMILIES, Candidate
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import cross_validate
@@ -88,3 +88,18 @@ def test_a_learning_curve_says_whether_more_would_help(shift, helps):
     assert curve.more_would_help == helps
     assert ("raise TRAINING_SAMPLE" in str(curve)) == helps
     assert len(curve_plot(curve).axes[0].lines[0].get_xdata()) == 4
+
+
+@pytest.mark.parametrize(("first", "usable"), [(0, PARTS), (300, (0.5,)), (600, ())])
+def test_a_part_in_which_nobody_has_a_rare_class_is_left_out_of_the_curve(first, usable):
+    patients = np.array(sorted((f"person{number}" for number in range(1_000)), key=key_of))
+    labels = np.zeros(1_000, int)
+    labels[first : first + 20] = 1
+    features = np.random.default_rng(0).standard_normal((1_000, 5)).astype(np.float32)
+    data = TrainingSet(
+        features=features, labels=labels, folds=folds(labels, patients, FOLDS), images=1_000, fitted=1_000
+    )
+    assert parts_with_both_classes(data, patients) == usable
+    trial = cross_validate(LINEAR, features, labels, data.folds)
+    for part in usable:
+        assert len(fit_part(trial, data, patients, fold=0, part=part).scores) == len(data.folds[0][1])
