@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image"]
 
 DEFAULT_LIMITS = Limits()
 # Raised by hand when a file is read differently, newly refused or no longer, so that what was cached is not believed.
-READING_VERSION = 6
+READING_VERSION = 7
 _OTHER_KINDS = {
     b"GIF8": "a GIF",
     b"II*\x00": "a TIFF",

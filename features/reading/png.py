@@ -19,14 +19,17 @@ from features.reading.grey_range import robust_range
 from features.reading.limits import Limits
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
-_COLOUR = 2  # the bit of the colour type that says so
+_GREY, _COLOUR = 0, 2  # the colour type of grey alone, and the bit of one that says colour
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _MEANT = (b"tRNS", b"acTL", b"fcTL", b"fdAT")  # the chunks that need not be there, and yet make the picture
 
 
 @dataclass(frozen=True, kw_only=True)
 class PngHeader:
-    """Size in stored pixels, bits a sample, whether it holds colour, EXIF orientation 1 to 8, where its notes stand."""
+    """Size in stored pixels, bits a sample, whether it holds colour, EXIF orientation 1 to 8, where its notes stand.
+
+    ``clear`` is the grey that stands for transparent, where a grey file names one.
+    """
 
     width: int
     height: int
@@ -34,6 +37,7 @@ class PngHeader:
     coloured: bool
     orientation: int
     notes: tuple[slice, ...]
+    clear: int | None
 
 
 def decode(data: bytes, limits: Limits) -> np.ndarray:
@@ -44,6 +48,8 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise UndecodableImage("the PNG's picture data cannot be decoded; save it again from an image program")
+    if header.clear is not None and pixels.ndim == 2:  # which OpenCV passes over
+        pixels[pixels == header.clear] = 0
     return upright(_in_range(_grey(pixels)), header.orientation)
 
 
@@ -88,7 +94,7 @@ def read_header(data: bytes) -> PngHeader:
     `UnsupportedImage` for an animation.
     """
     shape: tuple[int, int, int, int] | None = None
-    turned = 1
+    turned, clear = 1, None
     has_pixels = False
     notes = []
     position = len(MAGIC)
@@ -105,6 +111,8 @@ def read_header(data: bytes) -> PngHeader:
             has_pixels = True
         elif kind == b"acTL":
             raise UnsupportedImage("an animated PNG is not taken; send one still image")
+        elif kind == b"tRNS" and shape[3] == _GREY and len(body) == 2:
+            clear = _as_decoded(int.from_bytes(body, "big"), shape[2])
         elif kind == b"eXIf":
             turned = orientation(bytes(body))
         elif kind == b"IEND":
@@ -118,7 +126,14 @@ def read_header(data: bytes) -> PngHeader:
         coloured=bool(shape[3] & _COLOUR),
         orientation=turned,
         notes=tuple(notes),
+        clear=clear,
     )
+
+
+def _as_decoded(grey: int, depth: int) -> int:
+    """A grey of so many bits as the decoder gives it: fewer than eight are spread over eight."""
+    grey &= 2**depth - 1
+    return grey if depth >= 8 else grey * 255 // (2**depth - 1)
 
 
 def _chunk(data: bytes, position: int) -> tuple[bytes, memoryview, int]:

@@ -76,6 +76,16 @@ def test_half_transparent_pixels_are_half_as_bright() -> None:
     assert (decode(grey_and_alpha) == 50).all()
 
 
+@pytest.mark.parametrize(
+    ("depth", "row", "clear"), [(8, b"\xff\x64", 255), (16, b"\xff\xff\x64\x64", 65535), (4, b"\xf6", 15)]
+)
+def test_a_grey_that_stands_for_transparent_is_black(depth: int, row: bytes, clear: int) -> None:
+    named = png_chunk(b"tRNS", clear.to_bytes(2, "big"))
+    pixels = decode(raw_png(40, 40, depth, 0, (b"\x00" + row * 20) * 40, named))
+    assert (pixels[:, ::2] == 0).all()
+    assert (pixels[:, 1::2] > 0).all()
+
+
 def test_a_palette_and_one_bit_a_pixel_are_expanded() -> None:
     palette = raw_png(40, 40, 8, 3, (b"\x00" + b"\x01" * 40) * 40, png_chunk(b"PLTE", b"\x00\x00\x00\x64\x64\x64"))
     assert (decode(palette) == 100).all()
