@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 from sklearn.decomposition import PCA
 
-from ray_jobs.learning.evaluate import CONFIDENCE, Estimate
+from ray_jobs.learning.evaluate import Estimate, share
 from ray_jobs.learning.table import Rows
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import smallest_fold
@@ -90,16 +89,3 @@ def detection_rates(detector: OutOfDistributionDetector, table: Rows) -> Detecti
         refused=share(refused, patients),
         doubtful=share(doubtful, patients),
     )
-
-
-def share(chosen: np.ndarray, patients: int) -> Estimate:
-    """A share of pictures, bool (N,), with the interval that it would have with one picture a patient.
-
-    C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934: also where nothing
-    was refused the interval has a width, which a bootstrap's would not.
-    """
-    value = float(np.mean(chosen))
-    hits, tail = value * patients, (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, hits, patients - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, patients - hits)) if hits < patients else 1.0
-    return Estimate(value=value, low=low, high=high)

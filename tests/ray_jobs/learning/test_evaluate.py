@@ -10,6 +10,7 @@ from ray_jobs.learning.evaluate import (
     calibration_error,
     description,
     evaluate,
+    share,
     weighted_auc,
 )
 
@@ -77,6 +78,27 @@ def test_the_interval_is_wider_where_the_same_images_come_from_fewer_patients():
     clustered = evaluate(labels, probabilities, np.repeat(np.arange(40), 10), threshold=0.5).auc
     independent = evaluate(labels, probabilities, np.arange(400), threshold=0.5).auc
     assert clustered.high - clustered.low > 2 * (independent.high - independent.low)
+
+
+def test_a_share_has_the_interval_of_that_many_patients():
+    found = share(np.array([True] + [False] * 99), patients=10)
+    assert found.value == 0.01
+    assert found.low < 0.01 < found.high
+    none = share(np.zeros(50, bool), patients=20)
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))  # the chance of none among 20 is 2.5 % there
+    every = share(np.ones(50, bool), patients=20)
+    assert (every.high, every.low) == (1.0, pytest.approx(0.025 ** (1 / 20)))
+
+
+def test_a_rate_of_which_no_sample_has_another_has_the_interval_of_that_many_patients():
+    labels, patients = np.repeat([0, 1], [30, 24]), np.append(np.arange(30), np.repeat(np.arange(100, 112), 2))
+    found = evaluate(labels, np.where(labels == 1, 0.9, 0.1), patients, threshold=0.5)
+    for rate, count in ((found.accuracy, 42), (found.sensitivity, 12), (found.specificity, 30)):
+        assert (rate.value, rate.high) == (1.0, 1.0)
+        assert rate.low == pytest.approx(0.025 ** (1 / count))
+    wrong = evaluate(labels, np.where(labels == 1, 0.1, 0.2), patients, threshold=0.15)
+    assert wrong.specificity.high == pytest.approx(1 - 0.025 ** (1 / 30))
 
 
 def test_x_rays_of_one_class_cannot_be_evaluated():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ray_jobs.dataset.split import folds
-from ray_jobs.learning.out_of_distribution import fit_detector, limits_of, share
+from ray_jobs.learning.out_of_distribution import fit_detector, limits_of
 from ray_jobs.learning.training_set import TrainingSet
 
 RANDOM = np.random.default_rng(0)
@@ -57,14 +57,3 @@ def test_views_are_part_of_what_is_usual_but_not_of_limits_nor_of_the_normal_pic
     moved = drawn(200, seed=6) + 8 * np.eye(40)[:1]
     assert np.mean(both.distance(moved) > both.refused) < np.mean(alone.distance(moved) > alone.refused)
     np.testing.assert_allclose(both.normal, pictures[::2].mean(axis=0))
-
-
-def test_a_share_has_the_interval_of_that_many_patients():
-    found = share(np.array([True] + [False] * 99), patients=10)
-    assert found.value == 0.01
-    assert found.low < 0.01 < found.high
-    none = share(np.zeros(50, bool), patients=20)
-    assert (none.value, none.low) == (0.0, 0.0)
-    assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))  # the chance of none among 20 is 2.5 % there
-    every = share(np.ones(50, bool), patients=20)
-    assert (every.high, every.low) == (1.0, pytest.approx(0.025 ** (1 / 20)))
