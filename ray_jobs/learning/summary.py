@@ -12,7 +12,7 @@ def measured_lines(
 ) -> list[str]:
     """What was measured on each kind of X-rays, and what of the rest in a version's card a person should know."""
     return [
-        *_test_lines(test),
+        *_test_lines(test, card),
         f"held out    {held_out.images} X-rays of {held_out.patients} patients that no fitting saw, 95 % intervals:",
         *_numbers(held_out),
         f"            at threshold {held_out.threshold:.3f}; calibration error {held_out.calibration_error}",
@@ -29,9 +29,13 @@ def _numbers(found: Evaluation) -> list[str]:
     ]
 
 
-def _test_lines(test: Evaluation | None) -> list[str]:
+def _test_lines(test: Evaluation | None, card: Mapping[str, Any]) -> list[str]:
     if test is None:
-        return []
+        there = card.get("data", {}).get("pictures", {}).get("test", {})
+        if not any(there.values()):
+            return []
+        counts = " and ".join(f"{count} {label}" for label, count in there.items())
+        return [f"test/       is not evaluated, which takes X-rays of both classes: it has {counts}"]
     return [
         f"test/       {test.images} X-rays of {test.patients} patients that nothing was trained on or chosen by:",
         *_numbers(test),
