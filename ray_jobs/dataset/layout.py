@@ -64,7 +64,9 @@ def contradiction(name: str, label: str) -> str | None:
     if label == "NORMAL" and _PNEUMONIA_NAME.match(stem):
         return f"{name} is named as a picture of pneumonia but is in NORMAL"
     if label == "PNEUMONIA" and _NORMAL_NAME.match(stem):
-        return f"{name} is named as a normal picture but is in PNEUMONIA"
+        # Horos and OsiriX name every picture so that they export, and the dataset's normal ones were exported by them.
+        named = f"{name} is named as a normal picture but is in PNEUMONIA"
+        return f"{named}; if Horos named it, put its folder's name in front"
     return None
 
 

@@ -79,8 +79,18 @@ def test_a_name_of_the_other_class_contradicts_its_folder(name, label):
     assert name in (contradiction(name, label) or "")
 
 
+def test_a_name_that_horos_gives_to_every_picture_is_told_how_to_change():
+    assert (contradiction("IM-0001-0001.dcm", "PNEUMONIA") or "").endswith("put its folder's name in front")
+
+
 @pytest.mark.parametrize(
-    ("name", "label"), [("person1_virus_2.jpeg", "PNEUMONIA"), ("IM-1-1.jpeg", "NORMAL"), ("x.png", "NORMAL")]
+    ("name", "label"),
+    [
+        ("person1_virus_2.jpeg", "PNEUMONIA"),
+        ("IM-1-1.jpeg", "NORMAL"),
+        ("x.png", "NORMAL"),
+        ("p7-IM-0001-0001.dcm", "PNEUMONIA"),
+    ],
 )
 def test_other_names_do_not_contradict_their_folder(name, label):
     assert contradiction(name, label) is None
