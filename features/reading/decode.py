@@ -8,7 +8,7 @@ from features.reading import dicom, jpeg, png
 from features.reading.errors import ImageError, UndecodableImage, UnsupportedImage
 from features.reading.limits import Limits
 
-__all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image"]
+__all__ = ["DEFAULT_LIMITS", "READING_VERSION", "Limits", "decode", "is_image", "other_kind"]
 
 DEFAULT_LIMITS = Limits()
 # Raised by hand when a file is read differently, newly refused or no longer, so that what was cached is not believed.
@@ -49,7 +49,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
         raise UndecodableImage("the file is empty; send a JPEG, PNG or DICOM image")
     reader = _reader(data)
     if reader is None:
-        raise _other_kind(data)
+        raise other_kind(data)
     name, read = reader
     try:
         pixels = read(data, limits)
@@ -79,7 +79,10 @@ def _reader(data: bytes) -> tuple[str, Callable[[bytes, Limits], np.ndarray]] | 
     return None
 
 
-def _other_kind(data: bytes) -> UnsupportedImage:
-    """Names the kind where it is known; of a file that may be anything, nothing is repeated."""
-    known = next((name for magic, name in _OTHER_KINDS.items() if data.startswith(magic)), None)
+def other_kind(head: bytes) -> UnsupportedImage:
+    """Why a file that is no `is_image` is refused.
+
+    It names the kind where that is known; of a file that may be anything, nothing is repeated.
+    """
+    known = next((name for magic, name in _OTHER_KINDS.items() if head.startswith(magic)), None)
     return UnsupportedImage(f"the file is {known or 'of another kind'}, not JPEG, PNG or DICOM; convert it to one")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pyarrow.fs import FileSystem
 
-from features.reading.decode import is_image
+from features.reading.decode import is_image, other_kind
 from features.reading.limits import Limits
 from ray_jobs.dataset.ahead import ahead
 from ray_jobs.dataset.catalogue import Catalogue
@@ -99,9 +99,11 @@ def _both_labels(catalogue: Catalogue, source: Source) -> None:
     missing = [label for label in LABELS if label not in catalogue.labels()]
     if missing:
         folders = ", ".join(map(repr, catalogue.unlabelled_folders(_NAMED)))
+        archive = catalogue.archive()
         raise SourceError(
             f"{source.uri} holds no pictures in a folder {' nor '.join(missing)}"
-            f"{f' (other folders there: {folders})' if folders else ''}; pictures must be in "
+            f"{f' (other folders there: {folders})' if folders else ''}"
+            f"{f' ({archive!r} is there, which has to be unpacked)' if archive else ''}; pictures must be in "
             ".../NORMAL/* and .../PNEUMONIA/*, with or without train/, val/ and test/ above, such as "
             "train/NORMAL/IM-0115-0001.jpeg and train/PNEUMONIA/person1_bacteria_1.jpeg"
         )
@@ -142,7 +144,7 @@ def examine(source: Source, path: str, size: int) -> Finding:
     if not data:
         reason, detail = Reason.UNREADABLE.value, "the file is empty"
     elif not is_image(data[:132]):
-        reason, detail = Reason.NOT_AN_IMAGE.value, "begins like no JPEG, PNG or DICOM file"
+        reason, detail = Reason.NOT_AN_IMAGE.value, str(other_kind(data[:132]))
     return hashlib.sha256(data).hexdigest(), len(data), reason, detail, path
 
 

@@ -26,6 +26,7 @@ CREATE TABLE file (
 CREATE TABLE before (path TEXT PRIMARY KEY, size INTEGER, version TEXT, sha256 TEXT, reason TEXT, detail TEXT);
 """
 
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz")
 # A verdict that follows from the content alone holds for as long as the content is unchanged.
 _LASTING = (Reason.NOT_AN_IMAGE.value,)
 
@@ -79,6 +80,12 @@ class Catalogue:
             "ORDER BY folder LIMIT ?"
         )
         return [folder for (folder,) in self._db.execute(query, (limit,))]
+
+    def archive(self) -> str:
+        """The name of a file below no label folder that is named as archives are; empty where there is none."""
+        named = " OR ".join(f"path LIKE '%{ending}'" for ending in _ARCHIVES)
+        query = f"SELECT path FROM file WHERE label = '' AND ({named}) ORDER BY path LIMIT 1"  # noqa: S608 - ours
+        return str(next(iter(self._db.execute(query)), ("",))[0])
 
     def count(self, *, hashed: bool) -> int:
         """How many entries that are not quarantined have been read, or have yet to be."""

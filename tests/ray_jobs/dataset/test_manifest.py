@@ -312,6 +312,16 @@ def test_a_place_without_both_label_folders_is_refused_with_an_example(write, st
         build_manifest(open_source(str(root)), **state)
 
 
+def test_an_archive_that_was_not_unpacked_is_named_and_so_is_a_file_of_another_kind(write, state):
+    root = write({"Chest X-rays.ZIP": b"PK\x03\x04"})
+    with pytest.raises(SourceError, match=r"\('Chest X-rays\.ZIP' is there, which has to be unpacked\)"):
+        build_manifest(open_source(str(root)), **state)
+    root = write(cohort() | {"NORMAL/film.tif": b"II*\x00" + bytes(200)})
+    manifest = build_manifest(open_source(str(root)), **state)
+    details = dict(zip(*(read_quarantine(manifest)[name].to_pylist() for name in ("path", "detail")), strict=True))
+    assert details["NORMAL/film.tif"] == "the file is a TIFF, not JPEG, PNG or DICOM; convert it to one"
+
+
 def test_a_source_that_fails_as_a_whole_stops_the_build_and_blames_no_picture(write, state):
     source = open_source(str(write(cohort())))
 
