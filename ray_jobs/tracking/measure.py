@@ -86,6 +86,7 @@ def measure(
     made = changed_features(
         prepared.source, prepared.manifest, changed, DEFAULT_SPEC, ray_address=prepared.settings.ray_address
     )
+    changed = changed.only(made.there)
     return Measured(
         scores=scores["held_out"],
         aspects=dict(zip(changed.sha256.tolist(), made.aspects.tolist(), strict=True)),
