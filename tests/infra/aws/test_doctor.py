@@ -13,6 +13,7 @@ import pytest
 from botocore.config import Config
 
 from infra import stack
+from infra.aws import imagined
 from infra.aws.account import commands, deployer, examination
 from infra.aws.account.doctor import examine
 from infra.aws.account.leftovers import leftovers
@@ -173,6 +174,23 @@ def test_credentials_that_aws_does_not_take_are_all_that_is_said(account: Accoun
     assert "AWS_PROFILE" in remedy
 
 
+def test_where_nothing_answers_no_credentials_are_blamed():
+    def client(service: str, region: str) -> Any:
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url="http://127.0.0.1:9",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    [found] = examine("aws", SETTINGS, client, terminal={})
+    assert found.stops
+    assert found.what.startswith("AWS does not answer: ")
+    assert "https_proxy" in found.remedy
+
+
 def test_a_free_plan_stops_until_the_setting_says_it(account: Account):
     account.has(plan=FREE, vcpus=5)
     [(stops, what, remedy)] = told(account)
@@ -219,19 +237,6 @@ def test_what_the_credentials_may_not_ask_is_said_and_stops_nothing(account: Acc
     assert all(what.endswith("(your credentials may not ask)") for _, what, _ in found)
 
 
-def test_an_environment_that_there_is_not_is_said_before_anything_is_asked(account: Account):
-    account.known = False
-    [(stops, what, _)] = told(account, environment="test")
-    assert stops
-    assert what == "environment is 'test'; it takes dev or prod."
-
-
-def test_a_number_of_workers_that_is_none_is_said_before_anything_is_asked(account: Account):
-    account.known = False
-    [(stops, what, _)] = told(account, workers="two")
-    assert (stops, what) == (True, "workers is 'two'; it takes a number.")
-
-
 def test_a_clock_that_is_wrong_is_found_before_aws_refuses_what_it_signs(account: Account):
     account.date = "Sun, 06 Nov 1994 08:49:37 GMT"
     [(stops, what, remedy)] = told(account)
@@ -240,11 +245,7 @@ def test_a_clock_that_is_wrong_is_found_before_aws_refuses_what_it_signs(account
     assert "timedatectl set-ntp true" in remedy
 
 
-def test_a_region_that_is_not_set_or_another_one_in_this_terminal_is_found(account: Account):
-    account.regions["us-east-1"] = "opt-in-not-required"
-    account.offering = account.zones
-    [(stops, what, _)] = told(account, **{"aws:region": ""})
-    assert (stops, what) == (True, "aws:region is not set.")
+def test_another_region_in_this_terminal_is_found(account: Account):
     [(stops, _, remedy)] = told(account, terminal={"AWS_REGION": "us-east-2"})
     assert (stops, remedy) == (False, "export AWS_REGION=eu-west-1")
     assert told(account, terminal={"AWS_REGION": "eu-west-1"}) == []
@@ -353,7 +354,8 @@ def test_what_an_interrupted_make_up_has_made_is_not_left_over(aws_server: str, 
     monkeypatch.setattr(stack, "run_pulumi", lambda *_, **__: SimpleNamespace(stdout=json.dumps(state)))
 
     def found() -> list[str]:
-        return [one.what for one in examination._as_declared("aws", settings, client, "") if one.what.startswith(group)]
+        graph = imagined.graph_of("aws", settings)
+        return [one.what for one in examination._as_declared("aws", graph, client, "") if one.what.startswith(group)]
 
     assert found() == [f"{group} is there already, from an earlier stack or somebody else's: cloudwatch.LogGroup."]
     state["deployment"]["resources"] = [
@@ -400,6 +402,37 @@ def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, mon
     account.database = "stopped"
     [found] = [one for one in examination.examine("aws") if one.stops]
     assert (found.what, found.remedy) == ("aws sleeps: its database is stopped.", "make wake STACK=aws")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"environment": "test"}, "environment is 'test'; it takes dev or prod"),
+        ({"workers": "two"}, "workers"),
+        ({"aws:region": "us-esat-1"}, "aws:region is us-esat-1; it takes a region"),
+    ],
+)
+def test_a_wrong_setting_is_said_before_anything_is_asked(changed: dict[str, str], said: str, monkeypatch):
+    """Asked in a region that there is not, nothing answers, and that looks like a fault of something else."""
+    monkeypatch.setattr(stack, "settings_of", lambda _: defaults() | SETTINGS | changed)
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: pytest.fail("AWS was asked"))
+    [found] = examination.examine("aws")
+    assert found.stops
+    assert said in found.what
+
+
+def test_what_has_to_be_set_is_said_with_the_command_that_sets_it(account: Account, monkeypatch):
+    account.regions["us-east-1"] = "opt-in-not-required"
+    account.offering = account.zones
+    monkeypatch.setattr(stack, "settings_of", lambda _: defaults() | SETTINGS | {"aws:region": ""})
+    monkeypatch.setattr(commands, "outputs", lambda _: {})
+    monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
+    found = {one.what: one.remedy for one in examination.examine("aws") if one.stops}
+    assert found == {
+        "aws:region is not set.": "pulumi config set --stack aws aws:region eu-west-1",
+        "allowedCidrs is not set.": "pulumi config set --stack aws --path 'allowedCidrs[0]' 203.0.113.7/32",
+        "alertEmail is not set.": "pulumi config set --stack aws alertEmail team@example.com",
+    }
 
 
 def test_make_doctor_judges_what_would_be_declared(account: Account, monkeypatch):

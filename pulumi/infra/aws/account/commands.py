@@ -43,12 +43,17 @@ def prepare(name: str) -> tuple[list[str], list[str]]:
         stack.run_pulumi("config", "set", "tlsCertificate", "--stack", name, text=new.certificate)
         stack.run_pulumi("config", "set", "tlsAuthority", "--stack", name, text=new.authority)
         made.append("certificate")
-    lacking = [
-        f"pulumi config set --stack {name} {example if example.startswith('--') else f'{setting} {example}'}"
+    settings = {setting: stack.read_setting(setting, name) for setting in _HAVE_TO_BE_SET}
+    return made, list(lacking(name, settings).values())
+
+
+def lacking(name: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that have to be made and are not, each with an example of the command that makes it."""
+    return {
+        setting: f"pulumi config set --stack {name} {example if example.startswith('--') else f'{setting} {example}'}"
         for setting, example in _HAVE_TO_BE_SET.items()
-        if stack.read_setting(setting, name) in (None, "", "[]")
-    ]
-    return made, lacking
+        if settings.get(setting) in (None, "", "[]", [])
+    }
 
 
 def _egress_of_before(name: str) -> bool:

@@ -31,23 +31,25 @@ def examine(
     data: str = "",
     terminal: Mapping[str, str] = os.environ,
 ) -> list[Finding]:
-    """Every finding about the account that the credentials belong to, for the settings of a stack.
+    """Every finding about the account that the credentials belong to, for settings of a stack that are right.
 
     `data` is the address of the bucket of a stack that is up, which names its account; `terminal` has the variables of
     this terminal.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy
+    from botocore import exceptions  # noqa: PLC0415  heavy
 
-    if settings["environment"] not in ENVIRONMENTS:
-        wrong, remedy = settings["environment"], f"pulumi config set --stack {stack} environment dev"
-        return [Finding(what=f"environment is {wrong!r}; it takes {' or '.join(ENVIRONMENTS)}.", remedy=remedy)]
-    if not str(settings["workers"]).isdecimal():
-        wrong, remedy = settings["workers"], f"pulumi config set --stack {stack} workers 1"
-        return [Finding(what=f"workers is {wrong!r}; it takes a number.", remedy=remedy)]
     region = settings.get("aws:region") or _GLOBAL
     try:
         caller = clients("sts", region).get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+        return [
+            Finding(
+                what=f"AWS does not answer: {error}",
+                remedy="look at this machine's network and at https_proxy; where a proxy opens TLS: export "
+                "AWS_CA_BUNDLE=FILE with the proxy's authority",
+            )
+        ]
+    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         return [
             Finding(
                 what=f"AWS does not take your credentials: {error}",
@@ -55,7 +57,7 @@ def examine(
             )
         ]
     account = caller["Account"]
-    found = [*_clock(caller), *_place(stack, settings, terminal), *_account(stack, data, account)]
+    found = [*_clock(caller), *_place(settings, terminal), *_account(stack, data, account)]
     for check in (_region, _zones, _plan, _quota, _billing):
         about = (check.__doc__ or "").splitlines()[0]
         found += asked(about, lambda check=check: check(stack, settings, clients, account))  # type: ignore[misc]
@@ -88,12 +90,11 @@ def _clock(caller: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _place(stack: str, settings: Mapping[str, Any], terminal: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the region is set, and the same for Pulumi as for the command aws."""
+def _place(settings: Mapping[str, Any], terminal: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the region is the same for Pulumi as for the command aws."""
     region = settings.get("aws:region")
-    if not region:
-        yield Finding(what="aws:region is not set.", remedy=f"pulumi config set --stack {stack} aws:region {_GLOBAL}")
-    elif (other := terminal.get("AWS_REGION") or terminal.get("AWS_DEFAULT_REGION") or region) != region:
+    other = terminal.get("AWS_REGION") or terminal.get("AWS_DEFAULT_REGION") or region
+    if region and other != region:
         yield Finding(
             what=f"The stack is in {region}, and the command aws asks {other} in this terminal.",
             remedy=f"export AWS_REGION={region}",

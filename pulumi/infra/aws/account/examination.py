@@ -16,8 +16,13 @@ if TYPE_CHECKING:  # the whole program, which is heavy
 
 
 def examine(name: str) -> list[Finding]:
-    """What the account that the credentials belong to refuses a stack, and what of the stack breaks a rule."""
+    """What is wrong with the settings of a stack; else what the account refuses it, and what of it breaks a rule.
+
+    A region that there is not would otherwise look like a fault of the credentials.
+    """
     import boto3  # noqa: PLC0415  heavy, and nothing else here needs it
+
+    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
 
     sdk: Any = boto3  # its types know a service by the literal name alone
 
@@ -26,29 +31,29 @@ def examine(name: str) -> list[Finding]:
 
     settings = stack.settings_of(name)
     try:
+        graph = imagined.graph_of(name, settings)
+    except SettingError as error:
+        return [Finding(what=str(error), remedy="pulumi config set, as it says")]
+    try:
         exported = commands.outputs(name)
     except stack.StackError:
         exported = {}  # it has not been up
     data = exported.get("data", "")
-    found = doctor.examine(name, settings, client, data=data)
+    found = [Finding(what=f"{one} is not set.", remedy=how) for one, how in commands.lacking(name, settings).items()]
+    found += doctor.examine(name, settings, client, data=data)
     if database := exported.get("database"):
         found += doctor.asked(
             "Whether the stack sleeps",
             lambda: doctor.asleep(name, database, client("rds", settings.get("aws:region", ""))),
         )
-    return found if any(one.stops for one in found) else [*found, *_as_declared(name, settings, client, data)]
+    return found if any(one.stops for one in found) else [*found, *_as_declared(name, graph, client, data)]
 
 
-def _as_declared(name: str, settings: dict[str, Any], client: doctor.Clients, data: str) -> list[Finding]:
+def _as_declared(name: str, graph: "Graph", client: doctor.Clients, data: str) -> list[Finding]:
     """What only the whole graph tells: names that are taken, permissions that lack, and rules that break."""
-    from infra.aws import imagined  # noqa: PLC0415  heavy: the whole program
     from infra.aws.account import deployer, leftovers, permits  # noqa: PLC0415  heavy: the whole program
     from infra.aws.rules.every import broken  # noqa: PLC0415
 
-    try:
-        graph = imagined.graph_of(name, settings)
-    except SettingError as error:
-        return [Finding(what=str(error), remedy="pulumi config set, as it says")]
     remedy = "pulumi/infra/aws/rules has each rule; undo what you changed, or change the rule with its reason"
     found = [Finding(what=f"A rule breaks: {line}", remedy=remedy) for line in broken(graph)]
     caller = client("sts", graph.names.region).get_caller_identity()
