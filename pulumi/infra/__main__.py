@@ -221,9 +221,10 @@ def _logs(name: str, service: str) -> None:
             f"SERVICE is {service!r}; it takes one of {', '.join(known)}: make logs SERVICE={known[0]} STACK={name}"
         )
     if on_aws(name):
-        region = stack.read_setting("aws:region", name) or ""
-        command = ["aws", "logs", "tail", groups[service], "--follow", "--since", "1h"]
-        command += ["--region", region] if region else []
+        region = stack.read_setting("aws:region", name)
+        if not region or not commands.has_logs(name, groups[service]):
+            sys.exit(f"{groups[service]} is not there; `make up STACK={name}` makes it.")
+        command = ["aws", "logs", "tail", groups[service], "--follow", "--since", "1h", "--region", region]
     else:
         found = containers_of(project_of(name), service)
         if not found:

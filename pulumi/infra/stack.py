@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local" / "pulumi"
 PASSPHRASE = STATE / "passphrase"
 HIDDEN = "[secret]"
-# What Pulumi says where there is no such setting, no such stack, or no stack at all.
-_NOT_SET = ("not found for stack", "no stack named", "unable to open state directory")
+# What Pulumi says where there is no such stack, or none at all; and beside these, where there is no such setting.
+_NO_STACK = ("no stack named", "unable to open state directory")
+_NOT_SET = ("not found for stack", *_NO_STACK)
 
 
 class StackError(RuntimeError):
@@ -100,7 +101,10 @@ def resources_of(stack: str) -> list[tuple[str, str]]:
 
 
 def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command of Pulumi's; raises StackError if it is missing, or with `check` if it refuses."""
+    """Run a command of Pulumi's; raises StackError if it is missing, or with `check` if it refuses.
+
+    Where it refuses because there is no such stack yet, the error says what makes it.
+    """
     environment = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE), "PULUMI_SKIP_UPDATE_CHECK": "true"} | os.environ
     command = ["pulumi", "--non-interactive", *arguments]
     try:
@@ -113,6 +117,9 @@ def run_pulumi(*arguments: str, text: str | None = None, check: bool = True) -> 
             "`make secrets` and `docker compose up --build`, which need no Pulumi."
         ) from None
     if check and done.returncode:
+        if "--stack" in arguments and any(words in done.stderr for words in _NO_STACK):
+            name = arguments[arguments.index("--stack") + 1]
+            raise StackError(f"There is no stack {name} yet: make stack STACK={name}, then make up STACK={name}")
         raise StackError(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import boto3
 import pytest
 
 from infra import __main__ as commands
@@ -87,7 +88,14 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return told
 
 
-def test_the_log_of_a_service_is_followed_on_aws_and_here(typed: Path):
+def test_the_log_of_a_service_is_followed_on_aws_and_here(typed: Path, aws_server: str, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with pytest.raises(SystemExit) as ended:
+        commands._logs("aws-try", "webapp")
+    assert ended.value.code == "/ecs/hm-mlflow-try-webapp is not there; `make up STACK=aws-try` makes it."
+    boto3.client("logs", region_name="eu-west-1").create_log_group(logGroupName="/ecs/hm-mlflow-try-webapp")
     with pytest.raises(SystemExit) as ended:
         commands._logs("aws-try", "webapp")
     assert ended.value.code == 0
@@ -135,6 +143,27 @@ def test_a_setting_that_cannot_be_read_is_no_setting_that_is_not_set(monkeypatch
         else:
             with pytest.raises(stack.StackError, match=problem):
                 stack.read_setting("rayToken", "aws")
+
+
+@pytest.mark.parametrize("said", ["no stack named 'aws' found", "unable to open state directory"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["sleep"], ["wake"], ["status"], ["check"], ["upload", "synthetic:60"], ["rotate", "ray-token"]),
+        *(["backup", "/nowhere", ""], ["restore", "/nowhere", "", ""]),
+    ],
+)
+def test_a_command_typed_before_its_stack_is_there_says_what_makes_it(
+    command: list[str], said: str, tmp_path: Path, monkeypatch
+):
+    pulumi = tmp_path / "pulumi"
+    pulumi.write_text(f'#!/bin/sh\necho "error: {said}" >&2\nexit 255\n')
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("sys.argv", ["infra", command[0], "aws", *command[1:]])
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    assert ended.value.code == "There is no stack aws yet: make stack STACK=aws, then make up STACK=aws"
 
 
 @pytest.mark.parametrize("command", [["logs", "local", "webapp"], ["status", "local"], ["tidy", "local"]])

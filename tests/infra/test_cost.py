@@ -227,6 +227,12 @@ def test_nothing_is_estimated_of_a_setting_that_cannot_be(setting: dict[str, str
         cost.main()
 
 
+def test_what_costs_nothing_is_told_what_does(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["infra.commands.cost", "local"])
+    with pytest.raises(SystemExit, match=r"^local costs nothing; .*: make cost STACK=aws$"):
+        cost.main()
+
+
 def test_a_stack_s_own_settings_win_and_without_a_stack_the_defaults_hold(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (settings_of("aws")["environment"], settings_of("aws")["egress"]) == ("dev", "")

@@ -17,6 +17,7 @@ from infra.aws.watch.warnings import warnings
 from infra.options import Options
 from infra.secrets import GIVEN, setting
 from infra.stack import settings_of
+from infra.topology import on_aws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,8 @@ def main() -> None:
     parser.add_argument("stack", nargs="?", default="aws")
     parser.add_argument("--environment", choices=sorted(ENVIRONMENTS), help="instead of the stack's own")
     options = parser.parse_args()
+    if not on_aws(options.stack):
+        sys.exit(f"{options.stack} costs nothing; what a stack on AWS costs: make cost STACK=aws")
     settings = settings_of(options.stack)
     if wrong := _wrong(options.stack, settings):
         sys.exit(wrong)

@@ -71,6 +71,8 @@ def test_what_aws_writes_after_a_stack_has_gone_is_removed_and_nothing_of_others
     left = {one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]}
     assert left >= set(kept)
     assert not left & set(gone)
+    monkeypatch.setattr(stack, "read_setting", lambda *_: None)
+    assert commands.tidy("aws") == []  # a stack without a region, which has never been up
 
 
 def running(task: str = "task:2", **other) -> dict:
@@ -122,7 +124,7 @@ def test_credentials_that_have_ended_are_said_without_a_traceback(command: str, 
 
     monkeypatch.setattr(commands, "regional", refuses)
     monkeypatch.setattr(stack, "settings_of", lambda _: {"environment": "dev"})
-    monkeypatch.setattr(stack, "read_setting", lambda *_: None)
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: {"aws:region": "eu-west-1"}.get(name))
     said = {} if command == "tidy" else {"cluster": "c", "database": "d", "deployed": {}}
     monkeypatch.setattr(commands, "outputs", lambda _: said)
     monkeypatch.setattr("sys.argv", ["infra", command, "aws"])

@@ -126,8 +126,8 @@ def tidy(name: str) -> list[str]:
 
     Gives their names. Of a stack that is up nothing is removed.
     """
-    if outputs(name):
-        return []
+    if outputs(name) or not stack.read_setting("aws:region", name):
+        return []  # without a region it has never been up
     names = names_of(name)
     logs = regional(name)("logs")
     removed = []
@@ -170,10 +170,16 @@ def regional(name: str) -> sleep.Clients:
 
 
 def log_groups(name: str) -> dict[str, str]:
-    """The log group of each service of a stack, and of the training task."""
+    """The log group of each service of a stack, and of the training task, whether they are there yet or not."""
     names = names_of(name)
     services = (service.name for service in with_every_secret(name).services if service.name != NOTEBOOK)
     return {service: names.log_group(service) for service in services}
+
+
+def has_logs(name: str, group: str) -> bool:
+    """Whether a log group is there. Of a first `make up` that did not end, no output says it."""
+    found = regional(name)("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return any(one["logGroupName"] == group for one in found)
 
 
 def status(name: str) -> list[str]:
@@ -217,8 +223,9 @@ def differences(deployed: Mapping[str, str], described: list[dict[str, Any]]) ->
 
 def rotate_database_password(name: str) -> None:
     """Let RDS, which owns the password, make another one now; StackError where the stack is not up."""
+    there = stoppable(name)
     regional(name)("rds").modify_db_instance(
-        DBInstanceIdentifier=stoppable(name).database,
+        DBInstanceIdentifier=there.database,
         ManageMasterUserPassword=True,
         RotateMasterUserPassword=True,
         ApplyImmediately=True,
