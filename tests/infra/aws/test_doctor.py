@@ -63,6 +63,7 @@ ROLE = (
     "<GetRoleResponse><GetRoleResult><Role><Arn>arn:aws:iam::123456789012:role/of/people/{}</Arn></Role>"
     "</GetRoleResult></GetRoleResponse>"
 )
+NO_ROLE = "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>"
 FREE, PAID = ({"accountId": "123456789012", "accountPlanType": kind} for kind in ("FREE", "PAID"))
 DENIED = {"__type": "AccessDeniedException", "message": "is not authorized"}
 
@@ -81,6 +82,7 @@ class Account(ThreadingHTTPServer):
         self.offering = ["eu-west-1a", "eu-west-1b"]
         self.machines = ["eu-west-1a", "eu-west-1b"]
         self.database = "available"
+        self.lacking_roles: set[str] = set()
         self.refused: set[str] = set()
         self.simulated: list[dict[str, list[str]]] = []
 
@@ -110,6 +112,8 @@ class Answers(BaseHTTPRequestHandler):
         form = parse_qs(asked.decode(errors="replace"))
         if not operation:
             status, answer = (200, self.told(form)) if self.server.known else (403, "<ErrorResponse/>")
+            if self.server.lacking_roles & set(form.get("RoleName", ())):
+                status, answer = 404, NO_ROLE
         else:
             found = self.server.answers.get(operation)
             status, answer = (200, json.dumps(found)) if found else (400, json.dumps(DENIED))
@@ -235,6 +239,14 @@ def test_what_the_credentials_may_not_ask_is_said_and_stops_nothing(account: Acc
     assert found[0][1].startswith("Not known: Whether the account is on the free plan")
     assert found[1][1].startswith("Not known: Whether the account's vCPUs on Fargate are enough")
     assert all(what.endswith("(your credentials may not ask)") for _, what, _ in found)
+
+
+def test_an_account_without_the_role_of_rds_is_told_to_make_it_before_its_first_database(account: Account):
+    account.lacking_roles = {"AWSServiceRoleForRDS"}
+    [(stops, what, remedy)] = told(account)
+    assert stops
+    assert "no database on RDS yet" in what
+    assert remedy.startswith("aws iam create-service-linked-role --aws-service-name rds.amazonaws.com")
 
 
 def test_a_clock_that_is_wrong_is_found_before_aws_refuses_what_it_signs(account: Account):

@@ -19,6 +19,7 @@ _GLOBAL = "us-east-1"
 _REFUSED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 # AWS refuses what was signed more than five minutes ago, or will be.
 _MOST_SKEW_S = 240
+_ROLE_OF_RDS = "AWSServiceRoleForRDS"
 # A client of a service in a region, as boto3 makes it.
 Clients = Callable[[str, str], Any]
 
@@ -58,7 +59,7 @@ def examine(
         ]
     account = caller["Account"]
     found = [*_clock(caller), *_place(settings, terminal), *_account(stack, data, account)]
-    for check in (_region, _zones, _plan, _quota, _billing):
+    for check in (_region, _zones, _plan, _first, _quota, _billing):
         about = (check.__doc__ or "").splitlines()[0]
         found += asked(about, lambda check=check: check(stack, settings, clients, account))  # type: ignore[misc]
     return found
@@ -169,6 +170,22 @@ def _plan(stack: str, settings: Mapping[str, Any], clients: Clients, _: str) -> 
         yield Finding(
             what="The account is on the free plan, where RDS refuses to keep backups for more than a day.",
             remedy=f"pulumi config set --stack {stack} accountPlan free (dev only), or upgrade the plan under Billing",
+        )
+
+
+def _first(_: str, __: Mapping[str, Any], clients: Clients, ___: str) -> Iterator[Finding]:
+    """Whether RDS has its role in the account, by which it makes a database."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415  heavy
+
+    try:
+        clients("iam", _GLOBAL).get_role(RoleName=_ROLE_OF_RDS)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchEntity":
+            raise
+        yield Finding(
+            what=f"The account has had no database on RDS yet. AWS makes the role {_ROLE_OF_RDS} with the first one, "
+            "and may refuse that one, because the role is not known everywhere yet.",
+            remedy="aws iam create-service-linked-role --aws-service-name rds.amazonaws.com, once in an account",
         )
 
 
