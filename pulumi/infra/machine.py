@@ -97,11 +97,19 @@ def pulumi(plugins: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def aws() -> Iterator[Finding]:
-    """Whether the command aws is there, by which logs are shown and which the guide uses."""
+    """Whether the command aws is there in version 2, by which logs are shown and which the guide uses."""
+    remedy = "install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)"
     if shutil.which("aws") is None:
         yield Finding(
             what="The command aws is not on the PATH; `make logs` and commands of the guide are its.",
-            remedy="install it (https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html)",
+            remedy=remedy,
+            stops=False,
+        )
+    elif (asked := run("aws", "--version")) and "aws-cli/1." in asked.stdout + asked.stderr:
+        yield Finding(
+            what="The command aws is version 1, which has neither `aws sso login` nor `aws logs tail`, which is what "
+            "`make logs` types.",
+            remedy=remedy.replace("install it", "install version 2"),
             stops=False,
         )
 

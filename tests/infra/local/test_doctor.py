@@ -95,10 +95,14 @@ def test_pulumi_its_python_plugin_and_its_providers_are_looked_for(commands: Pat
     assert list(machine.pulumi(("docker",))) == []
 
 
-def test_the_command_aws_is_looked_for(commands: Path):
+def test_the_command_aws_is_looked_for_and_its_first_version_is_noted(commands: Path):
     assert not only(machine.aws()).stops
-    answers(commands, "aws")
+    answers(commands, "aws", **{"--version": "aws-cli/2.30.5 Python/3.13.7 Linux/6.8.0"})
     assert list(machine.aws()) == []
+    answers(commands, "aws", **{"--version": "aws-cli/1.45.11 Python/3.11.7 Linux/6.8.0"})
+    found = only(machine.aws())
+    assert not found.stops
+    assert found.what.startswith("The command aws is version 1")
 
 
 @pytest.mark.parametrize(("architecture", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
