@@ -99,6 +99,10 @@ def test_the_project_s_own_commands_are_allowed():
     assert [action for action in COMMANDS if not allows(found, action)] == []
 
 
+def test_a_rule_of_a_security_group_is_changed_as_pulumi_s_provider_does_it_and_not_cloudformation():
+    assert allows(made_for("dev"), "ec2:ModifySecurityGroupRules")
+
+
 def test_it_makes_nobody_an_administrator():
     found = made_for("prod")
     for action in (

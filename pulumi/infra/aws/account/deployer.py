@@ -92,6 +92,9 @@ BY_HAND: Mapping[str, tuple[str, ...]] = {
         *("ec2:DescribeRegions", "ec2:DescribeVpcs"),
     ),
     "servicediscovery.Service": ("servicediscovery:DeregisterInstance",),
+    # By this the provider changes a rule where it stands; CloudFormation makes another one.
+    "vpc.SecurityGroupEgressRule": ("ec2:ModifySecurityGroupRules",),
+    "vpc.SecurityGroupIngressRule": ("ec2:ModifySecurityGroupRules",),
 }
 # What the project's own commands call beside Pulumi: doctor, upload, logs, run-task, the notebook's address, sleep,
 # backup.
