@@ -277,7 +277,11 @@ def test_zones_without_the_database_s_machine_and_a_lone_zone_stop(account: Acco
     account.offering = account.machines = ["eu-west-1a", "eu-west-1c"]  # of which the program takes these
     assert told(account) == []
     account.zones = ["eu-west-1a"]
-    [(_, what, _)] = told(account)
+    [(_, what, remedy)] = told(account)
+    assert "aws:region us-east-1 " in remedy
+    account.regions["us-east-1"] = "opt-in-not-required"
+    [(_, _, remedy)] = told(account, **{"aws:region": "us-east-1"})
+    assert "aws:region us-east-2 " in remedy  # another one
     assert what == "eu-west-1 has only 1 zone for this account; it takes two."
 
 

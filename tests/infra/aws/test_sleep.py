@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from infra import stack as stacks
+from infra.__main__ import main
 from infra.aws import sleep
 from infra.aws.account import commands
 from infra.aws.sleep import NotReadyError, Stack
@@ -173,3 +174,13 @@ def test_the_stack_is_read_from_its_outputs_and_its_settings(monkeypatch):
     monkeypatch.setattr(commands, "outputs", lambda _: {})
     with pytest.raises(stacks.StackError, match=r"aws is not up, or was last brought up before .*: make up STACK=aws"):
         commands.stoppable("aws")
+
+
+@pytest.mark.parametrize("command", ["sleep", "wake"])
+def test_an_environment_that_there_is_not_is_said_with_those_that_there_are(command: str, monkeypatch):
+    """The mail of the budget says to type it, and settings may have changed since `make up`."""
+    monkeypatch.setattr(stacks, "settings_of", lambda _: {"environment": "production"})
+    monkeypatch.setattr(commands, "outputs", lambda _: {"cluster": CLUSTER, "database": "hm-mlflow-database-1"})
+    monkeypatch.setattr("sys.argv", ["infra", command, "aws"])
+    with pytest.raises(SystemExit, match="environment is 'production'; it takes dev or prod, for example"):
+        main()

@@ -14,7 +14,7 @@ from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import DATABASE, Names
 from infra.aws.network import certificate
 from infra.secrets import first_key
-from infra.settings import ROOT
+from infra.settings import ROOT, one_of
 from infra.spec import Topology
 from infra.topology import project_of, topology
 
@@ -140,13 +140,14 @@ def tidy(name: str) -> list[str]:
 
 
 def stoppable(name: str) -> sleep.Stack:
-    """What of a stack `make sleep` stops; StackError where it is not up."""
+    """What of a stack `make sleep` stops; StackError where it is not up, SettingError where `environment` is none."""
     exported = outputs(name)
     if "database" not in exported:
         raise stack.StackError(
             f"{name} is not up, or was last brought up before it could be put to sleep: make up STACK={name}"
         )
-    environment, names = ENVIRONMENTS[stack.settings_of(name)["environment"]], names_of(name)
+    chosen = one_of("environment", stack.settings_of(name)["environment"], tuple(ENVIRONMENTS))
+    environment, names = ENVIRONMENTS[chosen], names_of(name)
     whole = lower(
         topology(workers=environment.idle_workers, login=True, stack=name), names=names, replicas=environment.replicas
     )

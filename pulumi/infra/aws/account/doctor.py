@@ -133,7 +133,7 @@ def _region(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> I
         )
 
 
-def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
+def _zones(stack: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:
     """Whether two zones of the region have what the database runs on."""
     region, environment = settings.get("aws:region") or _GLOBAL, ENVIRONMENTS[settings["environment"]]
     ec2 = clients("ec2", region)
@@ -159,7 +159,8 @@ def _zones(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> It
             what=f"{what}."
             if len(there) >= zones.ZONES
             else f"{region} has only {len(there)} zone for this account; it takes two.",
-            remedy="use another region: pulumi config set aws:region us-east-1 (before the first `make up`)",
+            remedy=f"use another region: pulumi config set --stack {stack} aws:region "
+            f"{'us-east-2' if region == _GLOBAL else _GLOBAL} (before the first `make up`)",
         )
 
 
