@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from infra.aws.environment import Environment
-from infra.aws.lower import NOTEBOOK, TRAINING, public_services
+from infra.aws.lower import NOTEBOOK, TRAINING
 from infra.aws.quota import DEPLOYED, lowered
-from infra.aws.watch.alarms import Watched, alarms, heads
+from infra.aws.watch.alarms import alarm_names
 from infra.options import Options
-from infra.spec import Service, Topology
+from infra.spec import Service
 
 HOURS = 730  # of a month
 ZONES = 2
@@ -231,19 +231,5 @@ def _rest(environment: Environment, use: Use) -> Iterator[Line]:
         yield Line(what="flow logs", how=f"{use.flow_gb:g} GB", dollars=flows)
         yield Line(what="trail of the X-rays", how=f"{use.data_events:,.0f} events", dollars=events)
     yield Line(what="logs", how=f"{use.log_gb:g} GB", dollars=use.log_gb * PRICES["log GB"])
-    count = _alarms(lowered(environment))
+    count = len(alarm_names(lowered(environment)))
     yield Line(what="alarms", how=f"{count}", dollars=count * PRICES["alarm"])
-
-
-def _alarms(whole: Topology) -> int:
-    """Those that tell people, and two for each service that follows the work."""
-    watched = Watched(
-        namespace="",
-        balancer="",
-        targets={service.name: "" for service in public_services(whole)},
-        own={service.name: service.alarms for service in whole.services},
-        heads=heads(whole),
-        database="",
-        database_gib=0,
-    )
-    return len(alarms(watched)) + 2 * sum(one.follows("work") for one in whole.services)

@@ -21,15 +21,15 @@ class NotReadyError(RuntimeError):
 class Stack:
     """What there is to stop: names as AWS has them; `services` has how many containers each has when it is awake.
 
-    A service stands behind those that it waits for. `scaled` are those whose number autoscaling sets, and `alarms` is
-    what the names of alarms begin with.
+    A service stands behind those that it waits for. `scaled` are those whose number autoscaling sets, and `alarms` are
+    the names of this stack's: what they begin with is how those of another stack may begin too.
     """
 
     cluster: str
     services: Mapping[str, int]
     scaled: Sequence[str]
     database: str
-    alarms: str
+    alarms: Sequence[str]
 
 
 def sleep(stack: Stack, clients: Clients) -> list[str]:
@@ -91,7 +91,7 @@ def _scale_by_itself(stack: Stack, name: str, clients: Clients, *, still: bool) 
 
 
 def _alarms(stack: Stack, clients: Clients) -> list[str]:
-    pages = clients("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=stack.alarms)
+    pages = clients("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNames=list(stack.alarms))
     return [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
 
 

@@ -13,6 +13,7 @@ from infra.__main__ import main
 from infra.aws import sleep
 from infra.aws.account import commands
 from infra.aws.sleep import NotReadyError, Stack
+from tests.infra.support.graph import recorded
 
 CLUSTER = "hm-mlflow-cluster"
 STACK = Stack(
@@ -20,8 +21,9 @@ STACK = Stack(
     services={"hm-mlflow-mlflow": 1, "hm-mlflow-webapp": 2, "hm-mlflow-ray-worker": 0},
     scaled=("hm-mlflow-webapp", "hm-mlflow-ray-worker"),
     database="hm-mlflow-database-1",
-    alarms="hm-mlflow-",
+    alarms=("hm-mlflow-webapp-missing",),
 )
+ANOTHER_STACK_S = "hm-mlflow-prod-webapp-missing"  # of `aws-prod`, which is in the same account
 
 
 # The simulation keeps what it has for all tests, each region by itself.
@@ -63,7 +65,7 @@ def clients(aws_server: str) -> Any:
         MasterUsername="mlflow",
         MasterUserPassword="a password",
     )
-    for name in ("hm-mlflow-webapp-missing", "another-stack"):
+    for name in ("hm-mlflow-webapp-missing", ANOTHER_STACK_S):
         client("cloudwatch").put_metric_alarm(
             AlarmName=name,
             MetricName="x",
@@ -111,7 +113,7 @@ def test_asleep_nothing_runs_and_nothing_starts_or_rings_by_itself(clients: Any)
     assert counts(clients) == dict.fromkeys(STACK.services, 0)
     assert database(clients) == "stopped"
     assert held_still(clients) == [True, True]
-    assert silent(clients) == {"hm-mlflow-webapp-missing": True, "another-stack": False}
+    assert silent(clients) == {"hm-mlflow-webapp-missing": True, ANOTHER_STACK_S: False}
     assert "hm-mlflow-database-1 stops, for 7 days at most" in told[-1]
 
 
@@ -144,9 +146,9 @@ def test_a_database_between_two_states_is_waited_for(clients: Any, monkeypatch, 
 
 def test_alarms_ring_again_once_the_containers_run(clients: Any):
     sleep.sleep(STACK, clients)
-    none = Stack(cluster=CLUSTER, services={"hm-mlflow-mlflow": 0}, scaled=(), database="", alarms="hm-mlflow-")
+    none = Stack(cluster=CLUSTER, services={"hm-mlflow-mlflow": 0}, scaled=(), database="", alarms=STACK.alarms)
     sleep.when_awake(none, clients)  # the simulation runs no container: a service that has as many as asked for
-    assert silent(clients) == {"hm-mlflow-webapp-missing": False, "another-stack": False}
+    assert silent(clients) == {"hm-mlflow-webapp-missing": False, ANOTHER_STACK_S: False}
 
 
 def test_alarms_ring_again_also_where_a_container_does_not_come(clients: Any, monkeypatch):
@@ -171,6 +173,8 @@ def test_the_stack_is_read_from_its_outputs_and_its_settings(monkeypatch):
     }
     assert set(found.scaled) == {"hm-mlflow-ray-worker", "hm-mlflow-webapp"}
     assert list(found.services).index("hm-mlflow-ray-head") < list(found.services).index("hm-mlflow-ray-worker")
+    declared = {alarm["name"] for alarm in recorded("prod").of("cloudwatch.MetricAlarm").values()}
+    assert set(found.alarms) == declared
     monkeypatch.setattr(commands, "outputs", lambda _: {})
     with pytest.raises(stacks.StackError, match=r"aws is not up, or was last brought up before .*: make up STACK=aws"):
         commands.stoppable("aws")

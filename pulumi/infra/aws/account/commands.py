@@ -13,6 +13,7 @@ from infra.aws.environment import ENVIRONMENTS
 from infra.aws.lower import NOTEBOOK, hosts, lower
 from infra.aws.names import DATABASE, Names
 from infra.aws.network import certificate
+from infra.aws.watch.alarms import alarm_names
 from infra.secrets import first_key
 from infra.settings import ROOT, one_of
 from infra.spec import Topology
@@ -157,7 +158,7 @@ def stoppable(name: str) -> sleep.Stack:
         services={names.of(service.name): service.replicas for service in services},
         scaled=[names.of(service.name) for service in services if service.scaling],
         database=exported["database"],
-        alarms=names.of(""),
+        alarms=[names.of(alarm) for alarm in alarm_names(whole)],
     )
 
 

@@ -7,6 +7,7 @@ import pulumi_aws as aws
 from infra.aws.names import Names
 from infra.aws.parts import Compute
 from infra.aws.settings import AwsSettings
+from infra.aws.watch.alarms import BY_WORK
 from infra.groups import Groups
 from infra.spec import Service, Topology
 
@@ -59,8 +60,9 @@ def _by_work(
     )
     none = [{"metric_interval_upper_bound": "0", "scaling_adjustment": idle}]
     some = steps(idle, settings.workers)
-    _follow(names, groups, service.name, workers, "work", above=True, adjustments=some)
-    _follow(names, groups, service.name, workers, "idle", above=False, adjustments=none)
+    working, resting = BY_WORK
+    _follow(names, groups, service.name, workers, working, above=True, adjustments=some)
+    _follow(names, groups, service.name, workers, resting, above=False, adjustments=none)
 
 
 def steps(least: int, most: int) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from infra.aws.lower import NOTEBOOK
 from infra.aws.names import Names
 from infra.aws.parts import Compute, Edge, Stores
 from infra.aws.settings import AwsSettings
+from infra.aws.watch.alarms import alarm_names
 from infra.groups import Groups
 from infra.settings import ROOT
 from infra.spec import Topology
@@ -105,7 +106,7 @@ def _config(
                 "services": {names.of(service.name): service.replicas for service in services},
                 "scaled": [names.of(service.name) for service in services if service.scaling],
                 "database": stores.database.identifier,
-                "alarms": names.of(""),
+                "alarms": [names.of(alarm) for alarm in alarm_names(topology)],
             },
             "idle": {
                 "namespace": names.project,

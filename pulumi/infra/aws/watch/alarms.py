@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from infra.aws.lower import public_services
 from infra.spec import LogAlarm, Topology
 
 if TYPE_CHECKING:  # Pulumi is heavy, and the estimate of what a stack costs only counts alarms
@@ -14,6 +15,8 @@ _BYTES_A_GIB = 2**30
 _FREE_SHARE = 0.1
 # What `ray_jobs.demand` writes of the jobs, beside the head: the measure and the field of its line, by name.
 MEASURES = {"jobs-waiting": ("JobsOpen", "jobs_open"), "drift": ("Drift", "drift")}
+# By which the number of workers is set: while there is work, and while there is none.
+BY_WORK = ("work", "idle")
 # One that works and two that wait, for an hour.
 _MOST_OPEN, _OPEN_MINUTES = 3, 60
 
@@ -56,6 +59,21 @@ def alarms(watched: Watched) -> dict[str, Alarm]:
         of_jobs = _of_jobs(watched.namespace)
         found |= {name: Alarm(service=head, arguments=arguments) for name, arguments in of_jobs.items()}
     return found
+
+
+def alarm_names(topology: Topology) -> list[str]:
+    """Every alarm of a lowered topology by name: those that tell people, and those that set the number of workers."""
+    watched = Watched(
+        namespace="",
+        balancer="",
+        targets={service.name: "" for service in public_services(topology)},
+        own={service.name: service.alarms for service in topology.services},
+        heads=heads(topology),
+        database="",
+        database_gib=0,
+    )
+    scaling = (f"{service.name}-{what}" for service in topology.services if service.follows("work") for what in BY_WORK)
+    return [*alarms(watched), *scaling]
 
 
 def heads(topology: Topology) -> tuple[str, ...]:
