@@ -411,6 +411,8 @@ def test_other_networks_are_no_other_way_in():
 def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, monkeypatch):
     settings = defaults() | SETTINGS | {"alertEmail": "team@example.com", "allowedCidrs": '["203.0.113.7/32"]'}
     said = {"data": "s3://hm-mlflow-data-123456789012-eu-west-1", "database": "hm-mlflow-database-1"}
+    said |= {"cluster": "hm-mlflow-cluster", "deployed": {"mlflow": "a task"}}
+    account.answers["DescribeServices"] = {"services": [{"serviceName": "hm-mlflow-mlflow", "desiredCount": 1}]}
     monkeypatch.setattr(stack, "settings_of", lambda _: settings)
     monkeypatch.setattr(commands, "outputs", lambda _: said)
     monkeypatch.setattr(boto3, "client", lambda service, region_name: _client_of(account, service, region_name))
@@ -418,6 +420,11 @@ def test_a_stack_that_sleeps_is_woken_before_it_is_changed(account: Account, mon
     account.database = "stopped"
     [found] = [one for one in examination.examine("aws") if one.stops]
     assert (found.what, found.remedy) == ("aws sleeps: its database is stopped.", "make wake STACK=aws")
+    account.database = "available"  # AWS starts it after a week, and nothing else
+    account.answers["DescribeServices"] = {"services": [{"serviceName": "hm-mlflow-mlflow", "desiredCount": 0}]}
+    [found] = [one for one in examination.examine("aws") if one.stops]
+    assert found.what == "aws sleeps: it has no containers, and its database runs because AWS started it."
+    assert found.remedy == "make wake STACK=aws"
 
 
 @pytest.mark.parametrize(

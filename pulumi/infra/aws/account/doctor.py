@@ -13,6 +13,7 @@ from infra.aws import zones
 from infra.aws.environment import ENVIRONMENTS
 from infra.aws.quota import ON_DEMAND, SPOT, least_vcpus, most_vcpus, request_for
 from infra.findings import Finding
+from infra.topology import project_of
 
 # Services that are asked in one region for all of them.
 _GLOBAL = "us-east-1"
@@ -112,13 +113,21 @@ def _account(stack: str, data: str, account: str) -> Iterator[Finding]:
         )
 
 
-def asleep(stack: str, database: str, rds: Any) -> Iterator[Finding]:
-    """Whether a stack sleeps: `make up` would start containers that wait in vain for their database."""
-    [found] = rds.describe_db_instances(DBInstanceIdentifier=database)["DBInstances"]
-    if found["DBInstanceStatus"] in ("stopping", "stopped"):
-        yield Finding(
-            what=f"{stack} sleeps: its database is {found['DBInstanceStatus']}.", remedy=f"make wake STACK={stack}"
-        )
+def asleep(stack: str, exported: Mapping[str, Any], regional: Callable[[str], Any]) -> Iterator[Finding]:
+    """Whether a stack sleeps: `make up` would start containers that wait in vain for their database, or none at all.
+
+    AWS starts a stopped database by itself after a week, and no container with it.
+    """
+    asked_for = {"DBInstanceIdentifier": exported["database"]}
+    [found] = regional("rds").describe_db_instances(**asked_for)["DBInstances"]
+    why = f"its database is {found['DBInstanceStatus']}"
+    if found["DBInstanceStatus"] not in ("stopping", "stopped"):
+        services = [f"{project_of(stack)}-{service}" for service in exported["deployed"]]
+        described = regional("ecs").describe_services(cluster=exported["cluster"], services=services)["services"]
+        awake = any(one["desiredCount"] for one in described)
+        why = "" if awake else "it has no containers, and its database runs because AWS started it"
+    if why:
+        yield Finding(what=f"{stack} sleeps: {why}.", remedy=f"make wake STACK={stack}")
 
 
 def _region(_: str, settings: Mapping[str, Any], clients: Clients, __: str) -> Iterator[Finding]:

@@ -41,10 +41,10 @@ def examine(name: str) -> list[Finding]:
     data = exported.get("data", "")
     found = [Finding(what=f"{one} is not set.", remedy=how) for one, how in commands.lacking(name, settings).items()]
     found += doctor.examine(name, settings, client, data=data)
-    if database := exported.get("database"):
+    if "database" in exported:
+        region = settings.get("aws:region", "")
         found += doctor.asked(
-            "Whether the stack sleeps",
-            lambda: doctor.asleep(name, database, client("rds", settings.get("aws:region", ""))),
+            "Whether the stack sleeps", lambda: doctor.asleep(name, exported, lambda service: client(service, region))
         )
     return found if any(one.stops for one in found) else [*found, *_as_declared(name, graph, client, data)]
 
