@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from registry.errors import FixableError
 from registry.settings import LOCAL, SettingsError
 
 _CHUNK = 1 << 20
+# What S3 answers when parts of an upload that it had taken are not there any more.
+_LOST = re.compile("InvalidPart|NO_SUCH_UPLOAD|NoSuchUpload")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -106,16 +109,27 @@ def write_atomically(filesystem: FileSystem, path: str, content: BinaryIO) -> No
 def _upload(filesystem: FileSystem, path: str, content: BinaryIO) -> None:
     """Write an object. Arrow completes it however its stream is left, so a Ctrl-C has to wait until all of it is there.
 
-    Only the main thread gets one, so another thread writes.
+    Only the main thread gets one, so another thread writes. An upload that the store has lost, as MinIO does when it is
+    restarted meanwhile, begins again, once.
     """
+    start = content.tell()
 
     def write() -> None:
+        content.seek(start)
         with filesystem.open_output_stream(path) as target:
             shutil.copyfileobj(content, target, _CHUNK)
 
+    def write_again_if_lost() -> None:
+        try:
+            write()
+        except OSError as error:
+            if not _LOST.search(str(error)):
+                raise
+            write()
+
     interrupted: KeyboardInterrupt | None = None
     with ThreadPoolExecutor(1) as pool:
-        upload = pool.submit(write)
+        upload = pool.submit(write_again_if_lost)
         while not upload.done():
             try:
                 wait([upload])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -54,6 +55,33 @@ def test_a_write_that_fails_leaves_what_stood_there_and_no_scrap(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(state.filesystem, state.path("x"), FullDisk(b"after"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"before"}
+
+
+class LostOnTheWay(io.BytesIO):
+    """A content of two parts, of which a store loses the first, as often as it is told to, before it has the second."""
+
+    def __init__(self, s3: Any, bucket: str, *, times: int) -> None:
+        super().__init__(bytes(15_000_000))
+        self._s3, self._bucket, self._times = s3, bucket, times
+
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        if not chunk and self._times:
+            self._times -= 1
+            upload = self._s3.list_multipart_uploads(Bucket=self._bucket)["Uploads"][-1]
+            part = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            while "Parts" not in self._s3.list_parts(**part):
+                pass
+            self._s3.upload_part(**part, PartNumber=1, Body=b"something else")
+        return chunk
+
+
+def test_an_upload_of_which_the_store_lost_a_part_begins_again_once(s3, bucket):
+    state = open_state(f"s3://{bucket}")
+    write_atomically(state.filesystem, state.path("x"), LostOnTheWay(s3, bucket, times=1))
+    assert state.read(state.path("x")) == bytes(15_000_000)
+    with pytest.raises(OSError, match="InvalidPart"):
+        write_atomically(state.filesystem, state.path("y"), LostOnTheWay(s3, bucket, times=2))
 
 
 @contextmanager
