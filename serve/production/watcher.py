@@ -243,8 +243,9 @@ class Watcher:
 
 _REMEDIES = {
     "registry-unreachable": "Start the MLflow server, or correct MLFLOW_TRACKING_URI. It is asked again in seconds.",
-    "no-production-version": "Train and promote one with `make run`, or promote one with `python -m ray_jobs.promote`.",
-    "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `make run`.",
+    "no-production-version": "Train one with `python -m ray_jobs.train`, or promote one with "
+    "`python -m ray_jobs.promote`.",
+    "refused": "Go back with `python -m ray_jobs.rollback`, or train a new version with `python -m ray_jobs.train`.",
     "alias-moved": "Change Production with `python -m ray_jobs.promote`, which checks and records it; "
     "`python -m ray_jobs.history --repair` puts the alias back.",
     "history-damaged": "`python -m ray_jobs.history --verify` shows it, `--repair` repairs what it can.",

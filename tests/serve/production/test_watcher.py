@@ -163,7 +163,7 @@ def test_without_a_version_in_production_nothing_serves_and_the_remedy_is_named(
     assert watcher.holder.served is None
     assert watcher.holder.failure
     assert watcher.holder.failure.code == "no-production-version"
-    assert "make run" in watcher.holder.failure.remedy
+    assert "python -m ray_jobs.train" in watcher.holder.failure.remedy  # `make run` needs the port of the page
 
 
 def test_the_copy_on_disk_is_verified_again_and_a_damaged_one_is_not_served(registry: Registry, tmp_path: Path) -> None:
