@@ -180,7 +180,7 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
                 address="local",
                 num_cpus=replicas + 1,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _plasma_directory=None if Path("/dev/shm").is_dir() else tempfile.gettempdir(),  # noqa: S108  as Ray
+                _plasma_directory=plasma_directory(),
                 include_dashboard=False,
                 logging_level=logging.WARNING,
                 log_to_driver=log_to_driver,
@@ -191,6 +191,15 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
     except RayStartError as error:
         raise StartError(str(error)) from error
     ray_messages.to_log()
+
+
+def plasma_directory(shared: Path = Path("/dev/shm")) -> str | None:  # noqa: S108  as Ray
+    """Where Ray's object store lies, None for shared memory, of which a container has less than the store takes.
+
+    Ray would find that out by itself, and warn of a loss of speed that nobody has here: requests pass the store by.
+    """
+    roomy = shared.is_dir() and shutil.disk_usage(shared).free > OBJECT_STORE_BYTES
+    return None if roomy else tempfile.gettempdir()
 
 
 def url_of(settings: Settings) -> str:

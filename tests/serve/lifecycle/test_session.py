@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from registry.settings import Settings
 from serve.api import create_app
 from serve.lifecycle import notices, session
-from serve.lifecycle.launch import StartError, check_port, url_of
+from serve.lifecycle.launch import StartError, check_port, plasma_directory, url_of
 from serve.lifecycle.self_check import ask
 from serve.logs import set_up
 from serve.production.model import Holder
@@ -65,6 +66,12 @@ def test_where_nothing_listens_or_speaks_http_there_is_no_answer() -> None:
 )
 def test_an_address_has_brackets_where_it_is_of_ipv6(host: str, url: str) -> None:
     assert url_of(Settings(http_host=host, http_port=81)) == url
+
+
+def test_ray_is_told_where_its_objects_go_where_shared_memory_is_too_small_for_them(tmp_path: Path) -> None:
+    assert plasma_directory(tmp_path) is None
+    for full in (Path("/proc"), tmp_path / "none"):  # of the first, nothing is free, as of the 64 MiB of a container
+        assert plasma_directory(full) == tempfile.gettempdir()
 
 
 def test_a_port_of_ipv6_that_is_taken_is_named_with_brackets() -> None:
