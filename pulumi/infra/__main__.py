@@ -229,6 +229,8 @@ def _logs(name: str, service: str) -> None:
         found = containers_of(project_of(name), service)
         if not found:
             sys.exit(f"No container of {service} is there; `make up STACK={name}` starts it.")
+        if len(found) > 1:
+            print(f"This is {found[0]}; of the others, docker logs shows {', '.join(found[1:])}.", file=sys.stderr)
         command = ["docker", "logs", "--follow", "--tail", "200", found[0]]
     with suppress(KeyboardInterrupt):
         try:

@@ -88,7 +88,9 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return told
 
 
-def test_the_log_of_a_service_is_followed_on_aws_and_here(typed: Path, aws_server: str, monkeypatch):
+def test_the_log_of_a_service_is_followed_on_aws_and_here(
+    typed: Path, aws_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -103,6 +105,8 @@ def test_the_log_of_a_service_is_followed_on_aws_and_here(typed: Path, aws_serve
     with pytest.raises(SystemExit):
         commands._logs("local", "ray-worker")
     assert typed.read_text().splitlines()[-1] == "docker logs --follow --tail 200 hm-mlflow-ray-worker-1"
+    told = "This is hm-mlflow-ray-worker-1; of the others, docker logs shows hm-mlflow-ray-worker-2.\n"
+    assert capsys.readouterr().err == told
 
 
 def test_a_service_that_there_is_not_is_named_with_those_that_there_are(typed: Path):

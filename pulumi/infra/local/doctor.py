@@ -140,7 +140,7 @@ def services(name: str, running: Mapping[str, str]) -> Iterator[Finding]:
                 continue
             yield Finding(
                 what=f"{container} is not well: {status}.",
-                remedy=f"make logs SERVICE={service}, then: docker restart {container}",
+                remedy=f"docker logs --tail 200 {container}, then: docker restart {container}",
                 stops=False,
                 chapter=Chapter.UNHEALTHY if status.startswith("Up") else Chapter.STOPPED,
             )

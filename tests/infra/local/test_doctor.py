@@ -277,7 +277,8 @@ def test_with_everything_on_every_secret_that_is_made_is_asked_for(here: Here, m
 def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_work_is_not():
     running = {
         "hm-mlflow-webapp": "Up 2 minutes (unhealthy)",
-        "hm-mlflow-ray-worker-1": "Restarting (1) 4 seconds ago",
+        "hm-mlflow-ray-worker-1": "Up 2 minutes (healthy)",
+        "hm-mlflow-ray-worker-2": "Restarting (1) 4 seconds ago",
         "hm-mlflow-mlflow": "Up 2 minutes (healthy)",
         "hm-mlflow-secrets": "Exited (0) 3 minutes ago",
         "hm-mlflow-minio-buckets": "Exited (0) 3 minutes ago",
@@ -285,8 +286,8 @@ def test_a_container_that_is_not_well_is_found_and_the_one_that_has_done_its_wor
     }
     page, worker = doctor.services("local", running)
     assert (page.chapter, worker.chapter) == (Chapter.UNHEALTHY, Chapter.STOPPED)
-    assert page.remedy == "make logs SERVICE=webapp, then: docker restart hm-mlflow-webapp"
-    assert worker.remedy.startswith("make logs SERVICE=ray-worker,")
+    assert page.remedy == "docker logs --tail 200 hm-mlflow-webapp, then: docker restart hm-mlflow-webapp"
+    assert worker.remedy.startswith("docker logs --tail 200 hm-mlflow-ray-worker-2,")  # of several, this one
 
 
 def test_containers_of_another_stack_are_not_this_one_s(monkeypatch: pytest.MonkeyPatch):
