@@ -26,8 +26,8 @@ from infra.topology import on_aws, project_of, topology
 
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 BILLS = ROOT / ".local" / "sbom"
-# Compose has no settings but variables; where this one is empty, no traces are sent.
-_TRACES = "${OTEL_EXPORTER_OTLP_ENDPOINT:-}"
+# Compose has no settings but variables and .env: those of a stack that it takes from there, with what holds without.
+_VARIABLES = {"APPROVAL": "off", "ABSTAIN": "off", "RETRAIN": "weekly", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
 # What says who a person is on AWS, which the object store here does not know.
 _OF_A_PERSON = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"}
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
@@ -35,8 +35,12 @@ _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, 
 
 def compose_text() -> str:
     """The Compose file of the topology as it is."""
-    whole = topology(dashboards=True, retrain="weekly", traces=_TRACES)
-    return _HEADER + yaml.safe_dump(compose(whole), sort_keys=False, width=110)
+    whole = topology(dashboards=True, retrain="weekly", approval=True, abstain=True, traces="a collector")
+    file = compose(whole)
+    for service in file["services"].values():
+        environment = service.get("environment", {})
+        environment |= {name: f"${{{name}:-{_VARIABLES[name]}}}" for name in environment.keys() & _VARIABLES.keys()}
+    return _HEADER + yaml.safe_dump(file, sort_keys=False, width=110)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from infra.local.secrets import all_secrets
 from infra.settings import ROOT
 from infra.spec import Service
 from infra.topology import topology
+from registry.settings import Settings
 
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
@@ -35,6 +36,19 @@ def test_whoever_loads_models_sends_traces_where_the_variable_says_and_none_with
         if "OTEL_EXPORTER_OTLP_ENDPOINT" in service.get("environment", {})
     }
     assert told == dict.fromkeys(("ray-head", "ray-worker", "webapp", "jupyter"), "${OTEL_EXPORTER_OTLP_ENDPOINT:-}")
+
+
+def test_what_a_stack_takes_from_env_reaches_who_acts_on_it_and_defaults_to_a_value_that_the_setting_takes():
+    told = {
+        variable: {name for name, service in SERVICES.items() if variable in service.get("environment", {})}
+        for variable in ("APPROVAL", "ABSTAIN", "RETRAIN")
+    }
+    jobs = {"ray-head", "ray-worker", "jupyter"}
+    assert told == {"APPROVAL": jobs, "ABSTAIN": jobs | {"webapp"}, "RETRAIN": {"scheduler"}}
+    for variable, services in told.items():
+        [text] = {SERVICES[name]["environment"][variable] for name in services}
+        default = text.removeprefix(f"${{{variable}:-").removesuffix("}")
+        assert getattr(Settings(**{variable.lower(): default}), variable.lower()) == default
 
 
 def test_the_file_says_first_where_it_comes_from_and_how_to_make_it():
