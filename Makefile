@@ -95,7 +95,7 @@ token: setup ## Print the exports for the token of Ray's jobs API: eval "$(make 
 
 rotate: setup ## Make another value of a secret, and restart who uses it: make rotate SECRET=ray-token
 	@$(INFRA) rotate $(STACK) "$(SECRET)"
-	@$(MAKE) --no-print-directory up STACK=$(STACK)
+	@if command -v pulumi >/dev/null; then $(MAKE) --no-print-directory up STACK=$(STACK); fi
 
 # Without STACK, it is what `make run` and `make serve` keep here.
 backup: setup ## Back up database, files, state and history to TO=FOLDER or s3://…, of STACK=local|aws or of `make run`; KEEP=N

@@ -86,7 +86,23 @@ def test_rds_is_asked_for_another_password(aws_server: str, monkeypatch: pytest.
     assert said["ApplyImmediately"]
 
 
-def test_here_a_file_gets_another_value_and_what_spells_it_follows(tmp_path: Path):
+@pytest.fixture
+def commands_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that comes first on the PATH, with a `docker` for which only `ps` works and says that nothing runs."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    put(folder / "docker", '[ "$1" = ps ] && exit 0\ncat >/dev/null\necho No such container >&2\nexit 1')
+    return folder
+
+
+def put(command: Path, script: str) -> None:
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+
+
+def test_here_a_file_gets_another_value_and_what_spells_it_follows(tmp_path: Path, commands_here: Path):
+    put(commands_here / "pulumi", "exit 0")
     told = rotation.rotate("local", "object-store-password", tmp_path)
     first = (tmp_path / "object-store-credentials").read_text()
     assert (tmp_path / "object-store-password").read_text() in first
@@ -96,33 +112,39 @@ def test_here_a_file_gets_another_value_and_what_spells_it_follows(tmp_path: Pat
     assert (tmp_path / "object-store-credentials").read_text() != first
 
 
-def test_here_postgres_is_told_first_and_by_no_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    command = tmp_path / "bin" / "docker"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/typed\ncat >{tmp_path}/read\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+def test_here_postgres_is_told_first_and_by_no_argument(tmp_path: Path, commands_here: Path):
+    there = '[ "$1" = ps ] && { echo hm-mlflow-try-postgres-1; exit; }'
+    put(commands_here / "docker", f'{there}\necho "$@" >{tmp_path}/typed\ncat >{tmp_path}/read')
     rotation.rotate("try", "database-password", tmp_path / "secrets")
     new = (tmp_path / "secrets" / "database-password").read_text()
     assert (tmp_path / "read").read_text() == f"ALTER USER mlflow PASSWORD '{new}';\n"
     typed = (tmp_path / "typed").read_text()
-    assert typed.startswith("exec --interactive hm-mlflow-try-postgres sh -c PGPASSWORD=$(cat ")  # its image may ask
+    # By the name that it has, which Compose makes otherwise than Pulumi; and its image may ask for the password.
+    assert typed.startswith("exec --interactive hm-mlflow-try-postgres-1 sh -c PGPASSWORD=$(cat ")
     assert " psql --quiet " in typed
     assert new not in typed
 
 
-def test_here_nothing_changes_where_postgres_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    command = tmp_path / "bin" / "docker"
-    command.parent.mkdir()
-    command.write_text("#!/bin/sh\ncat >/dev/null\necho No such container >&2\nexit 1\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+@pytest.mark.usefixtures("commands_here")
+def test_here_nothing_changes_where_postgres_does_not_answer(tmp_path: Path):
     (tmp_path / "database-password").write_text("the first")
     with pytest.raises(
         StackError, match=r"so nothing was changed: No such container. It has to run: make up STACK=local"
     ):
         rotation.rotate("local", "database-password", tmp_path)
     assert (tmp_path / "database-password").read_text() == "the first"
+
+
+def test_where_there_is_no_pulumi_compose_s_command_restarts_those_that_are_there(
+    tmp_path: Path, commands_here: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", f"{commands_here}:/usr/bin:/bin")
+    assert rotation.rotate("local", "ray-token", tmp_path).endswith("Nothing that uses it is there.")
+    names = r"hm-mlflow-ray-head-1\nhm-mlflow-ray-worker-1\nhm-mlflow-ray-worker-2\n"
+    put(commands_here / "docker", f'case "$*" in *ray-*) printf \'{names}\' | grep -E "${{6#name=}}";; esac\nexit 0')
+    told = rotation.rotate("local", "ray-token", tmp_path)
+    assert "jobs that run stop, and resume" in told
+    assert told.endswith("docker compose up --detach --no-deps --force-recreate ray-head ray-worker")
 
 
 def test_in_docker_those_who_use_a_secret_are_made_anew_and_nobody_else():

@@ -9,9 +9,9 @@ from pathlib import Path
 from infra import stack
 from infra.aws.account import commands
 from infra.local import stores
-from infra.local.running import LOGIN, containers_of
+from infra.local.running import LOGIN, containers_of, project_here
 from infra.settings import ROOT
-from infra.topology import on_aws, project_of, topology
+from infra.topology import on_aws, topology
 
 # What people use. The stack's own state, settings and secrets belong to the containers that were made with them.
 _DATA = ("database", "artefacts", "state")
@@ -56,12 +56,10 @@ def _whole(name: str, secrets: Path) -> tuple[list[str], dict[str, str]]:
         region = stack.read_setting("aws:region", name) or ""
         where = ["--database", f"rds:{exported['database']}", "--artefacts", exported["artefacts"]]
         return where + _own(name, None), {"STATE_URI": exported["state"], "AWS_DEFAULT_REGION": region}
-    credentials, whole, project = secrets / stores.CREDENTIALS, topology(stack=name), project_of(name)
+    credentials, whole = secrets / stores.CREDENTIALS, topology(stack=name)
     if not credentials.exists():
         raise stack.StackError("compose/secrets/ has no credentials of the object store; `make stack` makes them.")
-    if name == "local":  # the Compose file is of this stack, under whatever name Compose was given
-        project = os.environ.get("COMPOSE_PROJECT_NAME") or project
-    servers = containers_of(project, stores.POSTGRES)
+    servers = containers_of(project_here(name), stores.POSTGRES)
     if not servers:
         raise stack.StackError(
             f"No container of {stores.POSTGRES} is there; `make up STACK={name}` or `docker compose up` starts it."

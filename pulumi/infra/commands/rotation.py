@@ -1,21 +1,22 @@
 """`make rotate`: another value of a secret. `make up`, which follows, restarts whoever uses it and nobody else.
 
 On AWS a value is a version that stands in the task definitions of its services; in Docker each container has a label
-that follows what its secrets say.
+that follows what its secrets say. Where there is no Pulumi, Compose runs the stack, and has to be told.
 """
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 from infra import stack
 from infra.aws.account import commands
 from infra.local.lower import lower
-from infra.local.running import LOGIN
+from infra.local.running import LOGIN, containers_of, project_here
 from infra.local.secrets import derived, write_files
 from infra.secrets import GIVEN, renewed, setting
 from infra.spec import Topology
-from infra.topology import on_aws, project_of, topology
+from infra.topology import on_aws, topology
 
 DATABASE, CERTIFICATE = "database-password", "certificate"
 _POSTGRES = "postgres"
@@ -60,6 +61,8 @@ def _on_aws(name: str, secret: str) -> str:
 
 
 def _here(name: str, secret: str, files: Path) -> str:
+    # Before anything is changed, because Docker may not answer.
+    told = _restarts(_local(name), secret) if shutil.which("pulumi") else _by_compose(name, secret)
     there = files / secret
     new = renewed(secret, there.read_text() if there.exists() else "")
     if secret == DATABASE:
@@ -67,12 +70,12 @@ def _here(name: str, secret: str, files: Path) -> str:
     there.unlink(missing_ok=True)
     write_files(files, (secret,), values={secret: new})
     write_files(files, _local(name).secrets)  # what only spells this one follows
-    return _restarts(_local(name), secret)
+    return told
 
 
 def _tell_postgres(name: str, password: str) -> None:
     """Postgres reads its password file only when it makes its database; MLflow goes on with the connections it has."""
-    container = f"{project_of(name)}-{_POSTGRES}"
+    container = next(iter(containers_of(project_here(name), _POSTGRES)), f"{project_here(name)}-{_POSTGRES}")
     user = topology().databases[0].user
     psql = ["docker", "exec", "--interactive", container, *shlex.split(LOGIN), "psql"]
     psql += ["--quiet", "--set=ON_ERROR_STOP=1", f"-U{user}"]
@@ -89,10 +92,26 @@ def _tell_postgres(name: str, password: str) -> None:
 
 
 def _restarts(whole: Topology, secret: str) -> str:
+    using = _using(whole, secret)
+    return f"{secret} has another value. `make up` restarts {', '.join(using)}{_lost(using)}."
+
+
+def _by_compose(name: str, secret: str) -> str:
+    """Compose makes nothing anew for what a file says; those that are not there would be started with the others."""
+    using = [service for service in _using(_local(name), secret) if containers_of(project_here(name), service)]
+    if not using:
+        return f"{secret} has another value. Nothing that uses it is there."
+    order = f"docker compose up --detach --no-deps --force-recreate {' '.join(using)}"
+    return f"{secret} has another value. Those who use it have the old one until they restart{_lost(using)}: {order}"
+
+
+def _using(whole: Topology, secret: str) -> list[str]:
     spelt = {name for name in whole.secrets if (source := derived(name)) and source[0] == secret}
-    using = [service.name for service in whole.in_order() if {secret, *spelt} & service.secrets.keys()]
-    lost = "; jobs that run stop, and resume where they stopped when they are submitted again" * ("ray-head" in using)
-    return f"{secret} has another value. `make up` restarts {', '.join(using)}{lost}."
+    return [service.name for service in whole.in_order() if {secret, *spelt} & service.secrets.keys()]
+
+
+def _lost(using: list[str]) -> str:
+    return "; jobs that run stop, and resume where they stopped when they are submitted again" * ("ray-head" in using)
 
 
 def _local(name: str) -> Topology:

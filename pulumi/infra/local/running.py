@@ -1,5 +1,6 @@
 """What of a stack runs on this machine, as Docker tells it."""
 
+import os
 import subprocess
 
 from infra.local.container import volume_of
@@ -29,6 +30,11 @@ def volumes_with_data(stack: str) -> list[str]:
     services = possible_services(stack)
     known = {f"{project_of(stack)}-{volume_of(service, path)}" for service in services for path in service.kept}
     return sorted(known.intersection(docker("volume", "ls", "--quiet").split()))
+
+
+def project_here(stack: str) -> str:
+    """What containers' names begin with: the Compose file is of the stack `local`, whatever name Compose was given."""
+    return (os.environ.get("COMPOSE_PROJECT_NAME") if stack == "local" else None) or project_of(stack)
 
 
 def containers_of(project: str, service: str) -> list[str]:
