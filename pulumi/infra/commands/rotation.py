@@ -102,7 +102,7 @@ def _by_compose(name: str, secret: str) -> str:
     if not using:
         return f"{secret} has another value. Nothing that uses it is there."
     order = f"docker compose up --detach --no-deps --force-recreate {' '.join(using)}"
-    return f"{secret} has another value. Those who use it have the old one until they restart{_lost(using)}: {order}"
+    return f"{secret} has another value. This restarts who uses it{_lost(using)}: {order}"
 
 
 def _using(whole: Topology, secret: str) -> list[str]:
