@@ -41,6 +41,8 @@ def set_up(form: Format, collector: Path | None = None) -> None:
     handler.setFormatter(formatter(form))
     take_the_log(handler)
     logging.getLogger("serve").setLevel(logging.INFO)
+    # Whoever asks MLflow says that it is away, once; each try of each request would be a line a second besides.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     logging.getLogger(ACCESS).setLevel(logging.DEBUG if form == "json" else logging.INFO)
 
 

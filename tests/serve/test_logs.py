@@ -107,6 +107,22 @@ def test_a_long_trace_is_heard_to_its_last_line_and_in_text_stays_in_one_piece(
         assert "ValueError: why " + "x" * 4_000 in trace
 
 
+def test_a_server_that_is_away_is_no_line_for_each_time_that_it_is_asked() -> None:
+    script = """
+import socket, urllib3
+from serve.logs import set_up
+set_up("json")
+with socket.socket() as nobody:
+    nobody.bind(("127.0.0.1", 0))
+    try:
+        urllib3.PoolManager().request("GET", f"http://127.0.0.1:{nobody.getsockname()[1]}/", retries=2)
+    except urllib3.exceptions.MaxRetryError:
+        print("away")
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("away\n", "")
+
+
 def test_lines_beyond_what_may_wait_are_counted_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handler = sender(tmp_path / "log", most_waiting=10)
     for number in range(25):
