@@ -27,7 +27,13 @@ from infra.topology import on_aws, project_of, topology
 COMPOSE_FILE = ROOT / "compose" / "docker-compose.yaml"
 BILLS = ROOT / ".local" / "sbom"
 # Compose has no settings but variables and .env: those of a stack that it takes from there, with what holds without.
-_VARIABLES = {"APPROVAL": "off", "ABSTAIN": "off", "RETRAIN": "weekly", "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
+_VARIABLES = {
+    "APPROVAL": "off",
+    "ABSTAIN": "off",
+    "PREDICTION_RECORDS": "on",
+    "RETRAIN": "weekly",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+}
 # What says who a person is on AWS, which the object store here does not know.
 _OF_A_PERSON = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"}
 _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, not this.\n"
@@ -35,7 +41,9 @@ _HEADER = "# Made from pulumi/infra/topology.py by `make compose`; change that, 
 
 def compose_text() -> str:
     """The Compose file of the topology as it is."""
-    whole = topology(dashboards=True, retrain="weekly", approval=True, abstain=True, traces="a collector")
+    whole = topology(
+        dashboards=True, retrain="weekly", approval=True, abstain=True, records=False, traces="a collector"
+    )
     file = compose(whole)
     for service in file["services"].values():
         environment = service.get("environment", {})

@@ -27,6 +27,8 @@ class Options:
         A version that passes the gate waits for a person's approval.
     abstain
         No answer is given near the threshold.
+    records
+        What the page answered is recorded, in numbers, for drift and feedback.
     keys
         The page and its API ask for a key.
     signing, trusted
@@ -40,6 +42,7 @@ class Options:
     login: bool = False
     approval: bool = False
     abstain: bool = False
+    records: bool = True
     keys: bool = False
     signing: bool = False
     trusted: bool = False

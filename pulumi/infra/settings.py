@@ -29,6 +29,7 @@ def read_options(*, login: bool, approval: bool, keys: bool) -> Options:
         login=login,
         approval=switch("approval", config.get("approval") or "", {"required": True, "off": False}, approval),
         abstain=switch("abstain", config.get("abstain") or "", {"near-threshold": True, "off": False}, False),
+        records=switch("predictionRecords", config.get("predictionRecords") or "", {"on": True, "off": False}, True),
         keys=switch("keys", config.get("keys") or "", {"on": True, "off": False}, keys),
         signing=signing,
         trusted=trusted,

@@ -176,6 +176,7 @@ def _webapp(options: Options) -> Service:
             "LOG_FORMAT": "json",
             "ALLOWED_HOSTS": Ref("webapp", "hosts"),
             **(_keys() if options.keys else {"API_KEYS": "off"}),  # said, because it listens on every address
+            **({} if options.records else {"PREDICTION_RECORDS": "off"}),
             **environment,
         },
         secrets=secrets | keys,

@@ -32,9 +32,9 @@ NOT_SAID: Mapping[str, Mapping[str, str]] = {
 
 OPTIONS = {"login": True, "approval": True, "abstain": True, "keys": True, "signing": True, "trusted": True}
 COLLECTOR = "http://collector.example.org:4317"
-OPTIONS |= {"dashboards": True, "traces": COLLECTOR}
+OPTIONS |= {"dashboards": True, "traces": COLLECTOR, "records": False}
 SETTINGS = {"approval": "required", "abstain": "near-threshold", "keys": "on", "login": "true", "jupyter": "true"}
-SETTINGS |= {"tracesEndpoint": COLLECTOR}
+SETTINGS |= {"tracesEndpoint": COLLECTOR, "predictionRecords": "off"}
 KEYS = {"signingKey": "value of signing-key", "trustedKey": "value of trusted-key"}
 WHOLE = topology(workers=2, **OPTIONS)
 ON_AWS = topology(workers=2, **(OPTIONS | {"dashboards": False}))  # CloudWatch shows it there

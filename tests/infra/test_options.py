@@ -30,6 +30,12 @@ def test_what_abstains_is_what_answers():
     assert with_variable(topology(), "ABSTAIN") == set()
 
 
+def test_only_the_page_records_and_not_where_that_is_off():
+    assert with_variable(topology(records=False), "PREDICTION_RECORDS") == {"webapp"}
+    assert topology(records=False).service("webapp").environment["PREDICTION_RECORDS"] == "off"
+    assert with_variable(topology(), "PREDICTION_RECORDS") == set()
+
+
 def test_what_answers_and_what_runs_jobs_send_their_traces_to_the_collector_that_is_named():
     collector = "https://collector.example.org:4317"
     whole = topology(traces=collector)
@@ -86,6 +92,7 @@ def test_a_new_list_of_keys_has_the_same_holders_with_others():
             {"tracesEndpoint": "http://collector:4317"},
             Options(approval=True, keys=True, traces="http://collector:4317"),
         ),
+        ({"predictionRecords": "off"}, Options(approval=True, keys=True, records=False)),
         ({"signingKey": "a key"}, Options(approval=True, keys=True, signing=True)),
         ({"trustedKey": "a key"}, Options(approval=True, keys=True, trusted=True)),
     ],
