@@ -193,6 +193,9 @@ def stability_index(reference: np.ndarray, today: np.ndarray) -> np.ndarray:
     """
     by_chance = (BINS - 1) * (1 / len(reference) + 1 / len(today))
     edges = np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1], axis=0)
+    # Where the least value of the reference fills the first bin, what is less today has to fall below it.
+    least = reference.min(axis=0)
+    edges[0] = np.where(edges[0] == least, np.nextafter(least, -np.inf), edges[0])
     expected, found = _shares(reference, edges), _shares(today, edges)
     index = ((found - expected) * np.log(found / expected)).sum(axis=0)
     return np.maximum(index - by_chance, 0.0)

@@ -6,6 +6,15 @@ import pytest
 from ray_jobs.learning.shift import BINS, DriftResult, agreement, compare, shift, stability_index
 
 
+@pytest.mark.parametrize("today", [-1.0, 1.0])
+def test_a_column_that_was_constant_and_moved_is_shifted_whichever_way(today: float) -> None:
+    reference = np.zeros((200, 2), np.float32)
+    moved = np.column_stack([np.full(100, today), np.zeros(100)]).astype(np.float32)
+    index = stability_index(reference, moved)
+    assert index[0] > 1
+    assert index[1] == 0
+
+
 def test_the_stability_index_is_the_sum_over_bins_of_what_moved_times_its_log_ratio() -> None:
     reference = np.repeat(np.arange(10.0), 100)[:, None]  # 100 in each of ten bins
     today = np.repeat(np.arange(10.0), [200, *[100] * 8, 0])[:, None]  # the last bin's went to the first
