@@ -8,8 +8,9 @@ from registry.production.record_store import RecordStore
 from registry.settings import Settings
 
 _REPAIR = (
-    "python -m ray_jobs.history --verify shows it, --repair writes again what one of the two still has. To start over, "
-    "delete the folder history in STATE_URI and the tags promotion.* of the model"
+    "If a restore runs, wait until it has ended. Else python -m ray_jobs.history --verify shows it, and --repair "
+    "writes again what one of the two still has. Only if that does not help, start over: delete the folder history in "
+    "STATE_URI and the tags promotion.* of the model"
 )
 
 
@@ -71,4 +72,4 @@ def explain_problems(settings: Settings, history: History) -> str:
         what = f"MLflow lacks the newest of {len(history.records)} records, so its database is older than the history"
     else:
         what = "The history of Production was changed from outside"
-    return f"{what} ({place}): {'; '.join(str(problem) for problem in history.problems)}; {_REPAIR}"
+    return f"{what} ({place}): {'; '.join(str(problem) for problem in history.problems)}. {_REPAIR}"
