@@ -1,11 +1,8 @@
 """The HTTP application: routes over a model holder. It needs no Ray, so any ASGI server can run it."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from serve.http.keys import KeyGuard, Keys
 from serve.http.limits import Admission, BoundedBody, RequestLimits
 from serve.http.openapi import OF_PICTURES, picture_body, problem_responses
 from serve.http.plain import PlainRoute
-from serve.http.problems import ProblemError, request_id_of
+from serve.http.problems import request_id_of
 from serve.inference.explain_api import explain_router
 from serve.inference.feedback import feedback_router
 from serve.inference.predictor import Predictor, reference
@@ -33,28 +30,19 @@ from serve.inference.reports import check_pictures, report, wants_report
 from serve.inference.service import PredictionService
 from serve.inference.sharing import Others
 from serve.load import Load
-from serve.metrics import MEDIA_TYPE, Metrics
-from serve.page.numbers import TOLD
+from serve.metrics import Metrics
+from serve.model_api import model_router
+from serve.monitoring_api import monitoring_router
 from serve.page.routes import add_page
-from serve.production.model import Holder, Served
-from serve.schemas import FailureReport, HealthReport, ModelCard, Prediction, Predictions, Problem, RolloutReport
+from serve.production.model import Holder
+from serve.schemas import Prediction, Predictions, Problem
 
 DESCRIPTION = (
     "Answers whether a chest X-ray of a child shows pneumonia. Not a medical device: for research and teaching, "
     "never for a decision about a patient. Pictures are neither kept nor logged."
 )
-_METRICS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
-}
 _REPORT: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE_DICOM: {"schema": {"type": "string", "format": "binary"}}}}
-}
-_CARD: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Markdown", "content": {"text/markdown": {"schema": {"type": "string"}}}}
-}
-
-_EXAMPLE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "JPEG", "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
@@ -125,7 +113,8 @@ def create_app(
     app.state.take = service.shared.take
     problems.install(app)
     app.include_router(_predict_router(service))
-    app.include_router(_router(predictor, metrics))
+    app.include_router(model_router(predictor))
+    app.include_router(monitoring_router(predictor, metrics))
     app.include_router(feedback_router(recorder, metrics))
     app.include_router(explain_router(predictor, limits, load))
     add_page(app, service=service, settings=settings)
@@ -168,127 +157,5 @@ def _predict_router(service: PredictionService) -> APIRouter:
     return router
 
 
-def _router(predictor: Predictor, metrics: Metrics) -> APIRouter:
-    router = APIRouter()
-
-    @router.get(
-        "/model",
-        response_model=ModelCard,
-        responses=problem_responses("no-model"),
-        summary="Which model answers, and how well",
-    )
-    async def model() -> ModelCard:
-        """The version that serves, its evaluation, and the last failure to replace it, if any.
-
-        Of the evaluation, `test` comes first where its data had a `test/`, then `held_out`, then `held_out_shifted`.
-        """
-        return card(predictor.served(), predictor.holder)
-
-    @router.get(
-        "/model/card",
-        response_class=Response,
-        responses=_CARD | problem_responses("no-model"),
-        summary="The model card, to read",
-    )
-    async def model_card() -> Response:
-        """What the version that serves is for, what it learnt from, how good it is, and where it fails; in Markdown."""
-        served = predictor.served()
-        return Response(served.bundle.card, media_type="text/markdown; charset=utf-8")
-
-    @router.get(
-        "/example",
-        response_class=Response,
-        responses=_EXAMPLE | problem_responses("no-example", "no-model"),
-        summary="A picture to try",
-    )
-    async def example() -> Response:
-        """A generated X-ray, as long as the model that serves learnt from generated ones; another one refuses it."""
-        bundle = predictor.served().bundle
-        if not bundle.generated:
-            detail = "The model learnt from real X-rays, and refuses generated ones; send one of yours."
-            raise ProblemError("no-example", detail)
-        chosen = max(bundle.golden, key=lambda golden: golden.probability)
-        return Response(chosen.image, media_type="image/jpeg")
-
-    @router.get("/healthz", response_model=HealthReport, summary="Is the server alive?")
-    async def healthz() -> HealthReport:
-        """200 as long as the process answers, whether or not it has a model."""
-        return HealthReport(status="alive")
-
-    @router.get(
-        "/readyz",
-        response_model=HealthReport,
-        responses=problem_responses("no-model"),
-        summary="Is a verified model loaded?",
-    )
-    async def readyz() -> HealthReport:
-        """200 once a verified model answers; 503 before that."""
-        predictor.served()
-        return HealthReport(status="ready")
-
-    @router.get("/metrics", response_class=Response, responses=_METRICS, summary="Numbers for Prometheus")
-    def show_metrics() -> Response:
-        """Requests, latencies, refusals, scores, swaps and versions, added up over all replicas of this node."""
-        return Response(metrics.render(), media_type=MEDIA_TYPE)
-
-    return router
-
-
 def _json(answer: Prediction | Predictions) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
-
-
-def card(served: Served, holder: Holder) -> ModelCard:
-    """What `/model` tells of a served model."""
-    version, bundle, failure = served.version, served.bundle, holder.failure
-    return ModelCard(
-        name=version.name,
-        version=version.version,
-        run_id=version.run_id,
-        digest=version.digest,
-        threshold=bundle.threshold,
-        unsure=bundle.unsure,
-        evaluation=_finite(farthest_first(bundle.evaluation)),
-        spec_fingerprint=bundle.spec.fingerprint,
-        features=len(bundle.spec.names),
-        created=version.created,
-        serving_since=served.since,
-        source=served.source,
-        failure=FailureReport(**asdict(failure)) if failure else None,
-        rollout=_rollout(holder),
-    )
-
-
-def _rollout(holder: Holder) -> RolloutReport | None:
-    candidate = holder.candidate
-    if candidate is None or candidate.record.rollout is None:
-        return None
-    record, rollout, counts = candidate.record, candidate.record.rollout, candidate.counts
-    return RolloutReport(
-        kind=record.kind,
-        version=rollout.version,
-        share=rollout.share,
-        since=datetime.fromisoformat(record.when),
-        until=datetime.fromisoformat(rollout.until),
-        who=record.who,
-        why=record.why,
-        loaded=candidate.served is not None,
-        trouble=counts.stopped or candidate.trouble or None,
-        numbers=counts.numbers(),
-    )
-
-
-def farthest_first(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """The same numbers; those on X-rays that say most of other places come first."""
-    return {name: evaluation[name] for name in (*TOLD, *evaluation) if name in evaluation}
-
-
-def _finite(value: Any) -> Any:
-    """The same structure with null for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
