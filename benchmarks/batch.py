@@ -8,8 +8,8 @@ import ray
 from benchmarks.report import timed
 from benchmarks.results import Measured, Series
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.predict import BATCH, ScoringJob, score
 from ray_jobs.runtime.cluster import connect, cpus
+from ray_jobs.scoring import BATCH, ScoringJob, score
 from registry.model.bundle import Bundle
 from registry.state import open_state
 

@@ -45,10 +45,10 @@ from ray_jobs.learning.search_space import candidates
 from ray_jobs.learning.table import Sides
 from ray_jobs.learning.training_set import TrainingSet
 from ray_jobs.learning.trial import decision, fit_fold
-from ray_jobs.predict import SCHEMA, ScoringJob, score
 from ray_jobs.runtime.cluster import connect
 from ray_jobs.runtime.output import OutputFile
 from ray_jobs.runtime.patience import in_turn
+from ray_jobs.scoring import SCHEMA, ScoringJob, score
 from registry.model.bundle import Bundle
 from registry.settings import Settings
 from registry.state import State, open_state

@@ -14,7 +14,7 @@ from registry.records.feedback import forget_feedback, read_feedback
 from registry.records.predictions import candidates_of, files, rewrite
 from registry.state import State
 
-SCORES = "scores"  # below it, `ray_jobs.predict` keeps the batches of a job that has not ended
+SCORES = "scores"  # below it, `ray_jobs.scoring` keeps the batches of a job that has not ended
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import pytest
 from pyarrow.fs import S3FileSystem
 
 from ray_jobs.dataset.synthetic import chest_picture
-from ray_jobs.predict import SCHEMA
+from ray_jobs.scoring import SCHEMA
 from registry.model.bundle import read_bundle
 from registry.model.versions import register
 from registry.production.promotion import promote

@@ -12,7 +12,8 @@ from pydicom.uid import generate_uid
 
 from features.reading.decode import decode
 from ray_jobs.dataset.sources import open_source
-from ray_jobs.predict import SCHEMA, ScoringJob, Tally, score
+from ray_jobs.predict import Tally
+from ray_jobs.scoring import SCHEMA, ScoringJob, score
 from registry.errors import UsageError
 from registry.model.bundle import Bundle
 from registry.state import State, open_state
@@ -121,7 +122,7 @@ def test_an_unusual_image_is_scored_with_a_warning(cluster, bundle, xrays, state
 
 
 def test_many_batches_come_in_order_and_none_is_lost(cluster, bundle, scored, monkeypatch):
-    monkeypatch.setattr("ray_jobs.predict.BATCH", 3)
+    monkeypatch.setattr("ray_jobs.scoring.BATCH", 3)
     source = open_source("synthetic:40")
     batches = scored(source, bundle)
     paths = [path for batch in batches for path in batch.column("path").to_pylist()]
@@ -137,7 +138,7 @@ class Untouchable(Bundle):
 
 
 def test_a_run_after_an_interrupted_one_scores_only_what_is_missing(cluster, bundle, state, monkeypatch, tmp_path):
-    monkeypatch.setattr("ray_jobs.predict.BATCH", 2)
+    monkeypatch.setattr("ray_jobs.scoring.BATCH", 2)
     source = open_source("synthetic:40")
     whole = ScoringJob.of(source, bundle, 7, "digest", state)
     before = list(score(whole, ray_address=None))

@@ -20,8 +20,8 @@ from ray_jobs.dataset.s3_source import S3Source
 from ray_jobs.dataset.sources import open_source
 from ray_jobs.feature_table.cache import extract_shard
 from ray_jobs.feature_table.prepare import prepare
-from ray_jobs.predict import BATCH, SCHEMA, ScoringJob, _batch
 from ray_jobs.runtime.output import OutputFile
+from ray_jobs.scoring import BATCH, SCHEMA, ScoringJob, _batch
 from ray_jobs.tracking.reference import keep_reference, load_reference
 from ray_jobs.upload import upload
 from registry.model.bundle import Bundle
