@@ -2,137 +2,34 @@
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.utils.time import get_current_time_millis
 
-from ray_jobs.dataset.sources import open_source
-from ray_jobs.feature_table.unlabelled import unlabelled_features
+from ray_jobs.current_data import CurrentData, read_data, read_served
 from ray_jobs.learning.shift import LEAST, SHARE, TELLING, DriftResult, Stretch, agreement, compare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.tracking.reference import NoReferenceError, read_reference
 from ray_jobs.tracking.runs import experiment_of
-from registry.model.versions import ModelVersion, card_of, client, fetch
+from registry.model.versions import ModelVersion, card_of, client
 from registry.process.reach import reach_s3
 from registry.production.current import required_production
-from registry.records.feedback import read_feedback
-from registry.records.predictions import aspects, hashes, made_by, matrix, read
 from registry.settings import Settings
-from registry.state import State, open_state
+from registry.state import open_state
 
 if TYPE_CHECKING:  # 0.5 s, which a job owes only where it draws
     from matplotlib.figure import Figure
 
 DRIFT = 3
-MOST = 5_000  # pictures compared; more would tell no more and take gigabytes
 _SHOWN = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Today:
-    """Features (N, D), probabilities (N,) and aspects (N,) of X-rays, what they are, and what people said of answers.
-
-    Aspects are of the lungs, NaN where they are not known. Of more than are compared, N is a sample of `count`.
-    """
-
-    xrays: str
-    count: int
-    features: np.ndarray
-    scores: np.ndarray
-    aspects: np.ndarray
-    confirmed: int = 0
-    judged: int = 0
-
-
-def read_data(settings: Settings, version: ModelVersion, uri: str) -> Today:
-    """The pictures below an address, whatever their labels, as a version sees them; raises where they are too few."""
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = fetch(settings, version, Path(scratch) / "bundle")
-    source = open_source(uri)
-    found = unlabelled_features(source, bundle.spec, least=LEAST, most=MOST, ray_address=settings.ray_address)
-    unread = f", {found.unread} more cannot be read" if found.unread else ""
-    scores = bundle.probability(found.features)
-    return Today(
-        xrays=f"{len(scores)} pictures of {uri}, one of each patient{unread}",
-        count=len(scores),
-        features=found.features,
-        scores=scores,
-        aspects=found.aspects,
-    )
-
-
-def read_served(state: State, version: ModelVersion, days: float) -> Today:
-    """The records of a version and the feedback on it of some days; records of another feature spec are left out.
-
-    A picture that was asked about several times counts once. Of many, a random sample is kept.
-    """
-    since, seen = datetime.now(UTC) - timedelta(days=days), set[str]()
-    sample, count = _Sample(MOST), 0
-    for spec, table in read(state, since=since):
-        mine = _once(table.filter(made_by(table, version.version, version.digest)), seen)
-        if spec == version.spec_fingerprint and len(mine):
-            count += len(mine)
-            sample.add(matrix(mine), mine.column("probability").to_numpy(), aspects(mine))
-    given = [
-        item
-        for item in read_feedback(state)
-        if item.is_of(version.version, version.digest) and item.predicted_at >= since
-    ]
-    features, scores, wide = sample.columns() if count else (np.zeros((0, 0), np.float32), np.zeros(0), np.zeros(0))
-    return Today(
-        xrays=f"{count} pictures in {days:g} days",
-        count=count,
-        features=features,
-        scores=scores,
-        aspects=wide,
-        confirmed=sum(item.confirms for item in given),
-        judged=len(given),
-    )
-
-
-class _Sample:
-    """Rows of several arrays, at most so many, drawn at random from all that are added; the same ones each time."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._random = np.random.default_rng(0)
-        self._parts = list[tuple[np.ndarray, ...]]()
-
-    def add(self, *columns: np.ndarray) -> None:
-        """Add rows, N of each column."""
-        self._parts.append((self._random.random(len(columns[0])), *columns))
-        if sum(len(part[0]) for part in self._parts) > 2 * self._most:
-            self._parts = [self._drawn()]
-
-    def columns(self) -> tuple[np.ndarray, ...]:
-        """The rows that were drawn, by column."""
-        return self._drawn()[1:]
-
-    def _drawn(self) -> tuple[np.ndarray, ...]:
-        joined = tuple(np.concatenate(column) for column in zip(*self._parts, strict=True))
-        chosen = np.sort(np.argsort(joined[0], kind="stable")[: self._most])
-        return tuple(column[chosen] for column in joined)
-
-
-def _once(table: pa.Table, seen: set[str]) -> pa.Table:
-    """The first row of each picture that was not seen yet; files of before have no hash, and all their rows count."""
-    new = list[bool]()
-    for sha256 in hashes(table):
-        new.append(not sha256 or sha256 not in seen)
-        seen.add(sha256)
-    return table.filter(pa.array(new, pa.bool_()))
-
-
-def report(version: ModelVersion, found: Today, result: DriftResult | None, names: Sequence[str]) -> str:
+def report(version: ModelVersion, found: CurrentData, result: DriftResult | None, names: Sequence[str]) -> str:
     """The result in words; `names` are those of the features that were compared."""
     lines = [f"{version}: {found.xrays}"]
     if found.judged:
@@ -170,7 +67,7 @@ def _stretch_lines(stretch: Stretch | None) -> list[str]:
 def keep(
     settings: Settings,
     version: ModelVersion,
-    found: Today,
+    found: CurrentData,
     result: DriftResult | None,
     *,
     text: str,
@@ -243,7 +140,7 @@ class Examined:
     run_id: str
 
 
-def examine(settings: Settings, version: ModelVersion, found: Today) -> Examined:
+def examine(settings: Settings, version: ModelVersion, found: CurrentData) -> Examined:
     """Compare X-rays with what a version was judged by, and keep the comparison as a run."""
     result, names, figures = None, tuple[str, ...](), dict[str, "Figure"]()
     if len(found.scores) >= LEAST:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
-from ray_jobs.drift import examine, read_served
+from ray_jobs.current_data import read_served
+from ray_jobs.drift import examine
 from ray_jobs.feature_table.prepare import prepare
 from ray_jobs.runtime.cli import run_job
 from ray_jobs.runtime.cluster import sole_owner

@@ -1,4 +1,4 @@
-"""Which X-rays models are fitted on where there are more than memory and time allow."""
+"""Which X-rays are fitted on or compared where there are more than memory and time allow."""
 
 import hashlib
 
@@ -49,3 +49,27 @@ def _occurrences(values: np.ndarray) -> np.ndarray:
     found = np.empty(len(values), np.intp)
     found[order] = counted
     return found
+
+
+class Sample:
+    """Rows of several arrays, at most so many, drawn at random from all that are added; the same ones each time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._random = np.random.default_rng(0)
+        self._parts = list[tuple[np.ndarray, ...]]()
+
+    def add(self, *columns: np.ndarray) -> None:
+        """Add N rows of each column: arrays (N, ...), the same columns in the same order each time."""
+        self._parts.append((self._random.random(len(columns[0])), *columns))
+        if sum(len(part[0]) for part in self._parts) > 2 * self._most:
+            self._parts = [self._drawn()]
+
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """The rows that were drawn, by column, in the order in which they were added; some must have been."""
+        return self._drawn()[1:]
+
+    def _drawn(self) -> tuple[np.ndarray, ...]:
+        joined = tuple(np.concatenate(column) for column in zip(*self._parts, strict=True))
+        chosen = np.sort(np.argsort(joined[0], kind="stable")[: self._most])
+        return tuple(column[chosen] for column in joined)

@@ -351,17 +351,3 @@ def test_a_version_without_a_reference_and_a_registry_without_production_are_nam
     assert "No version of untrained is in Production" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         job("--since", "-1")
-
-
-def test_of_more_answers_than_are_compared_a_random_sample_is_kept_and_its_columns_stay_together() -> None:
-    draws = []
-    for _ in range(2):
-        sample = drift._Sample(100)
-        for start in range(0, 1000, 50):
-            sample.add(np.arange(start, start + 50), np.arange(start, start + 50) * 2)
-        draws.append(sample.columns())
-    numbers, doubled = draws[0]
-    assert len(set(numbers)) == 100
-    assert doubled.tolist() == (numbers * 2).tolist()
-    assert 350 < numbers.mean() < 650
-    assert draws[1][0].tolist() == numbers.tolist()

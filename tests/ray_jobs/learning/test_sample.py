@@ -1,4 +1,4 @@
-"""The sample that models are fitted on: all where that is allowed, and otherwise an even part that a seed decides."""
+"""Samples: the one that models are fitted on, which a seed decides and which keeps shares, and a plain random one."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from ray_jobs.dataset.split import folds
 from ray_jobs.learning.learning_curve import PARTS, fit_part, learning_curve, parts_with_both_classes
 from ray_jobs.learning.plots import curve_plot
-from ray_jobs.learning.sample import choose, key_of, order_of_shards
+from ray_jobs.learning.sample import Sample, choose, key_of, order_of_shards
 from ray_jobs.learning.search_space import FAMILIES, Candidate
 from ray_jobs.learning.training_set import FOLDS, TrainingSet
 from ray_jobs.learning.trial import cross_validate
@@ -103,3 +103,17 @@ def test_a_part_in_which_nobody_has_a_rare_class_is_left_out_of_the_curve(first,
     trial = cross_validate(LINEAR, features, labels, data.folds)
     for part in usable:
         assert len(fit_part(trial, data, patients, fold=0, part=part).scores) == len(data.folds[0][1])
+
+
+def test_of_more_rows_than_are_compared_a_random_sample_is_kept_and_its_columns_stay_together() -> None:
+    draws = []
+    for _ in range(2):
+        sample = Sample(100)
+        for start in range(0, 1000, 50):
+            sample.add(np.arange(start, start + 50), np.arange(start, start + 50) * 2)
+        draws.append(sample.columns())
+    numbers, doubled = draws[0]
+    assert len(set(numbers)) == 100
+    assert doubled.tolist() == (numbers * 2).tolist()
+    assert 350 < numbers.mean() < 650
+    assert draws[1][0].tolist() == numbers.tolist()
