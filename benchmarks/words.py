@@ -3,7 +3,6 @@
 from typing import Literal
 
 Language = Literal["en", "pt-BR"]
-LANGUAGES: tuple[Language, ...] = ("en", "pt-BR")
 
 HEAD: dict[Language, tuple[str, ...]] = {
     "en": ("what", "ours", "beside it", "ours divided by the other's", "asked", "kept"),

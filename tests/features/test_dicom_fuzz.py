@@ -26,7 +26,6 @@ EXCEPTIONS = re.compile(
     )
     + r"|\w+Error\b|\w+Exception\b|Traceback"
 )
-ONE_FRAME = {"NumberOfFrames": text("IS", "1")}
 DEEP = picture(48, 40).astype(np.uint16) * 16
 CURVE = np.linspace(0, 65535, 4096).astype(np.uint16)
 WINDOW = {"WindowCenter": text("DS", "1600"), "WindowWidth": text("DS", "2400")}

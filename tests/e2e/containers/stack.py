@@ -21,7 +21,6 @@ SECRETS = ROOT / "compose" / "secrets"
 COMPOSE = ("docker", "compose", "--project-name", PROJECT, "--file", "compose/docker-compose.yaml")
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(SECRETS / "ray-token")}
 PORTS = ("5000", "8080", "8265", "9000")
-HEALTHY_WITHIN_S = 240.0
 
 
 def run(*command: str, seconds: float = 600, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
