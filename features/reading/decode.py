@@ -83,6 +83,9 @@ def other_kind(head: bytes) -> UnsupportedImage:
     """Why a file that is no `is_image` is refused.
 
     It names the kind where that is known; of a file that may be anything, nothing is repeated.
+
+    >>> print(other_kind(b"GIF89a"))
+    the file is a GIF, not JPEG, PNG or DICOM; convert it to one
     """
     known = next((name for magic, name in _OTHER_KINDS.items() if head.startswith(magic)), None)
     return UnsupportedImage(f"the file is {known or 'of another kind'}, not JPEG, PNG or DICOM; convert it to one")

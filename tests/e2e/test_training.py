@@ -93,7 +93,7 @@ def test_a_training_ends_with_a_version_in_production_and_says_why(settings, tmp
     bundle = fetch(settings, version, tmp_path / "bundle")
     assert bundle.evaluation["held_out"]["auc"]["value"] > 0.5
     told = dict(facts(Served(version=version, bundle=bundle, since=version.created, source="disk"), languages()["en"]))
-    assert re.fullmatch(r"\d+ of \d+ patients \(\d+ pneumonia\)", told["fact.train"])  # as the page says it
+    assert re.fullmatch(r"\d+ from \d+ patients \(\d+ with pneumonia\)", told["fact.train"])  # as the page says it
     tags = tags_of(settings, version)
     assert (tags["dataset.uri"], tags["dataset.kind"]) == (DATA, "generated")
     assert int(tags["dataset.held_out_patients"]) > 3

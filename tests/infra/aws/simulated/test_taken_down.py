@@ -131,7 +131,7 @@ def the_whole_comes_again(aws: Simulated, monkeypatch: pytest.MonkeyPatch) -> No
     left_by(second, aws)
     monkeypatch.setattr(commands, "outputs", lambda _: {})
     monkeypatch.setattr(commands, "regional", lambda _: aws.client)
-    monkeypatch.setattr(stack, "read_setting", lambda *_: None)
+    monkeypatch.setattr(stack, "read_setting", lambda name, _: {"aws:region": "eu-west-1"}.get(name))
     assert sorted(commands.tidy("aws")) == sorted([log_of(first), log_of(second), OF_THE_CLUSTER])
     assert what_has_a_name(aws) == {"log groups": {OF_THE_ACCOUNT}}
 
