@@ -4,10 +4,9 @@ import asyncio
 import json
 import math
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import numpy as np
@@ -22,20 +21,12 @@ from serve.http.problems import KINDS
 from serve.load import Load
 from serve.production.model import Holder, Served, SwapFailure
 from tests.serve.support.gate import Gate, in_work
+from tests.serve.support.loop import run
 from tests.serve.support.malformed import png_of
 from tests.serve.support.models import JPEG, GeneratedXrays
 from tests.tolerances import ANSWER
 
 MIB = 2**20
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Do some work in a loop of its own: `asyncio.run` leaves the thread without one, for which other tests ask."""
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(work)
-    finally:
-        loop.close()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from serve.load import Load
 from serve.production.model import Holder, Served
 from serve.schemas import Problem
 from tests.serve.support.gate import Gate
+from tests.serve.support.loop import run
 from tests.serve.support.models import GeneratedXrays
 
 
@@ -59,9 +60,9 @@ def test_two_replicas_give_the_answers_of_one_in_the_order_of_the_pictures(
     model: Served, pictures: list[Picture]
 ) -> None:
     with two_replicas(model, model) as (replica, other):
-        together = asyncio.run(replica.answer(model, pictures, "r-1"))
+        together = run(replica.answer(model, pictures, "r-1"))
         alone = Predictor(Holder(served=model), threads=1)
-        one_by_one = asyncio.run(alone.answer(model, pictures, "r-1"))
+        one_by_one = run(alone.answer(model, pictures, "r-1"))
         alone.close()
     assert names(together) == [picture.filename for picture in pictures]
     assert [one.outcome for one in together] == [one.outcome for one in one_by_one]
@@ -78,7 +79,7 @@ def names_of(part: Part) -> list[str | None]:
 
 def test_few_pictures_stay_where_they_are(model: Served, pictures: list[Picture]) -> None:
     with two_replicas(model, model) as (replica, other):
-        results = asyncio.run(replica.answer(model, pictures[: FEWEST - 1], "r-1"))
+        results = run(replica.answer(model, pictures[: FEWEST - 1], "r-1"))
     assert len(results) == FEWEST - 1
     assert other.asked == []
 
@@ -88,7 +89,7 @@ def test_a_replica_with_another_model_answers_nothing_and_is_asked_once(model: S
     other_files = replace(model, version=replace(model.version, digest="0" * 64))
     for serves in (None, other_version, other_files):
         with two_replicas(model, serves) as (replica, other):
-            results = asyncio.run(replica.answer(model, pictures, "r-1"))
+            results = run(replica.answer(model, pictures, "r-1"))
         assert names(results) == [picture.filename for picture in pictures]
         assert [taken for _, taken in other.asked] == [False]
 
@@ -100,7 +101,7 @@ def test_a_replica_with_work_of_its_own_answers_nothing_for_others(
     load = Load()
     getattr(load, level).add(1)
     with two_replicas(model, model, load) as (replica, other):
-        results = asyncio.run(replica.answer(model, pictures, "r-1"))
+        results = run(replica.answer(model, pictures, "r-1"))
     assert names(results) == [picture.filename for picture in pictures]
     assert [taken for _, taken in other.asked] == [False]
 
@@ -118,7 +119,7 @@ def test_what_is_answered_for_others_counts_as_work(model: Served, pictures: lis
         gate.open.set()
         return await first, second, under_way
 
-    first, second, under_way = asyncio.run(two_at_once())
+    first, second, under_way = run(two_at_once())
     assert first is not None
     assert len(first) == under_way == 3
     assert second is None
