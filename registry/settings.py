@@ -158,6 +158,11 @@ class Settings(BaseSettings):
         return self.abstain == "near-threshold"
 
     @property
+    def most_replicas(self) -> int:
+        """How many replicas of the webapp there may be."""
+        return self.serve_max_replicas or self.serve_replicas
+
+    @property
     def webapp_url(self) -> str:
         """Where jobs ask the webapp: WEBAPP_URI, else this machine."""
         return self.webapp_uri or url_here(self.http_host, self.http_port)

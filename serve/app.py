@@ -116,7 +116,7 @@ class Webapp:
             recorder=self._recorder,
             keys=self._keys,
             hosts=allowed_hosts(self._settings),
-            others=OtherReplicas(others) if (others := most_replicas(self._settings) - 1) else None,
+            others=OtherReplicas(others) if (others := self._settings.most_replicas - 1) else None,
         )
         return self._app
 
@@ -160,11 +160,6 @@ def build(
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
     )(Webapp)
     return deployment.bind(settings, limits or RequestLimits(), folder, keys)
-
-
-def most_replicas(settings: Settings) -> int:
-    """How many replicas there may be."""
-    return settings.serve_max_replicas or settings.serve_replicas
 
 
 def _replicas(settings: Settings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The load of one replica, in plain numbers: limits are decided by them, and metrics read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Level:
@@ -14,6 +15,15 @@ class Level:
         """Change the number."""
         self.value += change
         self._changed()
+
+    @contextmanager
+    def raised(self, by: int) -> Iterator[None]:
+        """The number is higher while a block runs."""
+        self.add(by)
+        try:
+            yield
+        finally:
+            self.add(-by)
 
 
 class Load:

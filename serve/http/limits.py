@@ -150,11 +150,8 @@ def counted_in_work(load: Load, limits: RequestLimits, pictures: int) -> Iterato
     waiting = load.pictures_in_work.value
     if waiting and waiting + pictures > limits.pictures:
         raise ProblemError("busy", f"{waiting} pictures are in progress already; try again shortly.")
-    load.pictures_in_work.add(pictures)
-    try:
+    with load.pictures_in_work.raised(pictures):
         yield
-    finally:
-        load.pictures_in_work.add(-pictures)
 
 
 class Admission:

@@ -83,11 +83,8 @@ class SharedPredictor:
         served = next((served for served in self._models() if _name(served) == part.model), None)
         if served is None or self._load.pictures_in_work.value or self._load.requests_in_work.value:
             return None
-        self._load.pictures_in_work.add(len(part.pictures))
-        try:
+        with self._load.pictures_in_work.raised(len(part.pictures)):
             return await self._predictor.answer(served, part.pictures, part.request_id)
-        finally:
-            self._load.pictures_in_work.add(-len(part.pictures))
 
     def _models(self) -> list[Served]:
         holder = self._predictor.holder

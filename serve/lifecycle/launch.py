@@ -171,14 +171,13 @@ def _start_ray(settings: Settings, *, log_to_driver: bool) -> None:
     from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
     take_from_libraries()
-    replicas = settings.serve_max_replicas or settings.serve_replicas
 
     def init() -> None:
         AuthenticationTokenLoader.instance().reset_cache()  # of a Ray that this process had before
         with with_own_agent_port(RayParams):
             ray.init(
                 address="local",
-                num_cpus=replicas + 1,
+                num_cpus=settings.most_replicas + 1,
                 object_store_memory=OBJECT_STORE_BYTES,
                 _plasma_directory=plasma_directory(),
                 include_dashboard=False,
